@@ -1,0 +1,60 @@
+# Every target of the appliance; continuous integration calls these and nothing else.
+BIN := .venv/bin
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PYTEST = $(BIN)/python -m pytest
+rings = $(wildcard $(addprefix tests/,$(1)))
+COMPILE = .venv/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header $(UPGRADE) setup.cfg requirements/build.in
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 15
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3, or make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv is needed: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+# A stamp for each lock. The dev lock holds everything that run needs, and browser and load hold all of dev.
+.venv/%.stamp: requirements/%.txt setup.cfg | $(BIN)/python
+	$(BIN)/python -m pip install -q --require-hashes -r $<
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch .venv/run.stamp $(if $(filter-out run,$*),.venv/dev.stamp) $@
+
+run: .venv/run.stamp ## start the appliance on port 8000 (Ctrl-C stops it)
+	@exec $(BIN)/python -m processes.launcher
+
+test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a container
+	$(PYTEST) $(call rings,unit docs wire integration faults)
+	@echo "not run here: browser (make browser), accept and soak (continuous integration)"
+
+check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(PYTEST) -q $(call rings,unit docs)
+
+faults: .venv/dev.stamp ## break things on purpose and see that they mend
+	$(PYTEST) tests/faults
+
+browser: .venv/browser.stamp ## the page at / in a headless Chromium
+	$(PYTEST) tests/browser
+
+bench: .venv/dev.stamp ## measure the figures of docs/benchmarks.md
+	$(BIN)/python -m loadtests.bench
+
+docs: .venv/dev.stamp ## write the generated pages anew
+	$(BIN)/python -m tests.docs.generate
+
+lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-U takes newer releases)
+	test -x .venv/lock/bin/uv || { $(BIN)/python -m venv .venv/lock && .venv/lock/bin/pip install -q uv; }
+	$(COMPILE) -o requirements/run.txt
+	$(COMPILE) -c requirements/run.txt --extra dev -o requirements/dev.txt
+	for e in browser load; do $(COMPILE) -c requirements/dev.txt --extra dev --extra $$e -o requirements/$$e.txt || exit 1; done
+
+clean: ## remove what was built; data and run stay
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
+
+.PHONY: help run test check faults browser bench docs lock clean

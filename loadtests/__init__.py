@@ -1,0 +1,1 @@
+"""What the appliance can carry: measured against a real one, never part of it."""
