@@ -1,0 +1,300 @@
+"""How a program of the appliance starts, says that it is ready, and ends.
+
+Owns: exit codes, the sd_notify client, ties between parent and child, Unix listening sockets, the hand-over
+of listening sockets, the number of cores.
+Refuses to know: what any program does between its start and its end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import math
+import os
+import signal
+import socket
+import stat
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.errors import ConfigurationError
+
+EXIT_OK = 0
+"""Stopped because it was asked to."""
+EXIT_FATAL = 70
+"""Gave up: the gateway can't be kept running. Source: sysexits.h, EX_SOFTWARE."""
+EXIT_SUPERVISOR = 71
+"""supervisord died by itself. Source: sysexits.h, EX_OSERR."""
+EXIT_CONFIG = 78
+"""The configuration is wrong. Source: sysexits.h, EX_CONFIG."""
+
+NOTIFY_SOCKET = "notify.sock"
+"""In the run directory: the watchdog's datagram socket."""
+SOCKETS_SOCKET = "sockets.sock"
+"""In the run directory: where the launcher hands out the listening sockets."""
+SUPERVISOR_SOCKET = "supervisor.sock"
+"""In the run directory: supervisord's XML-RPC."""
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+"""Source: linux/prctl.h."""
+MAX_SOCKETS = 16
+"""Listening sockets that are handed over at most."""
+HAND_OVER_S = 5.0
+"""Seconds to wait for the launcher's answer."""
+CGROUPS = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
+
+
+def notify(run_dir: Path, *assignments: str) -> bool:
+    """Tell the watchdog about this process; never blocks, and nobody listening is no error.
+
+    Args:
+        run_dir: The run directory.
+        assignments: For example `READY=1`, `STATUS=3 of 3 workers`, `STOPPING=1`.
+
+    Returns:
+        Whether the datagram was taken.
+
+    Source: sd_notify(3), the protocol on the socket.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.setblocking(False)
+        try:
+            client.sendto("\n".join(assignments).encode(), os.fsencode(run_dir / NOTIFY_SOCKET))
+        except OSError:
+            return False
+    return True
+
+
+def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
+    """Ask the kernel for a signal when the process that started this one is gone.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    _prctl(PR_SET_PDEATHSIG, signal_number)
+
+
+def become_subreaper() -> None:
+    """Become the parent of every descendant whose own parent dies, so that none is lost.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    arguments = (ctypes.c_ulong(number) for number in (value, 0, 0, 0))
+    if library.prctl(ctypes.c_int(option), *arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCredentials:
+    """Who is at the other end of a Unix socket."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+UCRED = struct.Struct("=iII")
+"""Source: unix(7), `struct ucred`."""
+
+
+def peer_credentials(connection: socket.socket) -> PeerCredentials:
+    """Return who connected, as the kernel knows it.
+
+    Args:
+        connection: An accepted Unix stream socket.
+    """
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size)
+    return PeerCredentials(*UCRED.unpack(raw))
+
+
+def is_own_peer(connection: socket.socket) -> bool:
+    """Tell whether the peer of a Unix stream socket runs as the same user as this process."""
+    return peer_credentials(connection).uid == os.geteuid()
+
+
+def make_private_dir(path: Path) -> None:
+    """Create a directory with mode 0700, or give an existing one of ours that mode.
+
+    Raises:
+        ConfigurationError: It can't be created, isn't a directory or belongs to another user.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.stat()
+        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != stat.S_IRWXU:
+            path.chmod(stat.S_IRWXU)
+    except OSError as error:
+        message = f"{path}: can't be used as a directory: {error.strerror}"
+        raise ConfigurationError(message) from None
+    if found.st_uid != os.geteuid():
+        message = f"{path}: belongs to user {found.st_uid}, not to user {os.geteuid()} of this process"
+        raise ConfigurationError(message)
+
+
+def listen_unix(
+    path: Path, kind: socket.SocketKind = socket.SOCK_STREAM, *, backlog: int = 128
+) -> socket.socket:
+    """Open a Unix socket that only this user can reach, in place of one that a dead process left behind.
+
+    Args:
+        path: Where; its directory gets mode 0700.
+        kind: SOCK_STREAM (listening when this returns) or SOCK_DGRAM.
+        backlog: Connections that may wait.
+
+    Raises:
+        ConfigurationError: Somebody answers there already, or the path is foreign, too long or no socket.
+    """
+    make_private_dir(path.parent)
+    _remove_stale(path, kind)
+    server = socket.socket(socket.AF_UNIX, kind)
+    try:
+        with _umask(0o077):
+            server.bind(os.fspath(path))
+        if kind == socket.SOCK_STREAM:
+            server.listen(backlog)
+    except OSError as error:
+        server.close()
+        message = f"{path}: can't be opened: {error.strerror or error}"
+        raise ConfigurationError(message) from None
+    return server
+
+
+def _remove_stale(path: Path, kind: socket.SocketKind) -> None:
+    """Unlink a socket of ours that nobody answers on.
+
+    Source: GitLab and gunicorn do the same; the connect tells a dead owner from a living one.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        message = f"{path}: is in the way and isn't a socket"
+        raise ConfigurationError(message)
+    if found.st_uid != os.geteuid():
+        message = f"{path}: belongs to user {found.st_uid}, not to user {os.geteuid()} of this process"
+        raise ConfigurationError(message)
+    with socket.socket(socket.AF_UNIX, kind) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except FileNotFoundError:
+            return
+        except OSError:  # it answers, though not to us now: a full backlog, another kind of socket
+            pass
+    message = f"{path}: another process is listening there"
+    raise ConfigurationError(message)
+
+
+@contextlib.contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    previous = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(previous)
+
+
+def send_sockets(connection: socket.socket, sockets: dict[str, socket.socket]) -> None:
+    """Hand listening sockets to the peer of a Unix stream socket; both ends hold them afterwards.
+
+    Args:
+        connection: The peer's connection.
+        sockets: At most `MAX_SOCKETS`, by name.
+
+    Raises:
+        OSError: The peer is gone.
+    """
+    names = json.dumps(list(sockets)).encode()
+    socket.send_fds(connection, [names], [handed.fileno() for handed in sockets.values()])
+
+
+def receive_sockets(run_dir: Path) -> dict[str, socket.socket]:
+    """Take the listening sockets from the launcher, by name (`http`); blocks `HAND_OVER_S` at most.
+
+    The caller owns and closes them; they keep listening as long as the launcher lives.
+
+    Raises:
+        ConfigurationError: No launcher answers in this run directory.
+
+    Source: sd_listen_fds(3) for the idea; here over a socket, so that a restart needs nothing of supervisord.
+    """
+    path = run_dir / SOCKETS_SOCKET
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(HAND_OVER_S)
+            client.connect(os.fspath(path))
+            data, descriptors, _flags, _address = socket.recv_fds(client, 4096, MAX_SOCKETS)
+    except OSError as error:
+        message = f"{path}: no launcher answers there: {error.strerror or error}"
+        raise ConfigurationError(message) from None
+    received = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+    for handed in received:
+        handed.set_inheritable(False)
+    names = json.loads(data or b"[]")
+    if len(names) != len(received) or not received:
+        for handed in received:
+            handed.close()
+        message = f"{path}: the launcher handed over {len(received)} sockets for {len(names)} names"
+        raise ConfigurationError(message)
+    return dict(zip(names, received, strict=True))
+
+
+def available_cores(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
+    """Return how many cores this process may use: its affinity or its CPU quota, rounded up, at least 1.
+
+    Args:
+        cgroups: Where the cgroup file systems are mounted.
+        membership: The process's list of cgroups.
+
+    Source: cgroup v2 `cpu.max`, cgroup v1 `cpu.cfs_quota_us` and `cpu.cfs_period_us`; the least of all
+    ancestors counts. In a container the paths of the list may be the host's; those that don't exist are
+    skipped and the mount's own root is read.
+    """
+    cores = float(len(os.sched_getaffinity(0)))
+    for directory in _cgroup_dirs(cgroups, membership):
+        cores = min(cores, _quota_cores(directory))
+    return max(1, math.ceil(cores))
+
+
+def _cgroup_dirs(cgroups: Path, membership: Path) -> Iterator[Path]:
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:
+        lines = ["0::/"]
+    for line in lines:
+        _hierarchy, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mounts = [cgroups / controllers, cgroups / "cpu"] if controllers else [cgroups, cgroups / "unified"]
+        inner = Path(path.lstrip("/"))
+        for mount in mounts:
+            yield from (mount / part for part in (inner, *inner.parents))
+
+
+def _quota_cores(directory: Path) -> float:
+    """Return the quota of one cgroup in cores; infinity without one."""
+    try:
+        if (directory / "cpu.max").exists():
+            quota, period = (directory / "cpu.max").read_text().split()
+        else:
+            quota = (directory / "cpu.cfs_quota_us").read_text().strip()
+            period = (directory / "cpu.cfs_period_us").read_text().strip()
+        return math.inf if quota in {"max", "-1"} else int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
