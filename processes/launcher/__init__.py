@@ -1,0 +1,1 @@
+"""The appliance's first process: config check, listening sockets, supervisord's parent, the exit code."""
