@@ -11,8 +11,8 @@ help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 15
 
 $(BIN)/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: apt-get install python3, or make PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv is needed: apt-get install python3-venv"; exit 1; }
+	$(if $(PYTHON),,$(error Python 3.11 or newer is needed: apt-get install python3, or make PYTHON=/path/to/python3))
+	$(if $(shell $(PYTHON) -c 'import ensurepip' 2>&1),$(error Python has no venv module: apt-get install python3-venv))
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 # A stamp for each lock. The dev lock holds everything that run needs, and browser and load hold all of dev.
