@@ -1,0 +1,1 @@
+"""The wire between gateway and workers: frames, messages, and a channel for each end."""

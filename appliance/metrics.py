@@ -1,0 +1,151 @@
+"""Every metric of the gateway, declared once, in one registry.
+
+Owns: names, labels, buckets; every label pair that can occur exists with 0 from the start.
+Refuses to know: when a number changes (the gateway counts) and how it is scraped.
+
+Prefix `tts_`, base units, `_total` on counters, labels from closed sets only: no text, no voice, no
+address. The table in `docs/metrics.md` is generated from here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+Metric = TypeVar("Metric", Counter, Gauge, Histogram)
+
+DURATION_BUCKETS_S = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
+"""An edge exactly at the 500 ms objective."""
+LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+TTFA_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, *DURATION_BUCKETS_S)
+
+OUTCOMES = ("completed", "failed", "cancelled", "expired", "interrupted")
+REJECTIONS = ("quota", "capacity", "draining", "invalid", "poison", "storage")
+STAGES = ("queue", "synth", "encode", "total")
+WORKER_STATES = ("ready", "busy", "hung", "recycling")
+EXIT_CAUSES = ("lost", "hung", "progress", "cancel", "protocol")
+DENIAL_RULES = ("admin_network", "admin_key", "api_key", "host", "origin", "spoof", "peer_uid")
+PROBE_CAUSES = ("none", "busy", "failed", "silent", "duration")
+ENGINES = ("espeak", "tone")
+CLASSES = ("first", "rest", "background")
+STATUSES = ("2xx", "3xx", "4xx", "5xx", "broken")
+
+
+class GatewayMetrics:
+    """The gateway's registry and all that is in it."""
+
+    def __init__(self, routes: Sequence[str] = ()) -> None:
+        """Declare every metric.
+
+        Args:
+            routes: The closed set of route names that HTTP metrics are labelled with.
+        """
+        self.registry = CollectorRegistry(auto_describe=True)
+        self._declare_requests()
+        self._declare_pool()
+        self._declare_http(routes)
+        self._declare_process()
+
+    def _declare_requests(self) -> None:
+        self.accepted = self._counter("tts_requests_accepted", "Speech requests taken in.")
+        self.finished = self._counter(
+            "tts_requests_finished", "Speech requests that ended, by how.", outcome=OUTCOMES
+        )
+        self.rejected = self._counter(
+            "tts_requests_rejected", "Speech requests refused before any work, by reason.", reason=REJECTIONS
+        )
+        self.in_flight = self._gauge("tts_requests_in_flight", "Speech requests taken in and not ended.")
+        self.duration_s = self._histogram(
+            "tts_request_duration_seconds",
+            "Seconds a speech request spent in a stage.",
+            DURATION_BUCKETS_S,
+            stage=STAGES,
+        )
+        self.ttfa_s = self._histogram(
+            "tts_time_to_first_audio_seconds",
+            "Seconds from request headers read to first audio byte written.",
+            TTFA_BUCKETS_S,
+            engine=ENGINES,
+        )
+        self.audio_s = self._counter("tts_audio_seconds", "Seconds of audio synthesized.")
+        self.probe_success = self._gauge(
+            "tts_probe_success", "1 when the engine's last probe was heard, else 0.", engine=ENGINES
+        )
+        self.probe_timestamp_s = self._gauge(
+            "tts_probe_timestamp_seconds", "Wall clock of the engine's last probe; 0 before.", engine=ENGINES
+        )
+        self.probe_latency_s = self._gauge(
+            "tts_probe_latency_seconds",
+            "Seconds from asking to first audio of the last probe.",
+            engine=ENGINES,
+        )
+
+    def _declare_pool(self) -> None:
+        self.worker_state = self._gauge(
+            "tts_worker_state", "Connected workers in a state.", state=WORKER_STATES
+        )
+        self.worker_exits = self._counter(
+            "tts_worker_exits", "Workers that were lost or killed, by cause.", cause=EXIT_CAUSES
+        )
+        self.heartbeat_timestamp_s = self._gauge(
+            "tts_worker_heartbeat_timestamp_seconds",
+            "Wall clock of the stalest worker's last sign; 0 without workers.",
+        )
+        self.queue_utterances = self._gauge(
+            "tts_queue_utterances", "Utterances waiting for a worker, by class.", **{"class": CLASSES}
+        )
+        self.queue_wait_expected_s = self._gauge(
+            "tts_queue_wait_expected_seconds", "Seconds a newcomer's first utterance would wait now."
+        )
+        self.retries = self._counter("tts_utterance_retries", "Utterances given to a second worker.")
+        self.stale_frames = self._counter(
+            "tts_stale_frames", "Wire frames dropped because their id isn't current."
+        )
+        self.protocol_errors = self._counter(
+            "tts_protocol_errors", "Worker connections closed for a protocol error."
+        )
+
+    def _declare_http(self, routes: Sequence[str]) -> None:
+        self.http_requests = self._counter(
+            "tts_http_requests", "HTTP requests by route and status.", route=routes, status=STATUSES
+        )
+        self.http_duration_s = self._histogram(
+            "tts_http_request_duration_seconds",
+            "Seconds an HTTP request took.",
+            DURATION_BUCKETS_S,
+            route=routes,
+        )
+        self.security_denied = self._counter(
+            "tts_security_denied", "Requests turned away by an access rule.", rule=DENIAL_RULES
+        )
+
+    def _declare_process(self) -> None:
+        self.log_lines_dropped = self._gauge(
+            "tts_log_lines_dropped_total", "Log lines of the gateway dropped because nobody read them."
+        )
+        self.event_loop_lag_s = self._histogram(
+            "tts_event_loop_lag_seconds", "Seconds the event loop woke up late.", LAG_BUCKETS_S
+        )
+        self.build = Info("tts_gateway_build", "What runs.", registry=self.registry)
+
+    def _counter(self, name: str, text: str, **labels: Iterable[str]) -> Counter:
+        return _filled(Counter(name, text, tuple(labels), registry=self.registry), labels)
+
+    def _gauge(self, name: str, text: str, **labels: Iterable[str]) -> Gauge:
+        return _filled(Gauge(name, text, tuple(labels), registry=self.registry), labels)
+
+    def _histogram(
+        self, name: str, text: str, buckets: Sequence[float], **labels: Iterable[str]
+    ) -> Histogram:
+        return _filled(Histogram(name, text, tuple(labels), registry=self.registry, buckets=buckets), labels)
+
+
+def _filled(metric: Metric, labels: dict[str, Iterable[str]]) -> Metric:
+    """Create every label pair of a metric, so that each is scraped from the start."""
+    if labels:
+        for values in itertools.product(*labels.values()):
+            metric.labels(*values)
+    return metric

@@ -1,0 +1,271 @@
+"""The settings of the appliance: one declaration for check, defaults, reference page and errors.
+
+Owns: the sections and their bounds, reading `config/appliance.toml` and the `APPLIANCE_<SECTION>_<KEY>`
+environment over it.
+Refuses to know: what the settings are used for; secrets (settings name the files that hold them).
+
+`docs/settings.md` is generated from here; a test keeps it and `config/appliance.toml` in step.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from appliance.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout, or the image's application folder."""
+
+CONFIG_FILE = ROOT / "config" / "appliance.toml"
+PREFIX = "APPLIANCE_"
+MAX_SOCKET_PATH_BYTES = 107
+"""Longest path of a Unix socket. Source: unix(7), `sun_path` is 108 bytes with its final NUL."""
+LONGEST_SOCKET_NAME = "supervisor.sock.0000000"
+"""supervisord binds its socket under a temporary name with its pid first."""
+
+
+class Section(BaseModel):
+    """One section of the settings file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class HttpSettings(Section):
+    """The HTTP gateway."""
+
+    host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 (a LAN appliance)
+    port: int = Field(8000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    max_input_chars: int = Field(20_000, ge=1, le=1_000_000, description="Characters of text per request.")
+    max_body_bytes: int = Field(262_144, ge=1024, le=16_777_216, description="Bytes of a request's body.")
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Host names to answer for besides IP literals, undotted, .local, .lan, .home.arpa."
+    )
+    cors_origins: tuple[str, ...] = Field((), description="Origins whose pages may use the API; * for all.")
+    api_keys_file: str = Field("", description="File with one API key per line; empty asks for no key.")
+    public_lists: bool = Field(
+        default=True, description="Whether voices and models are listed without a key (Open WebUI asks so)."
+    )
+    trusted_proxies: tuple[str, ...] = Field((), description="Networks whose X-Forwarded-For is believed.")
+    cache_bytes: int = Field(33_554_432, ge=0, le=1_073_741_824, description="Bytes of kept GET answers.")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked_networks(values)
+
+
+class AdminSettings(Section):
+    """Who may use the admin paths."""
+
+    networks: tuple[str, ...] = Field(
+        ("192.168.1.0/24", "127.0.0.0/8", "::1/128"), description="Networks that reach the admin paths."
+    )
+    key_file: str = Field("", description="File with the admin key; empty leaves only run/gateway.sock.")
+
+    @field_validator("networks")
+    @classmethod
+    def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return _checked_networks(values)
+
+
+class WorkersSettings(Section):
+    """How many workers each engine has, and when one counts as hung."""
+
+    espeak: int = Field(2, ge=0, le=64, description="Workers with the espeak engine.")
+    tone: int = Field(0, ge=0, le=64, description="Workers with the tone engine.")
+    heartbeat_s: float = Field(0.25, ge=0.05, le=10, description="Seconds between two heartbeats.")
+    silence_s: float = Field(1.0, ge=0.2, le=60, description="Seconds without heartbeat that mean hung.")
+    progress_s: float = Field(5.0, ge=0.5, le=600, description="Least seconds without audio that mean hung.")
+    cancel_s: float = Field(
+        2.0, ge=0.1, le=60, description="Seconds a cancelled worker has before it is killed."
+    )
+
+
+class ToneSettings(Section):
+    """The tone engine: a demo and a load target that can misbehave on purpose."""
+
+    delay_s: float = Field(0.0, ge=0, le=60, description="Seconds to wait before the first chunk.")
+    chunk_delay_s: float = Field(0.0, ge=0, le=60, description="Seconds to wait before every further chunk.")
+    fail_after_chunks: int = Field(-1, ge=-1, description="Chunks after which to fail; -1 never.")
+    hang_after_chunks: int = Field(-1, ge=-1, description="Chunks after which to hang; -1 never.")
+    exit_after_chunks: int = Field(-1, ge=-1, description="Chunks after which to exit; -1 never.")
+    window_chunks: int = Field(0, ge=0, description="Chunks per run grant; 0 takes one grant per utterance.")
+    leak_bytes: int = Field(0, ge=0, le=1_073_741_824, description="Bytes to leak per utterance.")
+    hooks: bool = Field(
+        default=False, description="Whether a text such as `__EXIT__` asks for one of these by itself."
+    )
+
+
+class DispatchSettings(Section):
+    """Who is served when, and who is refused."""
+
+    cores: int = Field(0, ge=0, le=1024, description="Run grants; 0 takes the CPU quota of this machine.")
+    first_audio_target_s: float = Field(0.5, gt=0, le=60, description="Seconds a first sound should take.")
+    first_audio_limit_s: float = Field(
+        5.0, gt=0, le=600, description="Seconds others' work may keep a first sound waiting."
+    )
+    client_backlog: int = Field(64, ge=1, le=10_000, description="Requests one client may have waiting.")
+    ahead_s: float = Field(5.0, gt=0, le=600, description="Seconds of unsent audio that pause a request.")
+    ageing_s: float = Field(10.0, gt=0, le=3600, description="Seconds after which a waiting job moves up.")
+    drain_s: float = Field(30.0, ge=0, le=600, description="Seconds that running requests have at a stop.")
+
+
+class VoicesSettings(Section):
+    """Which voice speaks when a client names none of ours."""
+
+    file: str = Field("voices.toml", description="File with aliases, beside the settings file.")
+    default: str = Field("en-us", min_length=1, description="Voice of the page, of probes and of ttsctl.")
+
+
+class TextSettings(Section):
+    """What happens to a text before it is spoken."""
+
+    make_speakable: bool = Field(default=True, description="Whether markdown and emoji become words.")
+    pause_s: float = Field(0.15, ge=0, le=5, description="Seconds of silence between two sentences.")
+
+
+class HealthSettings(Section):
+    """The probe behind /health/tts."""
+
+    probe_interval_s: float = Field(15.0, ge=1, le=3600, description="Seconds between two probes.")
+
+
+class ExporterSettings(Section):
+    """The metrics exporter."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(9464, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+
+
+class LogSettings(Section):
+    """What is written to the log."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level written.")
+
+
+class RunSettings(Section):
+    """Where sockets and process state live."""
+
+    dir: Path = Field(ROOT / "run", description="Folder of sockets and process state; a short path.")
+
+    @field_validator("dir")
+    @classmethod
+    def _short_enough(cls, value: Path) -> Path:
+        longest = len(os.fsencode(value.absolute() / LONGEST_SOCKET_NAME))
+        if longest > MAX_SOCKET_PATH_BYTES:
+            message = f"too long by {longest - MAX_SOCKET_PATH_BYTES} bytes for Unix sockets"
+            raise ValueError(message)
+        return value.absolute()
+
+
+class DataSettings(Section):
+    """Where lasting data lives."""
+
+    dir: Path = Field(ROOT / "data", description="Folder of lasting data.")
+
+    @field_validator("dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.absolute()
+
+
+class Settings(Section):
+    """Everything that can be set."""
+
+    http: HttpSettings = HttpSettings()
+    admin: AdminSettings = AdminSettings()
+    workers: WorkersSettings = WorkersSettings()
+    tone: ToneSettings = ToneSettings()
+    dispatch: DispatchSettings = DispatchSettings()
+    voices: VoicesSettings = VoicesSettings()
+    text: TextSettings = TextSettings()
+    health: HealthSettings = HealthSettings()
+    exporter: ExporterSettings = ExporterSettings()
+    log: LogSettings = LogSettings()
+    run: RunSettings = RunSettings()
+    data: DataSettings = DataSettings()
+
+    def pool_sizes(self) -> dict[str, int]:
+        """Return the number of workers of each engine that has any."""
+        sizes = {"espeak": self.workers.espeak, "tone": self.workers.tone}
+        return {engine: size for engine, size in sizes.items() if size}
+
+    def config_dir(self) -> Path:
+        """Return the folder of the settings file in force, where its neighbours are looked up."""
+        return Path(os.environ.get(f"{PREFIX}CONFIG", CONFIG_FILE)).absolute().parent
+
+
+def _checked_networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        ipaddress.ip_network(value)
+    return values
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings file and the environment over it.
+
+    Args:
+        environ: The environment; None takes the process's own.
+
+    Raises:
+        ConfigurationError: The file can't be read, or a setting is unknown or out of bounds. The message is
+            one line with the setting, the value and the bound.
+    """
+    environ = os.environ if environ is None else environ
+    path = Path(environ.get(f"{PREFIX}CONFIG", CONFIG_FILE))
+    values = _read_file(path)
+    _overlay(values, environ)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigurationError(_one_line(error, path)) from None
+    if not settings.pool_sizes():
+        message = "workers: every pool is empty; set at least one of workers.espeak, workers.tone"
+        raise ConfigurationError(message)
+    return settings
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        message = f"{path}: can't be read: {error.strerror}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path}: isn't TOML: {error}"
+    raise ConfigurationError(message)
+
+
+def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Put `APPLIANCE_<SECTION>_<KEY>` over the file's values; lists are written with commas."""
+    for name, text in environ.items():
+        section, _, key = name.removeprefix(PREFIX).lower().partition("_")
+        if not name.startswith(PREFIX) or name == f"{PREFIX}CONFIG":
+            continue
+        field = Settings.model_fields.get(section)
+        if field is None or field.annotation is None or key not in field.annotation.model_fields:
+            message = f"{name}: no such setting; docs/settings.md lists them"
+            raise ConfigurationError(message)
+        is_list = "tuple" in str(field.annotation.model_fields[key].annotation)
+        parsed: Any = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
+        table = values.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = parsed
+
+
+def _one_line(error: ValidationError, path: Path) -> str:
+    """Name every wrong setting with its value, its bound and its place, in one line."""
+    parts = []
+    for detail in error.errors():
+        place = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            parts.append(f"{place}: no such setting")
+        else:
+            parts.append(f"{place} = {detail['input']!r}: {detail['msg']}")
+    return f"{path}: {'; '.join(parts)} (docs/settings.md)"

@@ -1,0 +1,166 @@
+"""The nouns that travel along the path of an utterance.
+
+Owns: `SpeechRequest` → `Utterance` → `PcmChunk`, and the word marks that come with the audio.
+Refuses to know: HTTP, wire frames, engines, encoders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+SAMPLE_WIDTH_BYTES = 2
+"""PCM inside the appliance is int16 little-endian mono, so a PCM frame is 2 bytes."""
+
+MAX_UTTERANCE_CHARS = 300
+"""An utterance is at most this long, so that memory is bounded per request."""
+
+MAX_UTTERANCE_PCM_BYTES = 1_500_000
+"""More PCM than this from one utterance is an engine's fault and is refused."""
+
+
+class AudioFormat(StrEnum):
+    """What a client can ask to get."""
+
+    MP3 = "mp3"
+    OPUS = "opus"
+    AAC = "aac"
+    FLAC = "flac"
+    WAV = "wav"
+    PCM = "pcm"
+
+
+class StreamFormat(StrEnum):
+    """How the audio travels: as bytes, or as server-sent events with base64."""
+
+    AUDIO = "audio"
+    SSE = "sse"
+
+
+class InputType(StrEnum):
+    """What the text is written in."""
+
+    TEXT = "text"
+    SSML = "ssml"
+
+
+class RequestClass(IntEnum):
+    """Who is served first; lower is earlier."""
+
+    FIRST = 0
+    """The first utterance of an interactive request: somebody waits for a sound."""
+    REST = 1
+    """The rest of an interactive request."""
+    BACKGROUND = 2
+    """Jobs that nobody listens to yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechRequest:
+    """What a client asked to hear, checked, before the voice is known."""
+
+    text: str
+    """What to speak, as written by the client; not empty."""
+    voice_id: str
+    """The voice as the client named it."""
+    speed: float = 1.0
+    """Factor of the voice's normal speed; 0.25 to 4.0."""
+    pitch: float = 1.0
+    """Factor of the voice's normal pitch; 0.5 to 2.0."""
+    volume: float = 1.0
+    """Factor of the voice's normal loudness; 0.0 to 2.0."""
+    format: AudioFormat = AudioFormat.MP3
+    stream_format: StreamFormat = StreamFormat.AUDIO
+    input_type: InputType = InputType.TEXT
+    make_speakable: bool = True
+    """Whether markdown and emoji are turned into words first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenText:
+    """Text as the engine gets it, with the way back to the original."""
+
+    text: str
+    """What the engine speaks."""
+    origins: tuple[tuple[int, int], ...] = ()
+    """Pairs (offset in `text`, offset in the original request text), in characters, ascending in both.
+
+    Between two pairs both run on in step until the next pair; see `original_offset`.
+    """
+
+    def original_offset(self, offset_chars: int) -> int:
+        """Return the offset in the original text that a spoken offset stems from.
+
+        Args:
+            offset_chars: Offset in `text`, in characters, 0 ≤ offset ≤ len(text).
+        """
+        low, high = 0, len(self.origins)
+        while low < high:
+            middle = (low + high) // 2
+            if self.origins[middle][0] <= offset_chars:
+                low = middle + 1
+            else:
+                high = middle
+        if low == 0:
+            return offset_chars
+        spoken, original = self.origins[low - 1]
+        moved = original + offset_chars - spoken
+        return min(moved, self.origins[low][1]) if low < len(self.origins) else moved
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What a worker speaks in one go: one span of the original text."""
+
+    index: int
+    """Place within its request, from 0."""
+    start_char: int
+    """Where the span begins in the original text, in characters."""
+    end_char: int
+    """Where the span ends in the original text, exclusive."""
+    spoken: SpokenText
+    """The span made speakable; `spoken.text` is empty when the span holds nothing to speak."""
+    engine: str
+    """Name of the engine that must speak it."""
+    engine_voice: str
+    """The voice's name inside that engine."""
+    speed: float = 1.0
+    pitch: float = 1.0
+    volume: float = 1.0
+    is_ssml: bool = False
+    pause_after_s: float = 0.0
+    """Seconds of silence that the gateway puts behind this utterance."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordMark:
+    """When a word sounds."""
+
+    start_char: int
+    """Where the word begins in the utterance's spoken text, in characters."""
+    end_char: int
+    """Where the word ends there, exclusive."""
+    time_s: float
+    """Seconds from the utterance's first PCM frame to the word's beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class PcmChunk:
+    """A run of whole PCM frames of one utterance: int16 little-endian mono."""
+
+    pcm: bytes
+    """Whole frames; may be empty in the last chunk."""
+    sample_rate_hz: int
+    word_marks: tuple[WordMark, ...] = field(default=())
+    """Words that begin in this chunk or before it."""
+    utterance_index: int = 0
+    """Which utterance of its request this is audio of."""
+    is_last: bool = False
+    """Whether the utterance ends with this chunk."""
+    ends_window: bool = False
+    """Whether the engine needs a new run grant before its next chunk."""
+
+    @property
+    def audio_s(self) -> float:
+        """Duration of the audio in seconds."""
+        return len(self.pcm) / (SAMPLE_WIDTH_BYTES * self.sample_rate_hz)

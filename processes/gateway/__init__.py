@@ -1,0 +1,1 @@
+"""The gateway: HTTP in front, the dispatcher and the workers' lives behind."""

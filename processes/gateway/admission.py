@@ -1,0 +1,127 @@
+"""Who is let in: refusals happen here, at once, and never touch a worker.
+
+Owns: the drain switch, each client's backlog, the expected wait, deaths per request fingerprint, and
+since when an engine has had no worker.
+Refuses to know: the order of what was let in.
+
+A request is refused when its first audio could not come within the limit because of *other* clients'
+work; a client's own backlog is bounded by count and served in order.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter, OrderedDict
+
+from appliance.errors import (
+    DrainingError,
+    NoWorkersError,
+    OverloadedError,
+    PoisonRequestError,
+    QueueFullError,
+)
+from appliance.settings import DispatchSettings
+from appliance.speech import Utterance
+from processes.gateway.cost import CostModel
+from processes.gateway.fair_queue import FairQueue
+from processes.gateway.pool import WorkerPool
+
+DEATHS_ALLOWED = 2
+"""A request that has killed this many workers is refused on its next try."""
+DEATHS_FORGOTTEN_S = 3600.0
+MAX_FINGERPRINTS = 1024
+RETRY_SPREAD = 0.2
+"""Retry-After is spread by this share either way, so that refused clients don't come back together."""
+
+
+class Admission:
+    """Decides whether a request may enter."""
+
+    def __init__(self, settings: DispatchSettings, pool: WorkerPool, costs: CostModel) -> None:
+        """Take the limits and what the decision is made from."""
+        self._settings = settings
+        self._pool = pool
+        self._costs = costs
+        self._backlogs: Counter[str] = Counter()
+        self._deaths: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
+        self._started_at_s = time.monotonic()
+        self._alive_at_s: dict[str, float] = {}
+        self.is_draining = False
+
+    def check(self, first: Utterance, client: str, fingerprint: bytes, queue: FairQueue) -> None:
+        """Refuse a request that can't or mustn't be served now.
+
+        Args:
+            first: Its first utterance.
+            client: Whose request it is.
+            fingerprint: Hash of the request; empty is never poison.
+            queue: The queue of its engine.
+
+        Raises:
+            DrainingError, NoWorkersError, QueueFullError, OverloadedError, PoisonRequestError: As named.
+        """
+        if self.is_draining:
+            raise DrainingError(retry_after_s=self._spread(5.0))
+        if self._died(fingerprint) >= DEATHS_ALLOWED:
+            raise PoisonRequestError
+        if self.is_without_workers(first.engine):
+            raise NoWorkersError(retry_after_s=self._spread(2.0))
+        if self._backlogs[client] >= self._settings.client_backlog:
+            own_s = self._backlogs[client] * self._costs.expected_s(first) / self._workers(first.engine)
+            raise QueueFullError(retry_after_s=self._spread(own_s))
+        wait_s = self.expected_wait_s(first.engine, client, queue)
+        if wait_s > self._settings.first_audio_limit_s:
+            raise OverloadedError(retry_after_s=self._spread(wait_s - self._settings.first_audio_limit_s))
+
+    def enter(self, client: str) -> None:
+        """Count a request that waits for its first audio."""
+        self._backlogs[client] += 1
+
+    def leave(self, client: str) -> None:
+        """Count a request that has its first audio or has ended without."""
+        self._backlogs[client] -= 1
+        if not self._backlogs[client]:
+            del self._backlogs[client]
+
+    def expected_wait_s(self, engine: str, client: str, queue: FairQueue) -> float:
+        """Return the seconds that others' work keeps a client's next first utterance waiting."""
+        links = [link for link in self._pool.links(engine) if link.ticket is not None]
+        if len(links) < self._pool.alive_count(engine):
+            return 0.0
+        now_s = time.monotonic()
+        running_s = sum(
+            max(0.0, link.ticket.cost_s - (now_s - link.state_since_s))
+            for link in links
+            if link.ticket is not None and link.ticket.client != client
+        )
+        return (running_s + queue.work_before_s(client)) / self._workers(engine)
+
+    def is_without_workers(self, engine: str) -> bool:
+        """Return whether an engine has had no live worker for longer than a request may wait."""
+        now_s = time.monotonic()
+        if self._pool.alive_count(engine):
+            self._alive_at_s[engine] = now_s
+            return False
+        alive_at_s = self._alive_at_s.setdefault(engine, self._started_at_s)
+        return now_s - alive_at_s > self._settings.first_audio_limit_s
+
+    def count_death(self, fingerprint: bytes) -> None:
+        """Note that a worker was lost while it spoke this request."""
+        if fingerprint:
+            deaths = self._died(fingerprint)
+            self._deaths.pop(fingerprint, None)
+            self._deaths[fingerprint] = (deaths + 1, time.monotonic())
+            if len(self._deaths) > MAX_FINGERPRINTS:
+                self._deaths.popitem(last=False)
+
+    def _died(self, fingerprint: bytes) -> int:
+        deaths, at_s = self._deaths.get(fingerprint, (0, 0.0))
+        return deaths if time.monotonic() - at_s < DEATHS_FORGOTTEN_S else 0
+
+    def _workers(self, engine: str) -> int:
+        return max(1, self._pool.alive_count(engine))
+
+    @staticmethod
+    def _spread(seconds: float) -> float:
+        return seconds * random.uniform(1 - RETRY_SPREAD, 1 + RETRY_SPREAD)  # noqa: S311 (no secret)

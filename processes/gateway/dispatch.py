@@ -1,0 +1,338 @@
+"""The dispatcher: utterances in, audio out in order, through a pool of workers.
+
+Owns: who is spoken next, the life of each ticket, the single retry, what a poison request is.
+Refuses to know: HTTP, encoders, sockets.
+
+All state changes happen in plain calls on the event loop; the only place where anything waits is
+`Stream.wakeup`. So a caller that is cancelled, at whatever await, ends in `_abandon`, and a worker is
+freed exactly once: when its DONE or FAILED comes, or when it is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import replace
+
+from loguru import logger
+
+from appliance.errors import (
+    EngineFailedError,
+    NoWorkersError,
+    SynthesisError,
+    SynthesisTimeoutError,
+    WorkerLostError,
+    synthesis_error,
+)
+from appliance.ipc.messages import Audio, Done, Failed
+from appliance.metrics import CLASSES, GatewayMetrics
+from appliance.settings import DispatchSettings
+from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, RequestClass, Utterance
+from processes.gateway.admission import Admission
+from processes.gateway.cost import CostModel
+from processes.gateway.fair_queue import FairQueue
+from processes.gateway.grants import GrantLedger
+from processes.gateway.pool import WorkerPool
+from processes.gateway.ticket import Delivery, Stream, Ticket, TicketState
+from processes.gateway.worker_link import WorkerLink, WorkerState
+
+MAX_TRIES = 2
+"""An utterance is given to a second worker once, and only if no audio of it has left."""
+MAX_OUTSTANDING = 2
+"""Utterances of one request that are queued or spoken at a time."""
+
+
+class Dispatcher:
+    """Brings utterances to workers and their audio back."""
+
+    def __init__(
+        self, settings: DispatchSettings, cores: int, pool: WorkerPool, metrics: GatewayMetrics
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            settings: Limits and targets.
+            cores: How many engines may compute at a time.
+            pool: The workers; this dispatcher becomes the one that the pool tells of events.
+            metrics: Where queue lengths and retries are counted.
+        """
+        self._settings = settings
+        self._pool = pool
+        self._metrics = metrics
+        self._queues: dict[str, FairQueue] = {}
+        self._ids = itertools.count(1)
+        self._links: dict[str, WorkerLink] = {}
+        self._grants = GrantLedger(cores, self._grant)
+        self._streams: OrderedDict[int, Stream] = OrderedDict()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self.costs = CostModel()
+        self.admission = Admission(settings, pool, self.costs)
+        pool.events = self
+
+    def synthesize(
+        self,
+        utterances: Iterator[Utterance],
+        *,
+        client: str,
+        fingerprint: bytes = b"",
+        request_class: RequestClass = RequestClass.FIRST,
+    ) -> Delivery:
+        """Admit a request and return its audio, in order.
+
+        Doesn't block; nothing is queued until the first chunk is asked for.
+
+        Args:
+            utterances: The request's utterances in order, at least one; taken as they are needed.
+            client: Whose request this is, for fairness.
+            fingerprint: Hash of text, voice and parameters; empty is never counted as poison.
+            request_class: FIRST for somebody who listens, BACKGROUND for jobs.
+
+        Raises:
+            CapacityError: Refused now; one of its children says why and when to come back.
+            PoisonRequestError: The same request has killed workers before.
+        """
+        first = next(utterances)
+        queue = self._queue(first.engine)
+        self.admission.check(first, client, fingerprint, queue)
+        stream = Stream(
+            client, request_class, itertools.chain((first,), utterances), fingerprint, time.monotonic()
+        )
+        return Delivery(stream, self._deliver(stream))
+
+    def waiting_count(self) -> int:
+        """Return how many utterances wait for a worker."""
+        return sum(len(queue) for queue in self._queues.values())
+
+    def running_count(self) -> int:
+        """Return how many utterances are being spoken."""
+        return sum(link.ticket is not None for link in self._links.values())
+
+    def expected_wait_s(self, engine: str) -> float:
+        """Return the seconds that a newcomer's first utterance would wait now."""
+        return self.admission.expected_wait_s(engine, "", self._queue(engine))
+
+    async def drained(self) -> None:
+        """Wait until no request is under way."""
+        await self._is_empty.wait()
+
+    def look_after(self) -> None:
+        """Fail what waits for an engine whose workers are all gone for good; called by a timer."""
+        for engine, queue in self._queues.items():
+            if self.admission.is_without_workers(engine):
+                while (ticket := queue.take(time.monotonic())) is not None:
+                    self._fail(ticket, NoWorkersError())
+        for request_class, name in zip(RequestClass, CLASSES, strict=True):
+            count = sum(queue.count(request_class) for queue in self._queues.values())
+            self._metrics.queue_utterances.labels(name).set(count)
+
+    # What the pool tells.
+
+    def worker_joined(self, link: WorkerLink) -> None:
+        """Give a newly connected worker something to do; it takes the place of one with its name."""
+        old = self._links.get(link.name)
+        if old is not None:
+            self._grants.give_back(link.name)
+            old.kill("lost")
+        self._links[link.name] = link
+        self._serve(link.engine)
+
+    def audio_came(self, link: WorkerLink, audio: Audio) -> None:
+        """Take a chunk in, if it belongs to what this worker speaks now."""
+        ticket = self._current(link, audio.utterance_id)
+        if ticket is None:
+            return
+        link.progress_at_s = time.monotonic()
+        ticket.pcm_bytes += len(audio.chunk.pcm)
+        if ticket.pcm_bytes > MAX_UTTERANCE_PCM_BYTES:
+            self._fail(ticket, EngineFailedError("The engine made more audio than an utterance may have"))
+            link.cancel()
+        if ticket.state is TicketState.RUNNING:
+            chunk = replace(audio.chunk, utterance_index=ticket.utterance.index)
+            ticket.chunks.append(chunk)
+            ticket.has_last = chunk.is_last
+            ticket.stream.audio_s += chunk.audio_s
+            ticket.stream.wakeup.set()
+        if audio.chunk.ends_window:
+            self._grants.give_back(link.name)
+            self._grants.ask(link.name, self._deadline_s(ticket))
+
+    def utterance_ended(self, link: WorkerLink, end: Done | Failed) -> None:
+        """Free the worker; the ticket has all that will come."""
+        ticket = self._current(link, end.utterance_id)
+        if ticket is None:
+            return
+        self._grants.give_back(link.name)
+        link.end_utterance()
+        match end:
+            case Failed(_, code, message):
+                self._fail(ticket, synthesis_error(code, message))
+            case Done(_, synthesis_s, _, was_cancelled) if not was_cancelled:
+                self._finish(ticket, synthesis_s)
+            case _:
+                self._fail(ticket, EngineFailedError("The worker stopped without having been told to"))
+        self._serve(link.engine)
+
+    def worker_lost(self, link: WorkerLink) -> None:
+        """Try the lost worker's utterance once more, or fail it."""
+        if self._links.get(link.name) is link:
+            del self._links[link.name]
+            self._grants.give_back(link.name)
+        ticket, link.ticket = link.ticket, None
+        if ticket is None:
+            return
+        self.admission.count_death(ticket.stream.fingerprint)
+        if ticket.state is not TicketState.RUNNING:
+            return
+        if ticket.is_taken or ticket.tries >= MAX_TRIES:
+            self._fail(ticket, _loss(link.cause))
+        else:
+            self._try_again(ticket)
+
+    def is_computing(self, link: WorkerLink) -> bool:
+        """Return whether a worker holds a run grant, so that its time counts."""
+        return self._grants.holds(link.name)
+
+    # The life of a ticket.
+
+    async def _deliver(self, stream: Stream) -> AsyncGenerator[PcmChunk, None]:
+        self._streams[id(stream)] = stream
+        self._is_empty.clear()
+        self.admission.enter(stream.client)
+        try:
+            self._advance(stream)
+            while stream.tickets:
+                ticket = stream.tickets[0]
+                while not ticket.chunks:
+                    if ticket.error is not None:
+                        raise ticket.error
+                    stream.wakeup.clear()
+                    await stream.wakeup.wait()
+                chunk = ticket.chunks.popleft()
+                ticket.is_taken = True
+                if chunk.is_last:
+                    stream.tickets.popleft()
+                if stream.first_audio_at_s is None:
+                    self._first_audio(stream)
+                self._advance(stream)
+                yield chunk
+        finally:
+            self._abandon(stream)
+
+    def _first_audio(self, stream: Stream) -> None:
+        stream.first_audio_at_s = time.monotonic()
+        self.admission.leave(stream.client)
+
+    def _advance(self, stream: Stream) -> None:
+        """Queue the request's next utterances, unless much of its audio lies unsent."""
+        most = 1 if stream.first_audio_at_s is None else MAX_OUTSTANDING
+        while len(stream.tickets) < most and stream.unsent_audio_s() <= self._settings.ahead_s:
+            utterance = next(stream.utterances, None)
+            if utterance is None:
+                return
+            ticket = Ticket(
+                next(self._ids),
+                utterance,
+                stream,
+                stream.next_class(),
+                self.costs.expected_s(utterance),
+                time.monotonic(),
+            )
+            stream.tickets.append(ticket)
+            self._queue(utterance.engine).put(ticket)
+            self._serve(utterance.engine)
+
+    def _serve(self, engine: str) -> None:
+        """Bring waiting utterances to free workers."""
+        queue = self._queue(engine)
+        while any(link.state is WorkerState.READY for link in self._pool.links(engine)):
+            ticket = queue.take(time.monotonic())
+            if ticket is None:
+                return
+            link = self._pool.idle(engine, ticket.utterance.engine_voice)
+            assert link is not None
+            self._start(link, ticket)
+
+    def _start(self, link: WorkerLink, ticket: Ticket) -> None:
+        ticket.state = TicketState.RUNNING
+        ticket.tries += 1
+        stream = ticket.stream
+        stream.worker = link.name
+        if stream.queue_wait_s is None:
+            stream.queue_wait_s = time.monotonic() - stream.arrived_at_s
+        link.begin(ticket)
+        self._grants.ask(link.name, self._deadline_s(ticket))
+        link.flush()
+
+    def _finish(self, ticket: Ticket, synthesis_s: float) -> None:
+        self.costs.learn(ticket.utterance, synthesis_s)
+        ticket.stream.synthesis_s += synthesis_s
+        if not ticket.has_last:
+            self._fail(ticket, EngineFailedError("The engine ended without a last chunk"))
+        elif ticket.state is TicketState.RUNNING:
+            ticket.state = TicketState.FINISHED
+
+    def _try_again(self, ticket: Ticket) -> None:
+        stream = ticket.stream
+        stream.audio_s -= sum(chunk.audio_s for chunk in ticket.chunks)
+        ticket.chunks.clear()
+        ticket.pcm_bytes = 0
+        ticket.has_last = False
+        ticket.state = TicketState.WAITING
+        self._metrics.retries.inc()
+        logger.info("utterance_retried", utterance_id=ticket.utterance_id)
+        self._queue(ticket.utterance.engine).put_back(ticket)
+        self._serve(ticket.utterance.engine)
+
+    def _fail(self, ticket: Ticket, error: SynthesisError | NoWorkersError) -> None:
+        if ticket.state in (TicketState.RUNNING, TicketState.WAITING):
+            ticket.state = TicketState.FINISHED
+            ticket.error = error
+            ticket.stream.wakeup.set()
+
+    def _abandon(self, stream: Stream) -> None:
+        """Take back everything that the request still has under way; called once, at its end."""
+        del self._streams[id(stream)]
+        if not self._streams:
+            self._is_empty.set()
+        if stream.first_audio_at_s is None:
+            self.admission.leave(stream.client)
+        for ticket in stream.tickets:
+            state, ticket.state = ticket.state, TicketState.ABANDONED
+            if state is TicketState.WAITING:
+                self._queue(ticket.utterance.engine).remove(ticket)
+            elif state is TicketState.RUNNING:
+                self._cancel(ticket)
+        stream.tickets.clear()
+
+    def _cancel(self, ticket: Ticket) -> None:
+        for link in self._links.values():
+            if link.ticket is ticket:
+                link.cancel()
+
+    def _current(self, link: WorkerLink, utterance_id: int) -> Ticket | None:
+        """Return what a worker speaks, if the frame's id says so; any other frame is dropped and counted."""
+        if link.ticket is not None and link.ticket.utterance_id == utterance_id:
+            return link.ticket
+        self._metrics.stale_frames.inc()
+        return None
+
+    def _grant(self, name: str) -> None:
+        link = self._links.get(name)
+        if link is not None:
+            link.grant()
+
+    def _deadline_s(self, ticket: Ticket) -> float:
+        return ticket.stream.deadline_s(self._settings.first_audio_target_s)
+
+    def _queue(self, engine: str) -> FairQueue:
+        if engine not in self._queues:
+            self._queues[engine] = FairQueue(self._settings.ageing_s)
+        return self._queues[engine]
+
+
+def _loss(cause: str) -> SynthesisError:
+    return SynthesisTimeoutError() if cause in ("hung", "progress") else WorkerLostError()

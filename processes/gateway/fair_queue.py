@@ -1,0 +1,98 @@
+"""The waiting utterances of one engine: first utterances first, fair between clients.
+
+Owns: the order. Class before class; inside a class the clients take turns; a client's own utterances
+keep their order; what has waited long moves up a class, so that nothing starves.
+Refuses to know: workers, costs, time (the caller says what time it is).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+from appliance.speech import RequestClass
+from processes.gateway.ticket import Ticket
+
+_Turns = OrderedDict[str, deque[Ticket]]
+
+
+class FairQueue:
+    """A queue with three classes and a turn for each client."""
+
+    def __init__(self, ageing_s: float) -> None:
+        """Make an empty queue.
+
+        Args:
+            ageing_s: Seconds after which a waiting utterance moves up a class.
+        """
+        self._ageing_s = ageing_s
+        self._classes: dict[RequestClass, _Turns] = {each: OrderedDict() for each in RequestClass}
+
+    def __len__(self) -> int:
+        """Return how many utterances wait."""
+        return sum(len(waiting) for turns in self._classes.values() for waiting in turns.values())
+
+    def count(self, request_class: RequestClass) -> int:
+        """Return how many utterances wait in a class."""
+        return sum(len(waiting) for waiting in self._classes[request_class].values())
+
+    def put(self, ticket: Ticket) -> None:
+        """Let an utterance wait behind its client's others of the same class."""
+        self._classes[ticket.request_class].setdefault(ticket.client, deque()).append(ticket)
+
+    def put_back(self, ticket: Ticket) -> None:
+        """Let an utterance whose worker was lost wait before everything of its class."""
+        turns = self._classes[ticket.request_class]
+        turns.setdefault(ticket.client, deque()).appendleft(ticket)
+        turns.move_to_end(ticket.client, last=False)
+
+    def remove(self, ticket: Ticket) -> None:
+        """Take an utterance out that nobody wants any more; it must be waiting here."""
+        turns = self._classes[ticket.request_class]
+        waiting = turns[ticket.client]
+        waiting.remove(ticket)
+        if not waiting:
+            del turns[ticket.client]
+
+    def take(self, now_s: float) -> Ticket | None:
+        """Return the utterance that is next, or None when none waits.
+
+        Args:
+            now_s: Monotonic time.
+        """
+        self._age(now_s)
+        for turns in self._classes.values():
+            if turns:
+                client, waiting = turns.popitem(last=False)
+                ticket = waiting.popleft()
+                if waiting:
+                    turns[client] = waiting
+                return ticket
+        return None
+
+    def work_before_s(self, client: str) -> float:
+        """Return the seconds of others' waiting work that come before a new first utterance of a client.
+
+        The clients take turns, so each other client counts with as many utterances as this one has
+        waiting, and one more.
+        """
+        turns = self._classes[RequestClass.FIRST]
+        rounds = len(turns.get(client, ())) + 1
+        return sum(
+            ticket.cost_s
+            for other, waiting in turns.items()
+            if other != client
+            for ticket in list(waiting)[:rounds]
+        )
+
+    def _age(self, now_s: float) -> None:
+        """Move each client's oldest utterance of a class up when it has waited too long there."""
+        for lower, upper in (
+            (RequestClass.REST, RequestClass.FIRST),
+            (RequestClass.BACKGROUND, RequestClass.REST),
+        ):
+            for client, waiting in list(self._classes[lower].items()):
+                ticket = waiting[0]
+                if now_s - ticket.queued_at_s > self._ageing_s:
+                    self.remove(ticket)
+                    ticket.request_class, ticket.queued_at_s = upper, now_s
+                    self._classes[upper].setdefault(client, deque()).append(ticket)

@@ -1,0 +1,60 @@
+"""Run grants: cores are scheduled, not left to the kernel.
+
+Owns: as many grants as the CPU quota has cores; who holds one, and who gets the next.
+Refuses to know: what an engine computes with it.
+
+The next grant goes to the earliest deadline: first audio = arrival + target, a sounding stream = the
+moment its listener runs dry, jobs last. Source: DESIGN's window scheduling; in simulation four listeners
+of a neural voice on one CPU get p90 first audio 347 ms, against 458 ms when processes share it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+
+
+class GrantLedger:
+    """Hands run grants to workers, at most one each."""
+
+    def __init__(self, cores: int, give: Callable[[str], None]) -> None:
+        """Take the number of grants and the way to hand one over.
+
+        Args:
+            cores: How many engines may compute at a time, at least 1.
+            give: Called with the holder's name when a grant becomes its own.
+        """
+        self._cores = cores
+        self._give = give
+        self._holders: set[str] = set()
+        self._waiting: list[tuple[float, int, str]] = []
+        self._order = itertools.count()
+
+    def holds(self, name: str) -> bool:
+        """Return whether a worker may compute now."""
+        return name in self._holders
+
+    def ask(self, name: str, deadline_s: float) -> None:
+        """Ask for a grant; it is given at once or when one comes back.
+
+        Args:
+            name: Who asks; must hold none.
+            deadline_s: Monotonic time by which its audio is needed.
+        """
+        heapq.heappush(self._waiting, (deadline_s, next(self._order), name))
+        self._hand_out()
+
+    def give_back(self, name: str) -> None:
+        """Take a worker's grant or its place in the line back, if it has either."""
+        self._holders.discard(name)
+        if any(waiting == name for _, _, waiting in self._waiting):
+            self._waiting = [entry for entry in self._waiting if entry[2] != name]
+            heapq.heapify(self._waiting)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._waiting and len(self._holders) < self._cores:
+            _, _, name = heapq.heappop(self._waiting)
+            self._holders.add(name)
+            self._give(name)

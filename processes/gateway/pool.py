@@ -1,0 +1,227 @@
+"""The workers' lives: who is connected, who is hung, who is killed.
+
+Owns: `run/workers.sock`, the worker links, and the clocks that tell a hang from a pause of our own.
+Refuses to know: requests. What happens to a lost worker's utterance is the dispatcher's business, which
+hears of everything through `PoolEvents`.
+
+A worker says HELLO when its engine is warm: connected = ready, end of stream = dead (seen in about 1 ms).
+Silence counts only while this process's own loop ran on time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Protocol
+
+from loguru import logger
+
+from appliance.errors import BadMessageError, ProtocolError
+from appliance.ipc.messages import Audio, Done, Failed, Heartbeat, Hello, Message
+from appliance.ipc.stream_channel import StreamChannel
+from appliance.lifecycle import listen_unix, peer_credentials
+from appliance.metrics import WORKER_STATES, GatewayMetrics
+from appliance.settings import WorkersSettings
+from appliance.voices import VoiceCatalog
+from processes.gateway.worker_link import WorkerLink, WorkerState
+
+TICK_S = 0.1
+"""How often the clocks are looked at."""
+FORGIVEN_LAG_S = 0.25
+"""A loop that wakes later than this was stopped itself; all clocks start anew."""
+MAX_CONNECTIONS = 256
+PROGRESS_FACTOR = 10
+"""An utterance may take this many times its expected work before it counts as hung."""
+
+
+class PoolEvents(Protocol):
+    """What the pool tells the dispatcher."""
+
+    def worker_joined(self, link: WorkerLink) -> None:
+        """A worker is ready for its first utterance."""
+
+    def audio_came(self, link: WorkerLink, audio: Audio) -> None:
+        """A chunk came from a worker."""
+
+    def utterance_ended(self, link: WorkerLink, end: Done | Failed) -> None:
+        """A worker has ended an utterance."""
+
+    def worker_lost(self, link: WorkerLink) -> None:
+        """A worker is gone; `link.cause` says why."""
+
+    def is_computing(self, link: WorkerLink) -> bool:
+        """Return whether a worker holds a run grant, so that its time counts."""
+
+
+class WorkerPool:
+    """Every connected worker."""
+
+    def __init__(self, settings: WorkersSettings, catalog: VoiceCatalog, metrics: GatewayMetrics) -> None:
+        """Make an empty pool; `open` lets workers in.
+
+        Args:
+            settings: The clocks' limits.
+            catalog: Learns the voices that the workers name.
+            metrics: Where states and losses are counted.
+        """
+        self._settings = settings
+        self._catalog = catalog
+        self._metrics = metrics
+        self._links: dict[StreamChannel, WorkerLink] = {}
+        self._server: asyncio.Server | None = None
+        self.losses: Counter[str] = Counter()
+        self.last_loss: dict[str, str] = {}
+        self.events: PoolEvents | None = None
+
+    async def open(self, path: Path) -> None:
+        """Listen for workers.
+
+        Args:
+            path: The Unix socket to make; a stale one is replaced.
+
+        Raises:
+            ConfigurationError: The socket belongs to somebody else or is in use.
+        """
+        listener = listen_unix(path)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(
+            lambda: StreamChannel(self._opened, self._received, self._closed), sock=listener
+        )
+
+    async def close(self) -> None:
+        """Let no more workers in and hang up on all; they come back to the next gateway."""
+        if self._server is not None:
+            self._server.close()
+        for channel in list(self._links):
+            channel.close()
+
+    def links(self, engine: str | None = None) -> list[WorkerLink]:
+        """Return the workers that have joined, of one engine or of all."""
+        return [
+            link
+            for link in self._links.values()
+            if link.has_joined and (engine is None or link.engine == engine)
+        ]
+
+    def alive_count(self, engine: str) -> int:
+        """Return how many workers of an engine are there and not hung."""
+        return sum(link.state is not WorkerState.HUNG for link in self.links(engine))
+
+    def idle(self, engine: str, voice: str) -> WorkerLink | None:
+        """Return a free worker, one that has the voice warm if there is one, else the longest idle."""
+        free = [link for link in self.links(engine) if link.state is WorkerState.READY]
+        return min(free, key=lambda link: (link.voice != voice, link.state_since_s), default=None)
+
+    async def watch(self) -> None:
+        """Look at the clocks for ever; cancelled at the end."""
+        expected_s = time.monotonic() + TICK_S
+        while True:
+            await asyncio.sleep(TICK_S)
+            now_s = time.monotonic()
+            lag_s = max(0.0, now_s - expected_s)
+            expected_s = now_s + TICK_S
+            self._metrics.event_loop_lag_s.observe(lag_s)
+            for link in list(self._links.values()):
+                if lag_s > FORGIVEN_LAG_S:
+                    link.restart_clocks(now_s)
+                else:
+                    self._judge(link, now_s)
+            self._measure(now_s)
+
+    def _judge(self, link: WorkerLink, now_s: float) -> None:
+        """Kill a worker that is silent, stuck, or doesn't obey a CANCEL."""
+        if now_s - link.heard_at_s > self._settings.silence_s:
+            link.kill("hung")
+        elif link.cancelled_at_s is not None and now_s - link.cancelled_at_s > self._settings.cancel_s:
+            link.kill("cancel")
+        elif link.ticket is not None and self.events is not None and self.events.is_computing(link):
+            limit_s = max(self._settings.progress_s, PROGRESS_FACTOR * link.ticket.cost_s)
+            if now_s - link.progress_at_s > limit_s:
+                link.kill("progress")
+
+    def _measure(self, now_s: float) -> None:
+        counts = Counter(link.state.value for link in self.links())
+        for state in WORKER_STATES:
+            self._metrics.worker_state.labels(state).set(counts[state])
+        stalest_s = max((now_s - link.heard_at_s for link in self.links()), default=None)
+        self._metrics.heartbeat_timestamp_s.set(0 if stalest_s is None else time.time() - stalest_s)
+
+    def _opened(self, channel: StreamChannel) -> None:
+        assert channel.transport is not None
+        credentials = peer_credentials(channel.transport.get_extra_info("socket"))
+        if credentials.uid != os.getuid():
+            logger.warning("peer_refused", uid=credentials.uid)
+            self._metrics.security_denied.labels("peer_uid").inc()
+            channel.close()
+        elif len(self._links) >= MAX_CONNECTIONS:
+            logger.warning("worker_refused", connections=len(self._links))
+            channel.close()
+        else:
+            self._links[channel] = WorkerLink(channel, credentials.pid)
+
+    def _received(self, channel: StreamChannel, message: Message) -> None:
+        link = self._links.get(channel)
+        if link is None or self.events is None:
+            return
+        link.heard_at_s = time.monotonic()
+        match message:
+            case Audio():
+                self.events.audio_came(link, message)
+            case Done() | Failed():
+                link.rss_bytes = message.rss_bytes
+                self.events.utterance_ended(link, message)
+            case Heartbeat(rss_bytes):
+                link.rss_bytes = rss_bytes
+            case Hello():
+                self._greet(link, message)
+            case _:
+                error = f"a worker sent {type(message).__name__}"
+                raise BadMessageError(error)
+
+    def _greet(self, link: WorkerLink, hello: Hello) -> None:
+        """Take in one page of HELLO; with the last one the worker is in the pool."""
+        if link.has_joined or hello.pid != link.pid:
+            message = "HELLO from a worker that has joined already or names another process"
+            raise BadMessageError(message)
+        link.introduce(hello)
+        self._catalog.add(hello.voices, hello.variants)
+        if hello.page + 1 == hello.pages and self.events is not None:
+            link.has_joined = True
+            logger.info(
+                "worker_joined",
+                worker=link.name,
+                pid=link.pid,
+                engine=link.engine,
+                engine_version=hello.engine_version,
+            )
+            self.events.worker_joined(link)
+
+    def _closed(self, channel: StreamChannel, error: ProtocolError | None) -> None:
+        link = self._links.pop(channel, None)
+        if link is None:
+            return
+        if error is not None and link.state is not WorkerState.HUNG:
+            link.cause = "protocol"
+            self._metrics.protocol_errors.inc()
+        is_stopping = self._server is None or not self._server.is_serving()
+        if not is_stopping:
+            self._count_loss(link, error)
+        if link.has_joined and self.events is not None:
+            self.events.worker_lost(link)
+        link.release()
+
+    def _count_loss(self, link: WorkerLink, error: ProtocolError | None) -> None:
+        self._metrics.worker_exits.labels(link.cause).inc()
+        self.losses[link.name] += 1
+        self.last_loss[link.name] = link.cause if error is None else error.code
+        logger.warning(
+            "worker_lost",
+            worker=link.name,
+            pid=link.pid,
+            cause=link.cause,
+            error=None if error is None else error.message,
+            utterance_id=None if link.ticket is None else link.ticket.utterance_id,
+        )
