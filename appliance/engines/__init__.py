@@ -1,0 +1,38 @@
+"""Engines: code that turns an utterance into PCM.
+
+Owns: which engines there are. Each is imported only when asked for, so that a worker holds the library of
+its own engine alone.
+Refuses to know: workers, wire frames, scheduling.
+"""
+
+from __future__ import annotations
+
+from appliance.engines.base import Engine
+from appliance.errors import ConfigurationError
+from appliance.settings import Settings
+
+ENGINES = ("espeak", "tone")
+"""Names of all engines."""
+
+
+def create_engine(name: str, settings: Settings) -> Engine:
+    """Return the engine of this name, not yet warm.
+
+    Args:
+        name: One of `ENGINES`.
+        settings: An engine takes its own section from them.
+
+    Raises:
+        ConfigurationError: No engine has this name.
+        EngineFailedError: The engine's library or data is missing or broken.
+    """
+    if name == "tone":
+        from appliance.engines.tone import ToneEngine
+
+        return ToneEngine(settings.tone)
+    if name == "espeak":
+        from appliance.engines.espeak import EspeakEngine
+
+        return EspeakEngine()
+    message = f"No engine is called {name!r}; there are {', '.join(ENGINES)}"
+    raise ConfigurationError(message)

@@ -1,0 +1,111 @@
+"""The worker's command: `python -m processes.worker --engine espeak --slot 1`.
+
+Owns: the command line, the order of starting, the exit codes, connecting again when the gateway went away.
+Refuses to know: what is said over a connection (`session`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import closing
+from enum import IntEnum
+from pathlib import Path
+
+from loguru import logger
+
+from appliance.engines import ENGINES, create_engine
+from appliance.engines.base import Engine
+from appliance.errors import ConfigurationError, EngineFailedError, ProtocolError
+from appliance.lifecycle import EXIT_CONFIG, EXIT_OK
+from appliance.logs import configure_logging
+from appliance.settings import Settings, load_settings
+from processes.worker.connection import FIRST_PAUSE_S, SOCKET_NAME, connect_to_gateway
+from processes.worker.containment import contain_process
+from processes.worker.session import Ending, Session
+from processes.worker.stop_signal import StopSignal
+
+GIVE_UP_S = 30.0
+"""Seconds without a gateway after which a worker ends, so that supervisord sees and reports it."""
+
+
+class ExitCode(IntEnum):
+    """Why a worker ended. Source for 69 and 70: sysexits.h."""
+
+    OK = EXIT_OK
+    """Drained or stopped by SIGTERM."""
+    GATEWAY_GONE = 69
+    """No gateway listened for `GIVE_UP_S`."""
+    ENGINE_FAILED = 70
+    """The engine didn't get warm on this machine."""
+    BAD_CONFIGURATION = EXIT_CONFIG
+    """A setting or an argument is wrong."""
+
+
+def main() -> int:
+    """Run a worker until it is drained, stopped or given up; return its exit code."""
+    arguments = _parse_arguments()
+    name = f"worker-{arguments.engine}-{arguments.slot}"
+    try:
+        settings = load_settings()
+    except ConfigurationError as error:
+        print(error.message, file=sys.stderr)
+        return ExitCode.BAD_CONFIGURATION
+    contain_process()
+    stop = StopSignal()
+    configure_logging(name, settings.log.level)
+    try:
+        engine = create_engine(arguments.engine, settings)
+        engine.warm_up()
+    except EngineFailedError as error:
+        logger.error("engine_not_warm", worker=name, message=error.message)
+        return ExitCode.ENGINE_FAILED
+    with closing(engine):
+        return _serve_gateways(name, engine, settings, stop, arguments.give_up_s)
+
+
+def _serve_gateways(
+    name: str, engine: Engine, settings: Settings, stop: StopSignal, give_up_s: float
+) -> ExitCode:
+    """Serve one connection after the other with the engine warm all the time."""
+    path: Path = settings.run.dir / SOCKET_NAME
+    while True:
+        channel = connect_to_gateway(path, give_up_s, stop)
+        if channel is None:
+            break
+        with closing(channel):
+            try:
+                ending = Session(name, engine, channel, stop).serve(settings.workers.heartbeat_s)
+            except EOFError:
+                logger.warning("gateway_left", worker=name)
+            except ProtocolError as error:
+                # The error's message could quote the frame.
+                logger.error("protocol_error", worker=name, code=error.code)
+            else:
+                logger.info("worker_ends", worker=name, reason=ending.name.lower())
+                return ExitCode.OK
+        stop.wait(FIRST_PAUSE_S)
+    if stop.is_set:
+        logger.info("worker_ends", worker=name, reason=Ending.STOPPED.name.lower())
+        return ExitCode.OK
+    logger.error("gateway_gone", worker=name, waited_s=give_up_s)
+    return ExitCode.GATEWAY_GONE
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tts-worker", description="Speak utterances for the gateway.")
+    parser.add_argument("--engine", required=True, choices=ENGINES, help="the engine to keep warm")
+    parser.add_argument(
+        "--slot", required=True, type=int, help="number of this worker within its pool, from 1"
+    )
+    parser.add_argument(
+        "--give-up-s",
+        type=float,
+        default=GIVE_UP_S,
+        help="seconds without a gateway after which to end (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

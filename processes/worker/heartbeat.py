@@ -1,0 +1,44 @@
+"""The worker's heartbeat: a thread that says the interpreter still runs.
+
+Owns: the thread and its rhythm.
+Refuses to know: whether the engine makes progress; the gateway judges that by the audio that comes.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from appliance.ipc.blocking_channel import BlockingChannel
+from appliance.ipc.messages import Heartbeat
+from processes.worker.containment import resident_bytes
+
+
+class HeartbeatThread:
+    """Sends HEARTBEAT over one connection for as long as its `with` block lasts or the peer is there."""
+
+    def __init__(self, channel: BlockingChannel, interval_s: float) -> None:
+        self._channel = channel
+        self._interval_s = interval_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        error_class: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+
+    def _beat(self) -> None:
+        try:
+            while not self._ended.wait(self._interval_s):
+                self._channel.send(Heartbeat(resident_bytes()))
+        except (EOFError, OSError):
+            return  # the session sees the same end of the connection, and reports it

@@ -1,0 +1,204 @@
+"""One connection to the gateway: hello, then one utterance at a time.
+
+Owns: the order of messages, the waiting for grants, looking for CANCEL and DRAIN between two chunks.
+Refuses to know: how the connection came about, what an engine does, which utterance is more urgent.
+
+                 +------ SYNTHESIZE ------> waiting for a grant --- GRANT --> computing --+
+      idle ------+                              ^                               |   |     |
+       ^                                        +-------- AUDIO ends_window ----+   |     |
+       +---------------------------- DONE, or FAILED, or DONE was_cancelled --------+-----+
+
+The loop is synchronous: an engine that hangs is one stack in this process's SIGABRT dump. The text to speak
+is never logged, nor is any value that could hold it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import closing
+from enum import Enum, auto
+
+from loguru import logger
+
+from appliance.engines.base import Engine
+from appliance.errors import BadMessageError, EngineFailedError, SynthesisError
+from appliance.ipc.blocking_channel import BlockingChannel
+from appliance.ipc.messages import (
+    Audio,
+    Cancel,
+    Done,
+    Drain,
+    Failed,
+    Grant,
+    Message,
+    Synthesize,
+    hello_pages,
+)
+from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, Utterance
+from processes.worker.containment import resident_bytes
+from processes.worker.heartbeat import HeartbeatThread
+from processes.worker.stop_signal import StopSignal
+
+
+class Ending(Enum):
+    """Why a session ended without an error."""
+
+    DRAINED = auto()
+    """The gateway asked the worker to end, and what ran is finished."""
+    STOPPED = auto()
+    """SIGTERM has come."""
+
+
+class _CancelledError(Exception):
+    """The gateway cancelled the current utterance."""
+
+
+class _StoppedError(Exception):
+    """SIGTERM has come while an utterance was spoken."""
+
+
+class Session:
+    """What a worker says and hears over one connection."""
+
+    def __init__(self, worker: str, engine: Engine, channel: BlockingChannel, stop: StopSignal) -> None:
+        """Take what the session works with; closes none of it.
+
+        Args:
+            worker: The worker's program name under supervisord.
+            engine: Warm.
+            channel: Connected, nothing said yet.
+            stop: SIGTERM.
+        """
+        self._worker = worker
+        self._engine = engine
+        self._channel = channel
+        self._stop = stop
+        self._is_draining = False
+        self._grants = 0
+
+    def serve(self, heartbeat_s: float) -> Ending:
+        """Say hello and speak utterances; blocks until the session is over.
+
+        Args:
+            heartbeat_s: Seconds between two heartbeats, from hello on.
+
+        Raises:
+            EOFError: The gateway went away; what was being spoken is stopped.
+            ProtocolError: The gateway broke the protocol; likewise.
+        """
+        engine = self._engine
+        for page in hello_pages(
+            self._worker, engine.name, engine.version, os.getpid(), engine.voices(), engine.variants()
+        ):
+            self._channel.send(page)
+        logger.info("worker_ready", worker=self._worker, engine_version=engine.version)
+        with HeartbeatThread(self._channel, heartbeat_s):
+            try:
+                return self._serve_utterances()
+            except _StoppedError:
+                return Ending.STOPPED
+
+    def _serve_utterances(self) -> Ending:
+        while not self._is_draining:
+            message = self._channel.receive()
+            if self._stop.is_set:
+                return Ending.STOPPED
+            match message:
+                case Synthesize():
+                    self._speak(message)
+                case Drain():
+                    self._is_draining = True
+                case Cancel() | Grant() | None:
+                    pass  # for an utterance that has ended meanwhile
+                case _:
+                    raise _unexpected(message)
+        return Ending.DRAINED
+
+    def _speak(self, order: Synthesize) -> None:
+        """Speak one utterance to its DONE or FAILED."""
+        self._grants = 0
+        utterance_id = order.utterance_id
+        try:
+            synthesis_s = self._send_audio(utterance_id, order.utterance)
+        except _CancelledError:
+            reply: Message = Done(utterance_id, 0.0, resident_bytes(), was_cancelled=True)
+        except SynthesisError as error:
+            logger.warning("synthesis_failed", utterance_id=utterance_id, code=error.code)
+            reply = Failed(utterance_id, error.code, error.message, resident_bytes())
+        else:
+            reply = Done(utterance_id, synthesis_s, resident_bytes())
+        self._channel.send(reply)
+
+    def _send_audio(self, utterance_id: int, utterance: Utterance) -> float:
+        """Send every chunk of an utterance, each window with a grant; return the seconds it took to compute.
+
+        Raises:
+            _CancelledError: CANCEL has come.
+            _StoppedError: SIGTERM has come.
+            SynthesisError: The engine failed, or gave more than an utterance may hold.
+        """
+        self._await_grant(utterance_id)
+        started_s = time.perf_counter()
+        waited_s = 0.0
+        sent_bytes = 0
+        with closing(self._engine.synthesize(utterance)) as chunks:
+            while True:
+                chunk = _next_chunk(chunks)
+                sent_bytes += len(chunk.pcm)
+                if sent_bytes > MAX_UTTERANCE_PCM_BYTES:
+                    message = "The engine gave more audio than an utterance may hold"
+                    raise EngineFailedError(message)
+                self._take_in(utterance_id, self._channel.poll())
+                self._channel.send(Audio(utterance_id, chunk))
+                if chunk.is_last:
+                    return time.perf_counter() - started_s - waited_s
+                if chunk.ends_window:
+                    waiting_since_s = time.perf_counter()
+                    self._await_grant(utterance_id)
+                    waited_s += time.perf_counter() - waiting_since_s
+
+    def _await_grant(self, utterance_id: int) -> None:
+        """Use up one grant of the utterance, waiting for it where none has come."""
+        while not self._grants:
+            self._take_in(utterance_id, self._channel.receive())
+        self._grants -= 1
+
+    def _take_in(self, utterance_id: int, message: Message | None) -> None:
+        """Note what a message means while an utterance is being spoken; None is no message."""
+        if self._stop.is_set:
+            raise _StoppedError
+        match message:
+            case Grant(granted_id):
+                self._grants += granted_id == utterance_id
+            case Cancel(cancelled_id):
+                if cancelled_id == utterance_id:
+                    raise _CancelledError
+            case Drain():
+                self._is_draining = True
+            case None:
+                pass
+            case _:
+                raise _unexpected(message)
+
+
+def _next_chunk(chunks: Iterator[PcmChunk]) -> PcmChunk:
+    """Return the engine's next chunk; whatever goes wrong in the engine is a `SynthesisError`."""
+    try:
+        return next(chunks)
+    except SynthesisError:
+        raise
+    except StopIteration:
+        message = "The engine ended without a last chunk"
+    except Exception as error:  # noqa: BLE001 (whatever an engine throws, the worker lives on)
+        # Its message could hold the text, so only the class and the places are logged.
+        places = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("engine_raised", error=type(error).__name__, places=places)
+        message = f"The engine failed: {type(error).__name__}"
+    raise EngineFailedError(message)
+
+
+def _unexpected(message: Message | None) -> BadMessageError:
+    return BadMessageError(f"A worker doesn't expect {type(message).__name__} now")
