@@ -1,6 +1,6 @@
 // The page at /: text in, streamed speech out, over the same public API that every client uses.
 //
-// Owns: the form, playing 24 kHz PCM as it arrives, the waveform, the download.
+// Owns: the form, asking the appliance, the states below, the download.
 // Refuses to know: how speech is made. No outside resource, no inline script or style (the page's
 // Content-Security-Policy forbids both), nothing that needs HTTPS: on a LAN this is plain http.
 //
@@ -9,21 +9,33 @@
 //   download   idle → loading → done | error
 //   audioS, firstSoundMs, gaps   of the last speech
 
-const SAMPLE_RATE_HZ = 24_000; // of response_format "pcm"; int16 little-endian mono
-const BYTES_PER_FRAME = 2;
-const LEAD_S = 0.03; // between scheduling the first sound and its playing
-const LONGEST_AHEAD_S = 120; // audio kept unplayed; beyond it the network has to wait
-const PEAK_FRAMES = 240; // one peak of the waveform per 10 ms
-const HEALTH_INTERVAL_MS = 10_000;
-const EXTENSIONS = { mp3: "mp3", opus: "opus", aac: "aac", flac: "flac", wav: "wav", pcm: "pcm" };
+import { Player, Waveform } from "./sound.js";
+import { VoiceChoice } from "./voices.js";
+
+const HEALTHY_INTERVAL_MS = 10_000; // between two looks at /health
+const WAITING_INTERVAL_MS = 2_000; // the same while there is no worker
+const DEVICE_TAIL_MS = 1_000; // the sound device may still play what it has buffered
+const FORMATS = ["mp3", "opus", "aac", "flac", "wav", "pcm"]; // each is its file's extension, too
 const KEY_ITEM = "api-key";
 const CHOICES_ITEM = "choices";
+const HEALTH_WORDS = {
+  ok: "Ready",
+  degraded: "Degraded",
+  starting: "Starting",
+  draining: "Draining",
+  overloaded: "Overloaded",
+  down: "Down",
+  unreachable: "Unreachable",
+};
 
 const page = Object.fromEntries(
   [...document.querySelectorAll("[id]")].map((element) => [element.id, element]),
 );
 const state = document.body.dataset;
-const catalog = { voices: [], variants: [], maxChars: Infinity };
+const player = new Player();
+const waveform = new Waveform(page.waveform);
+const voices = new VoiceChoice(page);
+let maxChars = Infinity;
 let speech = null; // the AbortController of the request that is being heard
 
 // ---------------------------------------------------------------- asking the appliance
@@ -54,7 +66,7 @@ async function ask(path, options = {}) {
 
 /** Turn an error answer ({"error": {"message", …}}) into a RefusedError. */
 async function refusal(answer) {
-  let message = `The appliance answered ${answer.status} ${answer.statusText}`.trim();
+  let message = "This isn't an answer of the appliance.";
   try {
     message = (await answer.json()).error.message;
   } catch {
@@ -63,12 +75,12 @@ async function refusal(answer) {
   const wait_s = answer.headers.get("Retry-After");
   if (wait_s) message += ` Try again in ${wait_s} s.`;
   const id = answer.headers.get("X-Request-ID");
-  return new RefusedError(id ? `${message} (status ${answer.status}, request ${id})` : message, answer.status);
+  message += ` (status ${answer.status}${id ? `, request ${id}` : ""})`;
+  return new RefusedError(message, answer.status);
 }
 
 /** Ask for the text in the form as speech. */
 function askForSpeech(format, signal) {
-  const variant = page.variant.value;
   return ask("/v1/audio/speech", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -76,59 +88,37 @@ function askForSpeech(format, signal) {
     body: JSON.stringify({
       model: "tts-1",
       input: page.text.value,
-      voice: variant ? `${page.voice.value}+${variant}` : page.voice.value,
+      voice: voices.id,
       response_format: format,
       speed: Number(page.speed.value),
     }),
   });
 }
 
-// ---------------------------------------------------------------- playing
-
-// ---------------------------------------------------------------- waveform
-
-const player = new Player();
-const waveform = new Waveform(page.waveform);
-
-function drawNow() {
-  waveform.draw(player.scheduled_s ? player.position_s / player.scheduled_s : 0);
-  page.time.textContent = player.scheduled_s ? `${clock(player.position_s)} / ${clock(player.scheduled_s)}` : "";
-}
-
-function drawWhilePlaying() {
-  drawNow();
-  if (state.state === "playing" || state.state === "loading") requestAnimationFrame(drawWhilePlaying);
-}
-
-function clock(seconds) {
-  const tenths = Math.round(seconds * 10);
-  return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
-}
-
-// ---------------------------------------------------------------- speak, stop, download
+// ---------------------------------------------------------------- speak and stop
 
 async function speak() {
-  if (!textIsFine()) return;
+  if (!voices.is_filled || !textIsFine()) return;
   hush();
   const run = new AbortController();
   speech = run;
   waveform.clear();
   delete state.audioS;
   delete state.firstSoundMs;
-  enter("loading", "Asking for the first sound…");
+  enter("loading", "Waiting for the first sound…");
   requestAnimationFrame(drawWhilePlaying);
   try {
     await hear(run.signal, performance.now());
-    if (!run.signal.aborted) {
-      enter("ended", `${player.scheduled_s.toFixed(1)} s of audio, first sound after ${state.firstSoundMs} ms.`);
-    }
+    if (run.signal.aborted) return;
+    const audio_s = player.scheduled_s.toFixed(1);
+    enter("ended", `${audio_s} s of audio; the first sound came after ${state.firstSoundMs} ms.`);
   } catch (error) {
     if (run.signal.aborted) return;
-    player.stop();
+    hush();
     enter("error", "");
     complain(error);
   }
-  if (speech === run) settle();
+  settle();
 }
 
 /** Ask for the text as PCM and play it to its end. */
@@ -144,7 +134,7 @@ async function hear(signal, asked_at) {
     state.gaps = player.gaps;
     if (state.state === "loading" && samples.length) {
       state.firstSoundMs = Math.round(performance.now() - asked_at + in_s * 1000);
-      enter("playing", `Playing; first sound after ${state.firstSoundMs} ms.`);
+      enter("playing", `Playing; the first sound came after ${state.firstSoundMs} ms.`);
     }
     await player.room();
   }
@@ -169,29 +159,31 @@ function hush() {
 
 function stop() {
   if (!speech) return;
-  const heard_s = player.position_s;
   hush();
-  enter("stopped", `Stopped after ${heard_s.toFixed(1)} s.`);
+  enter("stopped", `Stopped after ${player.position_s.toFixed(1)} s.`);
   settle();
 }
 
 function settle() {
   speech = null;
-  drawNow();
-  player.rest();
+  draw();
+  setTimeout(() => { if (!speech) player.rest(); }, DEVICE_TAIL_MS);
 }
 
+// ---------------------------------------------------------------- download
+
 async function download() {
-  if (state.download === "loading" || !textIsFine()) return;
+  if (!voices.is_filled || !textIsFine()) return;
   const format = page.format.value;
   markDownload("loading", "Preparing…");
   try {
-    const blob = await (await askForSpeech(format)).blob();
-    save(blob, `${fileStem(page.text.value)}.${EXTENSIONS[format]}`);
+    const answer = await askForSpeech(format);
+    save(await answer.blob(), `${fileStem(page.text.value)}.${format}`);
     markDownload("done", "Download");
   } catch (error) {
     markDownload("error", "Download");
-    complain(error instanceof RefusedError ? error : new RefusedError("The download broke off; nothing was saved."));
+    const broken = new RefusedError("The connection broke off before the file was complete; nothing was saved.");
+    complain(error instanceof RefusedError ? error : broken);
   }
 }
 
@@ -218,10 +210,11 @@ function fileStem(text) {
 // ---------------------------------------------------------------- telling
 
 function enter(phase, told) {
+  const can_stop = phase === "loading" || phase === "playing";
   state.state = phase;
   page.status.textContent = told;
-  page.stop.disabled = phase !== "loading" && phase !== "playing";
-  if (phase === "loading") page.message.hidden = true;
+  if (!can_stop && document.activeElement === page.stop) page.speak.focus(); // a disabled button loses the focus
+  page.stop.disabled = !can_stop;
 }
 
 function complain(error) {
@@ -233,47 +226,55 @@ function complain(error) {
   }
 }
 
+/** Whether there is a text within the limit; if not, say so instead of asking the appliance. */
 function textIsFine() {
-  const length = charCount();
+  const over = charCount() - maxChars;
   let fault = "";
+  if (over > 0) fault = `The text has ${over.toLocaleString("en")} characters too many.`;
   if (!page.text.value.trim()) fault = "There is no text to speak yet.";
-  if (length > catalog.maxChars) fault = `The text has ${length - catalog.maxChars} characters too many.`;
-  page.text.setAttribute("aria-invalid", String(Boolean(fault)));
+  page.text.setAttribute("aria-invalid", String(fault !== ""));
   page.message.hidden = true;
   if (!fault) return true;
   hush();
   enter("error", "");
-  settle();
   complain(new RefusedError(fault));
   page.text.focus();
   return false;
 }
 
 function charCount() {
-  let count = 0;
-  for (const _ of page.text.value) count += 1; // code points, as the appliance counts
-  return count;
+  return [...page.text.value].length; // code points, as the appliance counts
 }
 
 function countChars() {
-  const limit = catalog.maxChars === Infinity ? "" : ` of ${catalog.maxChars.toLocaleString("en")}`;
-  page.counter.textContent = `${charCount().toLocaleString("en")}${limit} characters`;
-  page.text.setAttribute("aria-invalid", String(charCount() > catalog.maxChars));
+  const count = charCount();
+  const limit = maxChars === Infinity ? "" : ` of ${maxChars.toLocaleString("en")}`;
+  page.counter.textContent = `${count.toLocaleString("en")}${limit} characters`;
+  page.text.setAttribute("aria-invalid", String(count > maxChars));
 }
 
-// ---------------------------------------------------------------- voices
+function showSpeed() {
+  page["speed-text"].textContent = `${Number(page.speed.value).toFixed(2)}×`;
+}
 
-// ---------------------------------------------------------------- health
+function draw() {
+  waveform.draw(player.scheduled_s ? player.position_s / player.scheduled_s : 0);
+  page.time.textContent = player.scheduled_s ? `${clock(player.position_s)} / ${clock(player.scheduled_s)}` : "";
+}
 
-const HEALTH_WORDS = {
-  ok: "Ready",
-  degraded: "Degraded",
-  starting: "Starting",
-  draining: "Draining",
-  overloaded: "Overloaded",
-  down: "Down",
-};
+function drawWhilePlaying() {
+  draw();
+  if (speech) requestAnimationFrame(drawWhilePlaying);
+}
 
+function clock(seconds) {
+  const tenths = Math.round(seconds * 10);
+  return `${Math.floor(tenths / 600)}:${((tenths % 600) / 10).toFixed(1).padStart(4, "0")}`;
+}
+
+// ---------------------------------------------------------------- health and voices
+
+/** Show the appliance's health; returns how many workers are ready. */
 async function showHealth() {
   let health = { status: "unreachable" };
   try {
@@ -281,69 +282,82 @@ async function showHealth() {
   } catch {
     // Unreachable: the dot says so.
   }
+  const words = HEALTH_WORDS[health.status] ?? health.status;
   const { ready = 0, total = 0 } = health.worker ?? {};
-  const words = HEALTH_WORDS[health.status] ?? "Unreachable";
   page.health.dataset.status = health.status;
   page["health-text"].textContent = health.worker ? `${words} · ${ready} of ${total} workers` : words;
   if (health.version) page.version.textContent = `Version ${health.version}`;
-  return ready > 0;
+  return ready;
 }
 
-/** Look at the health, and get the voices as soon as there are any. */
-async function lookAround() {
-  const is_ready = await showHealth();
-  if (!catalog.voices.length && is_ready) await loadVoices().catch(complain);
+async function loadVoices() {
+  const answer = await (await ask("/v1/audio/voices")).json();
+  maxChars = answer.max_input_chars ?? Infinity;
+  voices.take(answer, recall().voice);
+  page.text.lang = voices.language;
+  page.speak.disabled = page.download.disabled = !voices.is_filled;
+  countChars();
+}
+
+/** Look at the health again and again, and get the voices as soon as there are any. */
+async function watch() {
+  const ready = document.hidden ? 0 : await showHealth();
+  if (ready && !voices.is_filled) await loadVoices().catch(complain);
+  setTimeout(watch, ready ? HEALTHY_INTERVAL_MS : WAITING_INTERVAL_MS);
 }
 
 // ---------------------------------------------------------------- what is remembered
 
 function remember() {
-  const { voice, variant, speed, format } = page;
-  const choices = { voice: voice.value, variant: variant.value, speed: speed.value, format: format.value };
-  localStorage.setItem(CHOICES_ITEM, JSON.stringify(choices));
+  const choices = { voice: voices.id, speed: page.speed.value, format: page.format.value };
+  keep(() => localStorage.setItem(CHOICES_ITEM, JSON.stringify(choices)));
+  keep(() => sessionStorage.setItem(KEY_ITEM, page.key.value.trim()));
 }
 
 function recall() {
-  return JSON.parse(localStorage.getItem(CHOICES_ITEM) ?? "{}");
+  return keep(() => JSON.parse(localStorage.getItem(CHOICES_ITEM))) ?? {};
 }
 
-function showSpeed() {
-  page["speed-text"].textContent = `${Number(page.speed.value).toFixed(2)}×`;
+/** Use the browser's storage; some browsers are set to forbid it, and the page works without. */
+function keep(use) {
+  try {
+    return use();
+  } catch {
+    return null;
+  }
 }
 
-function begin() {
-  const known = recall();
-  if (known.speed) page.speed.value = known.speed;
-  if (known.format in EXTENSIONS) page.format.value = known.format;
-  page.key.value = sessionStorage.getItem(KEY_ITEM) ?? "";
-  page["base-url"].textContent = `${location.origin}/v1`;
-  showSpeed();
-  countChars();
-  drawNow();
+// ---------------------------------------------------------------- begin
 
+function listen() {
   page.form.addEventListener("submit", (event) => {
     event.preventDefault();
     speak();
   });
   page.text.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) page.form.requestSubmit();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) page.form.requestSubmit(page.speak);
   });
   page.text.addEventListener("input", countChars);
   page.stop.addEventListener("click", stop);
   page.download.addEventListener("click", download);
   page.speed.addEventListener("input", showSpeed);
-  page.language.addEventListener("change", () => { fillVoices(); fillVariants(page.variant.value); });
-  page.voice.addEventListener("change", () => fillVariants(page.variant.value));
   page.form.addEventListener("change", remember);
-  page.key.addEventListener("change", () => {
-    sessionStorage.setItem(KEY_ITEM, page.key.value.trim());
-    loadVoices().catch(complain);
-  });
-  new ResizeObserver(drawNow).observe(page.waveform);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawNow);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) lookAround(); });
-  setInterval(() => { if (!document.hidden) lookAround(); }, HEALTH_INTERVAL_MS);
-  lookAround();
+  page.language.addEventListener("change", () => { page.text.lang = voices.language; });
+  page.key.addEventListener("change", () => loadVoices().catch(complain));
+  new ResizeObserver(draw).observe(page.waveform);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+}
+
+function begin() {
+  const { speed, format } = recall();
+  if (speed) page.speed.value = speed;
+  if (FORMATS.includes(format)) page.format.value = format;
+  page.key.value = keep(() => sessionStorage.getItem(KEY_ITEM)) ?? "";
+  page["base-url"].textContent = `${location.origin}/v1`;
+  showSpeed();
+  countChars();
+  listen();
+  watch();
 }
 
 begin();
