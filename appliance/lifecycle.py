@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import http.client
 import json
 import math
 import os
@@ -16,9 +17,11 @@ import signal
 import socket
 import stat
 import struct
+import xmlrpc.client
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from appliance.errors import ConfigurationError
 
@@ -37,6 +40,12 @@ SOCKETS_SOCKET = "sockets.sock"
 """In the run directory: where the launcher hands out the listening sockets."""
 SUPERVISOR_SOCKET = "supervisor.sock"
 """In the run directory: supervisord's XML-RPC."""
+LAUNCHER_FILE = "launcher.json"
+"""In the run directory, by the launcher: `pid`, `http_host`, `http_port`, `version`, `log_lines_dropped`."""
+PROGRAMS_FILE = "programs.json"
+"""In the run directory, by the watchdog: for each program its state, pid and readiness."""
+VERDICT_FILE = "verdict.json"
+"""In the run directory, by the watchdog: why the appliance gave up, if it did."""
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -94,6 +103,75 @@ def _prctl(option: int, value: int) -> None:
     if library.prctl(ctypes.c_int(option), *arguments) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the path in place of a host."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(os.fspath(self._path))
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    """XML-RPC over a Unix socket, every answer within a time."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__()
+        self._path = path
+        self._timeout_s = timeout_s
+
+    def make_connection(self, host: tuple[str, dict[str, str]] | str) -> http.client.HTTPConnection:
+        self._connection = host, UnixConnection(self._path, self._timeout_s)
+        return self._connection[1]
+
+
+RPC_ERRORS = (OSError, http.client.HTTPException, xmlrpc.client.Error)
+"""What a call of supervisord can raise: it isn't there, or it refuses."""
+
+
+@contextlib.contextmanager
+def supervisor_rpc(run_dir: Path, timeout_s: float = 2.0) -> Iterator[Any]:
+    """Lend supervisord's XML-RPC functions (`getAllProcessInfo` and so on); each call blocks.
+
+    Nothing is connected before the first call, which raises one of `RPC_ERRORS` if nobody answers. The
+    connection is closed at the end of the block.
+
+    Args:
+        run_dir: The run directory.
+        timeout_s: Seconds that a call may take.
+
+    Source: supervisor's manual, "XML-RPC API Documentation".
+    """
+    transport = _UnixTransport(run_dir / SUPERVISOR_SOCKET, timeout_s)
+    with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
+        yield proxy.supervisor
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Replace a file by JSON in one step, so that a reader never sees half of it; blocks for the disk.
+
+    Raises:
+        OSError: The directory can't be written to.
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content) + "\n", "utf-8")
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what `write_json` wrote; an absent or broken file is empty."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +235,7 @@ def listen_unix(
         ConfigurationError: Somebody answers there already, or the path is foreign, too long or no socket.
     """
     make_private_dir(path.parent)
-    _remove_stale(path, kind)
+    remove_stale_socket(path, kind)
     server = socket.socket(socket.AF_UNIX, kind)
     try:
         with _umask(0o077):
@@ -171,8 +249,11 @@ def listen_unix(
     return server
 
 
-def _remove_stale(path: Path, kind: socket.SocketKind) -> None:
-    """Unlink a socket of ours that nobody answers on.
+def remove_stale_socket(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
+    """Unlink a socket of ours that nobody answers on; none there is fine.
+
+    Raises:
+        ConfigurationError: Somebody answers, or what lies there is foreign or no socket.
 
     Source: GitLab and gunicorn do the same; the connect tells a dead owner from a living one.
     """

@@ -128,7 +128,7 @@ class LineWriter:
 _writer: LineWriter | None = None
 
 
-def configure_logging(program: str, level: str) -> None:
+def configure_logging(program: str, level: str, descriptors: Sequence[int] | None = None) -> LineWriter:
     """Send loguru's and the standard library's records of this process through the bounded writer.
 
     Uncaught exceptions of any thread become lines too, with their traceback and without variable values.
@@ -138,16 +138,25 @@ def configure_logging(program: str, level: str) -> None:
     Args:
         program: The program's name, for the lines' `program`.
         level: Least level written: DEBUG, INFO, WARNING or ERROR.
+        descriptors: File descriptors to write to; None takes those that the module's picture shows.
+
+    Returns:
+        The writer, for lines that are finished already.
     """
     global _writer  # noqa: PLW0603 (one log per process, as loguru has one logger)
-    descriptors = [sys.__stderr__.fileno()] if sys.__stderr__ else []
-    if "SUPERVISOR_ENABLED" in os.environ and program not in EVENT_LISTENERS and sys.__stdout__:
-        descriptors.append(sys.__stdout__.fileno())
-    attach_logging(program, level, writer := LineWriter(descriptors, program))
+    writer = LineWriter(_usual_descriptors(program) if descriptors is None else descriptors, program)
+    attach_logging(program, level, writer)
     _writer = writer
     atexit.register(writer.close)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+    return writer
+
+
+def _usual_descriptors(program: str) -> list[int]:
+    under_supervisord = "SUPERVISOR_ENABLED" in os.environ and program not in EVENT_LISTENERS
+    streams = (sys.__stderr__, sys.__stdout__ if under_supervisord else None)
+    return [stream.fileno() for stream in streams if stream]
 
 
 def attach_logging(program: str, level: str, writer: LineWriter) -> None:

@@ -1,0 +1,100 @@
+"""The launcher's command: `python -m processes.launcher`.
+
+Owns: the command line, the order of starting, the one line that says what is wrong with the configuration.
+Refuses to know: the loop (`launch`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from appliance.errors import ConfigurationError
+from appliance.lifecycle import (
+    EXIT_CONFIG,
+    EXIT_OK,
+    LAUNCHER_FILE,
+    NOTIFY_SOCKET,
+    SUPERVISOR_SOCKET,
+    make_private_dir,
+    read_json,
+    remove_stale_socket,
+)
+from appliance.logs import configure_logging
+from appliance.settings import Settings, load_settings
+from processes.launcher.launch import Launch
+from processes.launcher.listeners import open_listeners
+from processes.launcher.rendering import render_configuration
+from processes.launcher.terminal import own_terminal
+
+LOCK_NAME = "launcher.lock"
+
+
+def main() -> int:
+    """Run the appliance, or only check its configuration; return the exit code."""
+    parser = argparse.ArgumentParser(prog="tts-launcher", description="Run the appliance.")
+    parser.add_argument(
+        "--check-config", action="store_true", help="check the settings, say what is wrong, start nothing"
+    )
+    arguments = parser.parse_args()
+    try:
+        settings = load_settings()
+        if arguments.check_config:
+            print("configuration: ok")
+            return EXIT_OK
+        return _run(settings)
+    except ConfigurationError as error:
+        print("configuration:", error.message.replace("\n", " "), file=sys.stderr)
+        return EXIT_CONFIG
+
+
+def _run(settings: Settings) -> int:
+    os.umask(0o077)
+    make_private_dir(settings.run.dir)
+    with contextlib.ExitStack() as owned:
+        owned.enter_context(_locked(settings.run.dir))
+        remove_stale_socket(settings.run.dir / SUPERVISOR_SOCKET)
+        remove_stale_socket(settings.run.dir / NOTIFY_SOCKET, socket.SOCK_DGRAM)
+        listeners = open_listeners(settings)
+        for listener in listeners.values():
+            owned.enter_context(listener)
+        configuration = render_configuration(settings)
+        writer = configure_logging("launcher", settings.log.level, descriptors=[sys.stdout.fileno()])
+        owned.enter_context(own_terminal())
+        return Launch(settings, listeners, configuration, writer).run()
+
+
+@contextlib.contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    """Hold the run directory for this launcher alone.
+
+    Raises:
+        ConfigurationError: Another launcher holds it, or the lock can't be opened.
+    """
+    path = run_dir / LOCK_NAME
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        message = f"{path}: can't be opened: {error.strerror}"
+        raise ConfigurationError(message) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        owner = read_json(run_dir / LAUNCHER_FILE).get("pid", "unknown")
+        message = f"run.dir = {run_dir}: another launcher (process {owner}) runs there"
+        raise ConfigurationError(message) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

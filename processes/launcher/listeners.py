@@ -1,0 +1,93 @@
+"""The appliance's listening TCP sockets, opened once and handed to every gateway that comes.
+
+Owns: opening them, `run/sockets.sock` where our own processes get them.
+Refuses to know: what is spoken on them.
+
+Since the launcher holds them, a restart of the gateway refuses no connection: newcomers wait in the backlog.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from loguru import logger
+
+from appliance.errors import ConfigurationError
+from appliance.lifecycle import SOCKETS_SOCKET, is_own_peer, listen_unix, send_sockets
+from appliance.settings import Settings
+
+BACKLOG = 1024
+"""Connections that wait while no gateway accepts; the kernel may allow fewer (net.core.somaxconn)."""
+
+
+def open_listeners(settings: Settings) -> dict[str, socket.socket]:
+    """Open every listening socket, by name (`http`).
+
+    `::` listens on IPv4 too.
+
+    Raises:
+        ConfigurationError: An address is wrong or in use.
+    """
+    return {"http": _open_tcp("http", settings.http.host, settings.http.port)}
+
+
+def _open_tcp(section: str, host: str, port: int) -> socket.socket:
+    try:
+        family, *_rest, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        message = f"{section}.host = {host!r}: not an address of this machine: {error.strerror}"
+        raise ConfigurationError(message) from None
+    is_any = family == socket.AF_INET6 and address[0] == "::"
+    try:
+        return socket.create_server(
+            address[:2], family=family, backlog=BACKLOG, dualstack_ipv6=is_any and socket.has_dualstack_ipv6()
+        )
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"{section}.port = {port}: can't listen on {host or '*'}: {reason}"
+        raise ConfigurationError(message) from None
+
+
+class SocketHandOver:
+    """Gives the listening sockets to every process of this user that connects to `run/sockets.sock`."""
+
+    def __init__(self, settings: Settings, listeners: dict[str, socket.socket]) -> None:
+        """Open `run/sockets.sock`.
+
+        Args:
+            settings: Name the run directory.
+            listeners: What is handed over, by name; closed by their owner.
+
+        Raises:
+            ConfigurationError: Another launcher listens there.
+        """
+        self._path = settings.run.dir / SOCKETS_SOCKET
+        self._listeners = listeners
+        self._server = listen_unix(self._path)
+        self._server.setblocking(False)
+
+    def fileno(self) -> int:
+        """Readable when a peer is waiting."""
+        return self._server.fileno()
+
+    def serve_one(self) -> None:
+        """Serve one waiting peer; never blocks."""
+        try:
+            connection, _address = self._server.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        with connection:
+            if not is_own_peer(connection):
+                logger.warning("peer_refused", socket=SOCKETS_SOCKET)
+                return
+            try:
+                send_sockets(connection, self._listeners)
+            except OSError as error:
+                logger.warning("hand_over_failed", error=str(error))
+
+    def close(self) -> None:
+        """Stop serving; the sockets that were handed over stay as they are."""
+        self._server.close()
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,98 @@
+"""The files that supervisord is started from, in the run directory.
+
+Owns: `run/supervisord.conf`, made of `config/supervisord.conf`, and a program in `run/workers.d/` for each
+worker.
+Refuses to know: supervisord's life.
+"""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+from appliance.errors import ConfigurationError
+from appliance.settings import ROOT, Settings
+
+TEMPLATE = ROOT / "config" / "supervisord.conf"
+RENDERED_NAME = "supervisord.conf"
+WORKERS_DIR = "workers.d"
+LOG_DIR = "log"
+
+GATEWAY_MARGIN_S = 5.0
+"""Seconds that the gateway has beyond its drain, before supervisord kills it."""
+WORKER_STOP_S = 5
+"""Seconds that a worker has to end; it stops between two windows of an utterance."""
+WORKER = """\
+[program:{name}]
+command=python -m processes.worker --engine {engine} --slot {slot}
+priority=500
+autorestart=true
+startsecs=3
+startretries=10
+stopwaitsecs={stop_s}
+stopasgroup=true
+killasgroup=true
+stdout_logfile=%(here)s/../log/{name}.log
+stdout_logfile_maxbytes=1MB
+stdout_logfile_backups=2
+stderr_logfile=/dev/fd/1
+stderr_logfile_maxbytes=0
+"""
+"""`here` is the directory of the file itself, `run/workers.d`."""
+
+
+def gateway_stop_s(settings: Settings) -> float:
+    """Return the seconds after which supervisord kills a gateway that was asked to stop."""
+    return settings.dispatch.drain_s + GATEWAY_MARGIN_S
+
+
+def render_configuration(settings: Settings, template: Path = TEMPLATE) -> Path:
+    """Write all files that supervisord reads, and remove those of workers that no longer exist.
+
+    Args:
+        settings: Name the run directory, the pools and the drain.
+        template: supervisord's configuration for the default run directory.
+
+    Returns:
+        The configuration file to start supervisord with.
+
+    Raises:
+        ConfigurationError: The template can't be read, or the run directory can't be written to.
+    """
+    run_dir = settings.run.dir
+    try:
+        for name in (WORKERS_DIR, LOG_DIR):
+            (run_dir / name).mkdir(mode=0o700, exist_ok=True)
+        _render_workers(settings, run_dir / WORKERS_DIR)
+        rendered = run_dir / RENDERED_NAME
+        with rendered.open("w", encoding="utf-8") as file:
+            _rendered(settings, template).write(file, space_around_delimiters=False)
+    except (OSError, configparser.Error) as error:
+        message = f"run.dir = {run_dir}: supervisord's files can't be written: {error}"
+        raise ConfigurationError(message.replace("\n", " ")) from None
+    return rendered
+
+
+def _rendered(settings: Settings, template: Path) -> configparser.RawConfigParser:
+    """Return the template with its paths beside the rendered file, and the gateway's time to stop."""
+    parser = configparser.RawConfigParser(strict=True)
+    parser.read_string(template.read_text("utf-8"))
+    for section in parser.values():
+        for key, value in section.items():
+            section[key] = value.replace("/../run/", "/").replace("../run/", "")
+    parser["program:gateway"]["stopwaitsecs"] = str(round(gateway_stop_s(settings)))
+    return parser
+
+
+def _render_workers(settings: Settings, directory: Path) -> None:
+    programs = {
+        f"worker-{engine}-{slot}": WORKER.format(
+            name=f"worker-{engine}-{slot}", engine=engine, slot=slot, stop_s=WORKER_STOP_S
+        )
+        for engine, size in settings.pool_sizes().items()
+        for slot in range(1, size + 1)
+    }
+    for stale in set(directory.glob("*.conf")) - {directory / f"{name}.conf" for name in programs}:
+        stale.unlink()
+    for name, text in programs.items():
+        (directory / f"{name}.conf").write_text(text, "utf-8")
