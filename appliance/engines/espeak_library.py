@@ -1,0 +1,285 @@
+"""The binding to espeak-ng's shared library: its C functions as Python methods that check every return code.
+
+Owns: the ctypes declarations, the library's one initialisation in a process, the callback's lifetime.
+Refuses to know: utterances, chunks, threads. The library has global state, so all calls must come from one
+thread at a time.
+
+Source: espeak-ng 1.52, src/include/espeak-ng/speak_lib.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from espeakng_loader import get_data_path, get_library_path
+
+from appliance.errors import EngineFailedError
+
+BUFFER_MS = 200
+"""Audio per callback; the first comes after 0.3 ms, longer ones are no cheaper. Source: measurements A2."""
+MAX_IDENTIFIER_BYTES = 39
+"""Longest voice identifier, variant included: LoadVoice in voices.c copies it into 40 bytes unchecked."""
+
+AUDIO_OUTPUT_SYNCHRONOUS = 2
+INITIALIZE_DONT_EXIT = 0x8000
+CHARS_UTF8 = 0x1
+SSML = 0x10
+POSITION_CHARACTER = 1
+EVENT_LIST_TERMINATED = 0
+EVENT_WORD = 1
+VARIANT_PREFIX = "!v/"
+"""What the identifier of every variant begins with."""
+
+OnAudio = Callable[[bytes, "list[WordEvent]"], bool]
+"""Takes PCM (int16 little-endian mono) and the word events in it; returns whether to go on."""
+
+
+class Parameter(IntEnum):
+    """What can be set with espeak_SetParameter."""
+
+    RATE_WPM = 1
+    """Words per minute, 175 is normal."""
+    VOLUME = 2
+    """0 to 200, 100 is normal."""
+    PITCH = 3
+    """0 to 100, 50 is normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class WordEvent:
+    """The library says that it begins to speak at a place of the text."""
+
+    offset_chars: int
+    """From 0; the library counts from 1."""
+    time_s: float
+    """Seconds from the utterance's first PCM frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryVoice:
+    """A voice or variant as the library lists it."""
+
+    identifier: str
+    """File name below `lang` or `voices`, for example `gmw/en-US` or `!v/f3`."""
+    name: str
+    languages: tuple[str, ...]
+    """The main one first."""
+    gender: int
+    """0 none, 1 male, 2 female. The library says male for every language file."""
+
+
+class _Voice(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("languages", ctypes.c_void_p),
+        ("identifier", ctypes.c_char_p),
+        ("gender", ctypes.c_ubyte),
+        ("age", ctypes.c_ubyte),
+        ("variant", ctypes.c_ubyte),
+        ("xx1", ctypes.c_ubyte),
+        ("score", ctypes.c_int),
+        ("spare", ctypes.c_void_p),
+    )
+
+
+class _Event(ctypes.Structure):
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position_ms", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", ctypes.c_char * 8),
+    )
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
+
+
+class EspeakLibrary:
+    """espeak-ng, initialised for synchronous synthesis. One per process."""
+
+    def __init__(self) -> None:
+        """Load and initialise the library that the `espeakng_loader` wheel brings.
+
+        Raises:
+            EngineFailedError: The library or its data is missing, or it can't be initialised.
+        """
+        self.data_dir = Path(get_data_path())
+        try:
+            self._library = _declare(ctypes.CDLL(get_library_path()))
+            # The library copies its data's path into 160 bytes and appends to it, so it gets a short one.
+            self._data_fd = os.open(self.data_dir, os.O_PATH | os.O_DIRECTORY)
+        except OSError as error:
+            message = f"espeak-ng can't be loaded: {error}"
+            raise EngineFailedError(message) from None
+        path = f"/proc/self/fd/{self._data_fd}".encode()
+        rate_hz = self._library.espeak_Initialize(
+            AUDIO_OUTPUT_SYNCHRONOUS, BUFFER_MS, path, INITIALIZE_DONT_EXIT
+        )
+        if rate_hz <= 0:
+            message = f"espeak-ng can't be initialised: code {rate_hz}"
+            raise EngineFailedError(message)
+        self.sample_rate_hz: int = rate_hz
+        self.version: str = self._library.espeak_Info(None).decode("ascii", "replace").strip()
+        self._on_audio: OnAudio | None = None
+        self._error: BaseException | None = None
+        self._callback = _Callback(self._take_audio)  # must live as long as the library may call it
+        self._library.espeak_SetSynthCallback(self._callback)
+
+    def list_voices(self, language: str | None = None) -> list[LibraryVoice]:
+        """Return the voices of every language, or those of one; `variant` lists the variants."""
+        wanted = None
+        if language is not None:
+            text = ctypes.create_string_buffer(language.encode("ascii"))
+            wanted = _Voice(languages=ctypes.cast(text, ctypes.c_void_p))
+        found = self._library.espeak_ListVoices(ctypes.byref(wanted) if wanted else None)
+        voices: list[LibraryVoice] = []
+        while found[len(voices)]:
+            voice = found[len(voices)].contents
+            languages = _read_languages(voice.languages)
+            voices.append(
+                LibraryVoice(voice.identifier.decode(), voice.name.decode().strip(), languages, voice.gender)
+            )
+        return voices
+
+    def select_voice(self, identifier: str) -> None:
+        """Make a voice the current one.
+
+        Args:
+            identifier: As listed, with `+` and a variant's file name behind it where one is wanted.
+
+        Raises:
+            EngineFailedError: The library refused it. What it would speak with now is undefined.
+        """
+        encoded = identifier.encode()
+        code = -1
+        if len(encoded) <= MAX_IDENTIFIER_BYTES and b"\0" not in encoded:
+            code = self._library.espeak_SetVoiceByName(encoded)
+        # With some names the library goes on with the previous voice, so it is asked what it has.
+        if code == 0 and self._library.espeak_GetCurrentVoice().contents.identifier == encoded:
+            return
+        message = f"espeak-ng refused the voice: code {code}"
+        raise EngineFailedError(message)
+
+    def set_parameter(self, parameter: Parameter, value: int) -> None:
+        """Set a parameter for the utterances to come.
+
+        Raises:
+            EngineFailedError: The library refused it.
+        """
+        code = self._library.espeak_SetParameter(parameter, value, 0)
+        if code != 0:
+            message = f"espeak-ng refused {parameter.name} {value}: code {code}"
+            raise EngineFailedError(message)
+
+    def speak(self, text: str, on_audio: OnAudio, *, is_ssml: bool = False) -> None:
+        """Speak a text with the current voice and parameters; blocks until it is done or stopped.
+
+        No pause is appended at the end of the text.
+
+        Args:
+            text: Plain text, or SSML where `is_ssml`; no NUL and no lone surrogate.
+            on_audio: Called in this thread about every `BUFFER_MS` of audio; may be called with no PCM.
+            is_ssml: Whether what stands between < and > is markup.
+
+        Raises:
+            EngineFailedError: The library reported an error, or the text can't be handed to it.
+        """
+        try:
+            encoded = text.encode()
+        except UnicodeEncodeError:
+            raise EngineFailedError("The text holds a lone surrogate") from None
+        if b"\0" in encoded:
+            raise EngineFailedError("The text holds a NUL character")
+        flags = CHARS_UTF8 | (SSML if is_ssml else 0)
+        self._on_audio, self._error = on_audio, None
+        try:
+            code = self._library.espeak_Synth(
+                encoded, len(encoded) + 1, 0, POSITION_CHARACTER, 0, flags, None, None
+            )
+        finally:
+            self._on_audio = None
+        if self._error is not None:
+            raise self._error
+        if code != 0:
+            message = f"espeak-ng failed to speak: code {code}"
+            raise EngineFailedError(message)
+
+    def close(self) -> None:
+        """Free what the library holds; it can't be used again.
+
+        Raises:
+            EngineFailedError: The library reported an error.
+        """
+        code = self._library.espeak_Terminate()
+        os.close(self._data_fd)
+        if code != 0:
+            message = f"espeak-ng failed to end: code {code}"
+            raise EngineFailedError(message)
+
+    def _take_audio(self, samples: int | None, count: int, events: ctypes._Pointer[_Event]) -> int:
+        """Be the library's callback: return 0 to go on, 1 to stop. Nothing may be raised into C."""
+        try:
+            assert self._on_audio is not None
+            pcm = ctypes.string_at(samples, 2 * count) if samples and count else b""
+            return 0 if self._on_audio(pcm, _read_word_events(events)) else 1
+        except BaseException as error:  # noqa: BLE001 (kept, and raised again by `speak`)
+            self._error = error
+            return 1
+
+
+def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
+    """Declare the functions that are used."""
+    library.espeak_Initialize.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
+    library.espeak_Info.argtypes = (ctypes.c_void_p,)
+    library.espeak_Info.restype = ctypes.c_char_p
+    library.espeak_ListVoices.argtypes = (ctypes.c_void_p,)
+    library.espeak_ListVoices.restype = ctypes.POINTER(ctypes.POINTER(_Voice))
+    library.espeak_SetVoiceByName.argtypes = (ctypes.c_char_p,)
+    library.espeak_GetCurrentVoice.restype = ctypes.POINTER(_Voice)
+    library.espeak_SetParameter.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int)
+    library.espeak_SetSynthCallback.argtypes = (_Callback,)
+    library.espeak_SetSynthCallback.restype = None
+    library.espeak_Synth.argtypes = (
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_uint,
+        ctypes.c_int,
+        ctypes.c_uint,
+        ctypes.c_uint,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+    )
+    return library
+
+
+def _read_word_events(events: ctypes._Pointer[_Event]) -> list[WordEvent]:
+    """Return the word events of an event list, which ends with an event of type 0."""
+    found: list[WordEvent] = []
+    index = 0
+    while (event := events[index]).type != EVENT_LIST_TERMINATED:
+        if event.type == EVENT_WORD:
+            found.append(WordEvent(event.text_position - 1, event.audio_position_ms / 1000))
+        index += 1
+    return found
+
+
+def _read_languages(address: int) -> tuple[str, ...]:
+    """Return language tags in the voice file's order, from pairs of a priority byte and a C string.
+
+    Source: speak_lib.h, espeak_VOICE.languages.
+    """
+    languages: list[str] = []
+    while ctypes.string_at(address, 1) != b"\0":
+        tag = ctypes.string_at(address + 1)
+        languages.append(tag.decode("ascii"))
+        address += len(tag) + 2
+    return tuple(languages)
