@@ -31,6 +31,12 @@ LONGEST_SOCKET_NAME = "supervisor.sock.0000000"
 """supervisord binds its socket under a temporary name with its pid first."""
 
 
+def _checked_networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        ipaddress.ip_network(value)
+    return values
+
+
 class Section(BaseModel):
     """One section of the settings file."""
 
@@ -200,12 +206,6 @@ class Settings(Section):
     def config_dir(self) -> Path:
         """Return the folder of the settings file in force, where its neighbours are looked up."""
         return Path(os.environ.get(f"{PREFIX}CONFIG", CONFIG_FILE)).absolute().parent
-
-
-def _checked_networks(values: tuple[str, ...]) -> tuple[str, ...]:
-    for value in values:
-        ipaddress.ip_network(value)
-    return values
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
