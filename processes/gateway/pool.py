@@ -75,6 +75,8 @@ class WorkerPool:
         self.losses: Counter[str] = Counter()
         self.last_loss: dict[str, str] = {}
         self.events: PoolEvents | None = None
+        self.joined = asyncio.Event()
+        """Set for good once a first worker has joined."""
 
     async def open(self, path: Path) -> None:
         """Listen for workers.
@@ -197,6 +199,7 @@ class WorkerPool:
                 engine=link.engine,
                 engine_version=hello.engine_version,
             )
+            self.joined.set()
             self.events.worker_joined(link)
 
     def _closed(self, channel: StreamChannel, error: ProtocolError | None) -> None:

@@ -1,0 +1,265 @@
+"""Who is calling, and what they may do.
+
+Owns: the caller's true address, the Host allow-list, API keys, the admin guard, foreign origins.
+Refuses to know: routes' work. A guard is bound to the route (a decorator), never to a path's prefix.
+
+`X-Forwarded-For` counts only when the peer is a trusted proxy, and is walked from the right up to the
+first address that isn't one. Source: OWASP ASVS 5.0, 4.1.3 and 8.4.2.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import hmac
+import ipaddress
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from loguru import logger
+
+from appliance.errors import (
+    AccessError,
+    AdminNetworkError,
+    AuthenticationError,
+    ConfigurationError,
+    HostNotAllowedError,
+    OriginNotAllowedError,
+    RouteNotFoundError,
+)
+from appliance.metrics import GatewayMetrics
+from appliance.settings import Settings
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+LOCAL_SUFFIXES = (".local", ".lan", ".home.arpa")
+LOCAL_NAMES = ("host.docker.internal",)
+MAX_FORWARDED_CHARS = 2048
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+class AccessRules:
+    """The access part of the settings, ready to be asked."""
+
+    def __init__(self, settings: Settings, metrics: GatewayMetrics) -> None:
+        """Read the key files and the networks.
+
+        Raises:
+            ConfigurationError: A key file can't be read, is empty, or others may read it.
+        """
+        self._admin_networks = [ipaddress.ip_network(each) for each in settings.admin.networks]
+        self._proxies = [ipaddress.ip_network(each) for each in settings.http.trusted_proxies]
+        self._hosts = {name.lower() for name in settings.http.allowed_hosts}
+        self._origins = set(settings.http.cors_origins)
+        self._api_keys = read_keys(settings.http.api_keys_file)
+        self._admin_keys = read_keys(settings.admin.key_file)
+        self._has_public_lists = settings.http.public_lists
+        self._metrics = metrics
+
+    def address(self, request: web.Request) -> Address | None:
+        """Return the caller's address; None on `run/gateway.sock` or where it can't be told."""
+        peer = _parse_address(request.remote or "")
+        if peer is None or not _is_in(peer, self._proxies):
+            return peer
+        hops = ",".join(request.headers.getall("X-Forwarded-For", []))[-MAX_FORWARDED_CHARS:].split(",")
+        for hop in reversed(hops):
+            address = _parse_address(hop.strip())
+            if address is None:
+                return None
+            if not _is_in(address, self._proxies):
+                return address
+        return peer
+
+    def client(self, request: web.Request) -> str:
+        """Return the name under which a caller's requests take turns with others'."""
+        key = _bearer(request)
+        if key and self._is_known(key, self._api_keys):
+            return f"key:{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        user = request.headers.get("X-OpenWebUI-User-Id", "")
+        peer = _parse_address(request.remote or "")
+        if user and peer is not None and _is_in(peer, self._proxies):
+            return f"user:{user[:64]}"
+        return f"address:{self.address(request)}"
+
+    def check_host(self, request: web.Request) -> None:
+        """Refuse a Host that names somebody else: a page that rebinds its name to our address.
+
+        Raises:
+            HostNotAllowedError: The name isn't local and isn't in `http.allowed_hosts`.
+        """
+        if is_on_socket(request):
+            return
+        name = (request.url.host or "").lower().rstrip(".")
+        is_allowed = (
+            _parse_address(name) is not None
+            or (name != "" and "." not in name)
+            or name.endswith(LOCAL_SUFFIXES)
+            or name in LOCAL_NAMES
+            or name in self._hosts
+        )
+        if not is_allowed:
+            raise self._denied("host", HostNotAllowedError(), request)
+
+    def allowed_origin(self, request: web.Request) -> str | None:
+        """Return the foreign origin that may read this answer, or None."""
+        origin = request.headers.get("Origin")
+        return origin if origin and ({"*", origin} & self._origins) else None
+
+    def check_origin(self, request: web.Request) -> None:
+        """Refuse what a page of another site does in the name of its visitor.
+
+        Raises:
+            OriginNotAllowedError: The origin is foreign and CORS doesn't allow it.
+        """
+        origin = request.headers.get("Origin")
+        is_cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
+        if origin is not None:
+            is_foreign = urlsplit(origin).netloc.lower() != request.host.lower()
+        else:
+            is_foreign = is_cross_site and not _is_navigation_to_page(request) and "*" not in self._origins
+        matters = request.method not in SAFE_METHODS or is_cross_site
+        if matters and is_foreign and self.allowed_origin(request) is None:
+            raise self._denied("origin", OriginNotAllowedError(), request)
+
+    def check_api_key(self, request: web.Request) -> None:
+        """Refuse a caller without an API key, where keys are in force.
+
+        Raises:
+            AuthenticationError: The key is missing or unknown.
+        """
+        if not self._api_keys or is_on_socket(request):
+            return
+        if not self._is_known(_bearer(request), self._api_keys | self._admin_keys):
+            raise self._denied("api_key", AuthenticationError(), request)
+
+    def check_list_key(self, request: web.Request) -> None:
+        """As `check_api_key`, but lists may be public: Open WebUI asks for them without a key."""
+        if not self._has_public_lists:
+            self.check_api_key(request)
+
+    def check_admin_network(self, request: web.Request) -> None:
+        """Refuse a caller outside of the admin networks.
+
+        Raises:
+            AdminNetworkError: The address lies outside or can't be told.
+        """
+        if is_on_socket(request):
+            return
+        address = self.address(request)
+        if address is None or not _is_in(address, self._admin_networks):
+            if any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP")):
+                self._metrics.security_denied.labels("spoof").inc()
+            raise self._denied("admin_network", AdminNetworkError(), request)
+
+    def check_admin(self, request: web.Request) -> None:
+        """Refuse a caller without both an admin network's address and an admin key.
+
+        Raises:
+            RouteNotFoundError: No admin key is configured: the route exists on `run/gateway.sock` only.
+            AdminNetworkError: The address lies outside of the admin networks.
+            AuthenticationError: The key is missing or wrong.
+        """
+        if is_on_socket(request):
+            return
+        self.check_admin_network(request)
+        if not self._admin_keys:
+            raise RouteNotFoundError
+        if not self._is_known(_bearer(request), self._admin_keys):
+            raise self._denied("admin_key", AuthenticationError("The admin key is missing or wrong"), request)
+
+    def _denied(self, rule: str, error: AccessError | HostNotAllowedError, request: web.Request) -> Exception:
+        self._metrics.security_denied.labels(rule).inc()
+        logger.warning("access_denied", rule=rule, peer=request.remote, method=request.method)
+        return error
+
+    @staticmethod
+    def _is_known(key: str, hashes: frozenset[bytes]) -> bool:
+        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+        # Every hash is compared, so that the time doesn't tell which one matched.
+        return sum(hmac.compare_digest(digest, each) for each in hashes) > 0
+
+
+def guarded(check: Callable[[AccessRules, web.Request], None]) -> Callable[[Handler], Handler]:
+    """Bind a check of `AccessRules` to a handler.
+
+    Args:
+        check: For example `AccessRules.check_admin`.
+    """
+
+    def bind(handler: Handler) -> Handler:
+        @functools.wraps(handler)
+        async def checked(request: web.Request) -> web.StreamResponse:
+            check(request.app[ACCESS_KEY], request)
+            return await handler(request)
+
+        return checked
+
+    return bind
+
+
+ACCESS_KEY = web.AppKey("access", AccessRules)
+
+
+def is_on_socket(request: web.Request) -> bool:
+    """Return whether a request came over `run/gateway.sock`, which only this user can reach."""
+    transport = request.transport
+    return transport is not None and isinstance(transport.get_extra_info("sockname"), str | bytes)
+
+
+def read_keys(name: str) -> frozenset[bytes]:
+    """Read a file of keys, one on each line, and keep their SHA-256.
+
+    Args:
+        name: The file's path; empty gives no keys.
+
+    Raises:
+        ConfigurationError: The file can't be read, holds no key, or others may read it.
+    """
+    if not name:
+        return frozenset()
+    path = Path(name)
+    try:
+        mode = path.stat().st_mode
+        keys = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: the key file can't be read: {error}"
+        raise ConfigurationError(message) from None
+    if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
+        message = f"{path}: others may read the key file; chmod 600 it"
+        raise ConfigurationError(message)
+    if not keys:
+        message = f"{path}: the key file holds no key"
+        raise ConfigurationError(message)
+    return frozenset(hashlib.sha256(key.encode()).digest() for key in keys)
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def _parse_address(text: str) -> Address | None:
+    """Read an address as it stands in a header: with brackets, port or zone; mapped IPv4 becomes IPv4."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _is_in(address: Address, networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    return any(address in network for network in networks)
+
+
+def _is_navigation_to_page(request: web.Request) -> bool:
+    return request.path == "/" and request.headers.get("Sec-Fetch-Mode") == "navigate"

@@ -1,0 +1,58 @@
+"""The application: which handler answers at which path.
+
+Owns: the routes and the order of the middleware.
+Refuses to know: sockets and processes (`__main__`).
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from processes.gateway import control, health, lists, openapi, page_files, speech, speech_get
+from processes.gateway.access import ACCESS_KEY
+from processes.gateway.gateway import GATEWAY_KEY, Gateway
+from processes.gateway.lists import STRINGS_PREFIX
+from processes.gateway.middleware import METRICS_KEY, ROUTES_KEY, around
+
+API_PREFIXES = ("/v1", f"{STRINGS_PREFIX}/v1")
+OTHER_ROUTE = "other"
+"""Metrics' label for paths that nothing answers at."""
+
+
+def make_app(gateway: Gateway) -> web.Application:
+    """Return the application of a gateway; nothing runs yet."""
+    app = web.Application(middlewares=[around], client_max_size=gateway.settings.http.max_body_bytes)
+    app[GATEWAY_KEY] = gateway
+    app[ACCESS_KEY] = gateway.access
+    app[METRICS_KEY] = gateway.metrics
+    add_routes(app)
+    app[ROUTES_KEY] = frozenset(route_names())
+    return app
+
+
+def add_routes(app: web.Application) -> None:
+    """Route every path to its handler."""
+    router = app.router
+    for prefix in API_PREFIXES:
+        router.add_post(f"{prefix}/audio/speech", speech.post_speech)
+        router.add_get(f"{prefix}/audio/speech", speech_get.get_speech)
+        router.add_get(f"{prefix}/audio/voices", lists.get_voices)
+        router.add_get(f"{prefix}/audio/models", lists.get_audio_models)
+        router.add_get(f"{prefix}/models", lists.get_models)
+        router.add_get(f"{prefix}/models/{{model}}", lists.get_model)
+    router.add_get("/health", health.get_health)
+    router.add_get("/health/live", health.get_live)
+    router.add_get("/health/ready", health.get_ready)
+    router.add_get("/health/tts", health.get_tts_health)
+    router.add_get("/admin/status", control.get_status)
+    router.add_post("/admin/drain", control.post_drain)
+    router.add_get("/metrics", control.get_metrics)
+    router.add_get("/openapi.json", openapi.get_openapi)
+    page_files.add_page(app)
+
+
+def route_names() -> list[str]:
+    """Return the closed set of route names for metrics."""
+    app = web.Application()
+    add_routes(app)
+    return sorted({resource.canonical for resource in app.router.resources()} | {OTHER_ROUTE})

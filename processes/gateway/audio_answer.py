@@ -1,0 +1,98 @@
+"""Hop 8: bytes of audio leave for the client.
+
+Owns: the moment when headers leave (with the first audio, not before), the two shapes of a stream
+(bytes, server-sent events), and breaking off what can't be finished.
+Refuses to know: where the audio comes from.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from typing import Any
+
+from aiohttp import web
+
+from appliance.speech import SpeechRequest, StreamFormat
+from processes.gateway.middleware import BROKEN_KEY, add_headers
+from processes.gateway.record import RequestRecord
+
+CHARS_PER_TOKEN = 4
+"""For `usage`. Source: OpenAI's rule of thumb for English text."""
+AUDIO_TOKENS_PER_S = 20
+"""For `usage`; an estimate, as no engine here counts in tokens."""
+
+
+class AudioAnswer:
+    """One HTTP answer that carries audio."""
+
+    def __init__(self, request: web.Request, speech: SpeechRequest, media_type: str) -> None:
+        """Prepare the answer; nothing is sent.
+
+        Args:
+            request: What is answered.
+            speech: Gives the shape of the stream and the length of the text.
+            media_type: Content-Type of the plain shape.
+        """
+        self._request = request
+        self._speech = speech
+        self._is_sse = speech.stream_format is StreamFormat.SSE
+        self.response = web.StreamResponse()
+        self.response.content_type = "text/event-stream" if self._is_sse else media_type
+        self.response.headers["X-Accel-Buffering"] = "no"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether headers have left, so that no other status can be sent."""
+        return self.response.prepared
+
+    async def write(self, audio: bytes, record: RequestRecord) -> None:
+        """Send audio; waits while the client reads slowly.
+
+        Raises:
+            ConnectionError: The client has left.
+        """
+        if not audio:
+            return
+        data = (
+            _event({"type": "speech.audio.delta", "audio": base64.b64encode(audio).decode()})
+            if self._is_sse
+            else audio
+        )
+        if not self.has_begun:
+            add_headers(self._request, self.response)
+            await self.response.prepare(self._request)
+        await self.response.write(data)
+        record.first_audio()
+        record.sent_bytes += len(data)
+
+    async def end(self, audio_s: float) -> None:
+        """Finish the stream properly.
+
+        Args:
+            audio_s: Seconds of audio in all, for `usage`.
+        """
+        if self._is_sse:
+            await self.response.write(_event({"type": "speech.audio.done", "usage": self._usage(audio_s)}))
+        await self.response.write_eof()
+
+    def break_off(self) -> None:
+        """Cut the connection, so that the client sees that the audio isn't whole."""
+        self._request[BROKEN_KEY] = True
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    def _usage(self, audio_s: float) -> dict[str, int]:
+        input_tokens = math.ceil(len(self._speech.text) / CHARS_PER_TOKEN)
+        output_tokens = math.ceil(audio_s * AUDIO_TOKENS_PER_S)
+        return {
+            "input_tokens": input_tokens,
+            "output_tokens": output_tokens,
+            "total_tokens": input_tokens + output_tokens,
+        }
+
+
+def _event(values: dict[str, Any]) -> bytes:
+    """Return one server-sent event. Source: clients.md §1, the shape of OpenAI's speech stream."""
+    return b"data: " + json.dumps(values, separators=(",", ":")).encode() + b"\n\n"

@@ -1,0 +1,127 @@
+"""What operators ask of the gateway: its state in figures, draining, metrics.
+
+Owns: `/admin/*` and `/metrics`.
+Refuses to know: supervisord; `ttsctl` merges both views.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import exposition
+from prometheus_client.openmetrics import exposition as openmetrics
+
+import appliance
+from appliance.errors import InvalidRequestError
+from appliance.logs import dropped_lines
+from processes.gateway.access import AccessRules, guarded
+from processes.gateway.answers import json_response
+from processes.gateway.body import read_json
+from processes.gateway.gateway import GATEWAY_KEY, Gateway
+from processes.gateway.health import default_engine, overall_status
+from processes.gateway.worker_link import WorkerLink
+
+
+@guarded(AccessRules.check_admin)
+async def get_status(request: web.Request) -> web.Response:
+    """Describe workers, queue, requests and latencies."""
+    gateway = request.app[GATEWAY_KEY]
+    dispatcher, ledger = gateway.dispatcher, gateway.ledger
+    return json_response(
+        {
+            "status": overall_status(gateway).value,
+            "version": appliance.__version__,
+            "since": gateway.since.isoformat(timespec="seconds"),
+            "uptime_s": round(time.monotonic() - gateway.started_at_s, 3),
+            "draining": dispatcher.admission.is_draining,
+            "workers": [
+                _worker(gateway, link) for link in sorted(gateway.pool.links(), key=lambda link: link.name)
+            ],
+            "queue": {
+                "waiting": dispatcher.waiting_count(),
+                "running": dispatcher.running_count(),
+                "expected_wait_s": round(dispatcher.expected_wait_s(default_engine(gateway)), 3),
+            },
+            "requests": {
+                "accepted": ledger.accepted,
+                "in_flight": ledger.accepted - sum(ledger.finished.values()),
+                "finished": ledger.finished,
+                "rejected": ledger.rejected,
+            },
+            **_latencies(gateway),
+        }
+    )
+
+
+@guarded(AccessRules.check_admin)
+async def post_drain(request: web.Request) -> web.Response:
+    """Refuse new requests and finish what runs, or take new ones again: `{"on": true}`."""
+    gateway = request.app[GATEWAY_KEY]
+    is_on = (await read_json(request)).get("on")
+    if not isinstance(is_on, bool):
+        message = "on must be true or false"
+        raise InvalidRequestError(message, param="on")
+    gateway.dispatcher.admission.is_draining = is_on
+    in_flight = gateway.ledger.accepted - sum(gateway.ledger.finished.values())
+    return json_response({"draining": is_on, "in_flight": in_flight})
+
+
+@guarded(AccessRules.check_admin_network)
+async def get_metrics(request: web.Request) -> web.Response:
+    """Render the gateway's registry, in OpenMetrics where the scraper takes it."""
+    gateway = request.app[GATEWAY_KEY]
+    metrics = gateway.metrics
+    metrics.log_lines_dropped.set(dropped_lines())
+    metrics.queue_wait_expected_s.set(gateway.dispatcher.expected_wait_s(default_engine(gateway)))
+    if "application/openmetrics-text" in request.headers.get("Accept", ""):
+        body = openmetrics.generate_latest(metrics.registry)  # type: ignore[no-untyped-call]  # has no types
+        content_type = openmetrics.CONTENT_TYPE_LATEST
+    else:
+        body, content_type = exposition.generate_latest(metrics.registry), exposition.CONTENT_TYPE_LATEST
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _worker(gateway: Gateway, link: WorkerLink) -> dict[str, Any]:
+    return {
+        "name": link.name,
+        "engine": link.engine,
+        "state": link.state.value,
+        "pid": link.pid,
+        "rss_bytes": link.rss_bytes,
+        "utterances": link.utterances,
+        "losses": gateway.pool.losses[link.name],
+        "last_loss": gateway.pool.last_loss.get(link.name),
+        "since_s": round(time.monotonic() - link.state_since_s, 3),
+    }
+
+
+def _latencies(gateway: Gateway) -> dict[str, Any]:
+    """Return percentiles and the success ratio over the latest requests whose client stayed."""
+    recent = [each for each in gateway.ledger.recent if each.is_success is not None]
+    ttfa_s = sorted(each.ttfa_s for each in recent if each.ttfa_s is not None)
+    total_s = sorted(each.total_s for each in recent if each.is_success)
+    return {
+        "latency": {
+            "ttfa_p50_s": percentile(ttfa_s, 0.5),
+            "ttfa_p90_s": percentile(ttfa_s, 0.9),
+            "total_p50_s": percentile(total_s, 0.5),
+            "total_p90_s": percentile(total_s, 0.9),
+            "samples": len(recent),
+        },
+        "success_ratio": sum(bool(each.is_success) for each in recent) / len(recent) if recent else None,
+    }
+
+
+def percentile(ascending: list[float], share: float) -> float | None:
+    """Return the smallest value that at least a share of the values doesn't exceed (nearest rank).
+
+    Args:
+        ascending: Values in ascending order.
+        share: 0 < share ≤ 1.
+    """
+    if not ascending:
+        return None
+    return round(ascending[math.ceil(share * len(ascending)) - 1], 6)

@@ -1,0 +1,112 @@
+"""Hop 7: PCM chunks become bytes of the client's format.
+
+Owns: the order of the audio stages (join, stretch, encode), pauses between utterances, and the threads
+that codecs run in. The event loop never encodes.
+Refuses to know: HTTP; how an encoder works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from appliance.audio.encoders import Encoder, create_encoder
+from appliance.audio.pcm import PcmJoiner
+from appliance.audio.tempo import TempoStretcher
+from appliance.speech import AudioFormat, PcmChunk, SpeechRequest, Utterance
+from appliance.voices import Voice
+
+Result = TypeVar("Result")
+
+
+class EncoderThreads:
+    """The threads that all encoders share."""
+
+    def __init__(self, cores: int) -> None:
+        """Make room for as many encoders at a time as there are cores."""
+        self._executor = ThreadPoolExecutor(cores, thread_name_prefix="encoder")
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Run blocking work in a thread; if the caller is cancelled, the work still ends there."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def close(self) -> None:
+        """Let no more work in; what runs ends by itself."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def tempo_of(request: SpeechRequest, voice: Voice) -> float:
+    """Return how much faster than the engine speaks the audio must be played; 1.0 leaves it alone.
+
+    The engine covers speeds from `voice.min_speed` to `voice.max_speed`; the rest is stretched here.
+    """
+    reached = min(max(request.speed, voice.min_speed), voice.max_speed)
+    return request.speed / reached
+
+
+class SpeechEncoding:
+    """The audio stages of one request."""
+
+    def __init__(
+        self,
+        request: SpeechRequest,
+        voice: Voice,
+        utterances: Sequence[Utterance],
+        threads: EncoderThreads,
+        *,
+        is_whole: bool,
+    ) -> None:
+        """Set the stages up; nothing is encoded yet.
+
+        Args:
+            request: Gives format and speed.
+            voice: Gives sample rate and the speeds that the engine reaches itself.
+            utterances: Give the pauses between them.
+            threads: Where the work is done.
+            is_whole: Whether all audio is collected first, so that headers can hold exact sizes.
+        """
+        rate_hz = voice.sample_rate_hz
+        self._utterances = utterances
+        self._threads = threads
+        self._joiner = PcmJoiner(rate_hz)
+        tempo = tempo_of(request, voice)
+        self._stretcher = None if tempo == 1.0 else TempoStretcher(rate_hz, tempo)
+        self._encoder: Encoder = create_encoder(request.format, rate_hz, is_whole=is_whole)
+        self._is_light = self._stretcher is None and request.format is AudioFormat.WAV
+
+    @property
+    def media_type(self) -> str:
+        """The answer's Content-Type."""
+        return self._encoder.media_type
+
+    async def feed(self, chunk: PcmChunk) -> bytes:
+        """Take a chunk in; return the bytes that are ready, possibly none.
+
+        Raises:
+            EncoderFailedError: The codec failed.
+        """
+        if self._is_light:
+            return self._feed(chunk)
+        return await self._threads.run(lambda: self._feed(chunk))
+
+    async def finish(self) -> bytes:
+        """End the audio; return the last bytes.
+
+        Raises:
+            EncoderFailedError: The codec failed.
+        """
+        return self._finish() if self._is_light else await self._threads.run(self._finish)
+
+    def _feed(self, chunk: PcmChunk) -> bytes:
+        pcm = self._joiner.feed(chunk)
+        if chunk.is_last:
+            pcm += self._joiner.pause(self._utterances[chunk.utterance_index].pause_after_s)
+        if self._stretcher is not None:
+            pcm = self._stretcher.feed(pcm)
+        return self._encoder.encode(pcm)
+
+    def _finish(self) -> bytes:
+        rest = b"" if self._stretcher is None else self._encoder.encode(self._stretcher.finish())
+        return rest + self._encoder.finish()

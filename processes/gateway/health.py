@@ -1,0 +1,147 @@
+"""What the appliance says about itself.
+
+Owns: the states (starting, ok, degraded, overloaded, draining, down), and the health routes.
+Refuses to know: how to mend anything.
+
+`/health/live` says that the loop runs, and nothing else: overload or dead workers never make a container
+restart. `/health/tts` is the last real synthesis and the pool's present state.
+"""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from typing import Any
+
+from aiohttp import web
+
+import appliance
+from appliance.errors import VoiceNotFoundError
+from processes.gateway.answers import json_response
+from processes.gateway.gateway import GATEWAY_KEY, Gateway
+from processes.gateway.probe import ProbeResult
+
+STARTING_S = 30.0
+"""How long after its start a gateway without workers is starting and not yet down."""
+STALE_PROBES = 3
+"""A result older than this many probe intervals is no result."""
+UNAVAILABLE = 503
+
+
+class Status(StrEnum):
+    """The appliance as a whole."""
+
+    STARTING = "starting"
+    OK = "ok"
+    DEGRADED = "degraded"
+    OVERLOADED = "overloaded"
+    DRAINING = "draining"
+    DOWN = "down"
+
+
+SERVING = (Status.OK, Status.DEGRADED, Status.OVERLOADED)
+
+
+def overall_status(gateway: Gateway) -> Status:
+    """Return the appliance's state."""
+    if gateway.dispatcher.admission.is_draining:
+        return Status.DRAINING
+    engine = default_engine(gateway)
+    if not gateway.pool.alive_count(engine):
+        has_ever_served = bool(gateway.catalog.voices())
+        is_young = time.monotonic() - gateway.started_at_s < STARTING_S
+        return Status.STARTING if is_young and not has_ever_served else Status.DOWN
+    if gateway.dispatcher.expected_wait_s(engine) > gateway.settings.dispatch.first_audio_limit_s:
+        return Status.OVERLOADED
+    ready, total = worker_counts(gateway)
+    return Status.OK if ready >= total and not _failed_probes(gateway) else Status.DEGRADED
+
+
+def default_engine(gateway: Gateway) -> str:
+    """Return the engine of the default voice; before that is known, the first of the pool."""
+    try:
+        return gateway.catalog.resolve(gateway.catalog.default).engine
+    except VoiceNotFoundError:
+        return next(iter(gateway.settings.pool_sizes()))
+
+
+def worker_counts(gateway: Gateway) -> tuple[int, int]:
+    """Return how many workers are alive and how many there should be."""
+    sizes = gateway.settings.pool_sizes()
+    return sum(gateway.pool.alive_count(engine) for engine in sizes), sum(sizes.values())
+
+
+async def get_live(request: web.Request) -> web.Response:
+    """Answer: that is all that live means."""
+    return json_response({"status": "ok", "uptime_s": _uptime_s(request.app[GATEWAY_KEY])})
+
+
+async def get_ready(request: web.Request) -> web.Response:
+    """Say whether a speech request for the default voice would be taken now."""
+    status = overall_status(request.app[GATEWAY_KEY])
+    return json_response({"status": status.value}, status=200 if status in SERVING else UNAVAILABLE)
+
+
+async def get_health(request: web.Request) -> web.Response:
+    """Describe the whole appliance."""
+    gateway = request.app[GATEWAY_KEY]
+    status = overall_status(gateway)
+    ready, total = worker_counts(gateway)
+    body = {
+        "status": status.value,
+        "api": "ok",
+        "db": "not_configured",
+        "worker": {"ready": ready, "total": total},
+        "version": appliance.__version__,
+        "since": gateway.since.isoformat(timespec="seconds"),
+    }
+    return json_response(body, status=200 if status in SERVING else UNAVAILABLE)
+
+
+async def get_tts_health(request: web.Request) -> web.Response:
+    """Report the last real synthesis of each engine; red when the default voice's engine can't speak."""
+    gateway = request.app[GATEWAY_KEY]
+    engine = default_engine(gateway)
+    result = gateway.prober.results.get(engine)
+    alive = gateway.pool.alive_count(engine)
+    is_good = alive > 0 and result is not None and _is_fresh(gateway, result) and result.is_success
+    if is_good:
+        status = "ok"
+    elif alive and (result is None or result.cause == "busy"):
+        status = "starting" if result is None else "busy"
+    else:
+        status = "down"
+    body = {
+        "status": status,
+        "engine": engine,
+        "workers_ready": alive,
+        **_described(result),
+        "engines": {name: _described(each) for name, each in gateway.prober.results.items()},
+    }
+    return json_response(body, status=200 if status in ("ok", "busy") else UNAVAILABLE)
+
+
+def _described(result: ProbeResult | None) -> dict[str, Any]:
+    if result is None:
+        return {"sample_latency_ms": None, "audio_ok": False, "cause": None, "age_s": None}
+    return {
+        "sample_latency_ms": None if result.latency_s is None else round(result.latency_s * 1000, 1),
+        "audio_ok": result.is_success,
+        "audio_s": round(result.audio_s, 3),
+        "level_dbfs": None if result.level_dbfs is None else round(result.level_dbfs, 1),
+        "cause": None if result.is_success else result.cause,
+        "age_s": round(time.monotonic() - result.at_s, 1),
+    }
+
+
+def _is_fresh(gateway: Gateway, result: ProbeResult) -> bool:
+    age_s = time.monotonic() - result.at_s
+    return age_s < STALE_PROBES * gateway.settings.health.probe_interval_s
+
+
+def _failed_probes(gateway: Gateway) -> bool:
+    return any(not each.is_success and each.cause != "busy" for each in gateway.prober.results.values())
+
+
+def _uptime_s(gateway: Gateway) -> float:
+    return round(time.monotonic() - gateway.started_at_s, 3)

@@ -1,0 +1,138 @@
+"""What happens around every request: its id, its errors, its headers, its metrics.
+
+Owns: `X-Request-ID`, the error shape for whatever goes wrong, security headers, CORS, HTTP metrics.
+Refuses to know: what a route does.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+from aiohttp import web
+from aiohttp.web_exceptions import HTTPException
+from loguru import logger
+
+from appliance.errors import (
+    ApplianceError,
+    BodyTooLargeError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    RouteNotFoundError,
+)
+from appliance.metrics import GatewayMetrics
+from processes.gateway.access import ACCESS_KEY, AccessRules, Handler
+from processes.gateway.answers import error_response
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+METRICS_KEY = web.AppKey("metrics", GatewayMetrics)
+REQUEST_ID_KEY = web.RequestKey("request_id", str)
+ARRIVED_KEY = web.RequestKey("arrived_at_s", float)
+"""Monotonic time at which the request's headers had been read."""
+BROKEN_KEY = web.RequestKey("is_broken", bool)
+"""Set when an answer that had begun was broken off."""
+
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+CORS_METHODS = "GET, HEAD, POST, OPTIONS"
+CORS_HEADERS = "Authorization, Content-Type, X-Request-ID"
+CORS_EXPOSED = "X-Request-ID, Retry-After, Content-Range, Accept-Ranges"
+CORS_MAX_AGE_S = 600
+
+
+@web.middleware
+async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id, answer its errors, count it."""
+    request[ARRIVED_KEY] = time.monotonic()
+    given = request.headers.get("X-Request-ID", "")
+    request[REQUEST_ID_KEY] = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    status = "broken"
+    try:
+        response = await _answer(request, handler)
+        status = "broken" if request.get(BROKEN_KEY) else f"{response.status // 100}xx"
+    finally:
+        _count(request, status)
+    if not response.prepared:
+        add_headers(request, response)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    access = request.app[ACCESS_KEY]
+    try:
+        access.check_host(request)
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            return _preflight(request, access)
+        access.check_origin(request)
+        return await handler(request)
+    except ApplianceError as error:
+        return _error_response(request, error)
+    except HTTPException as error:
+        return _error_response(request, _from_aiohttp(error), error)
+    except ConnectionResetError:
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever it is, the client gets the error shape)
+        logger.opt(exception=error).error("request_crashed", request_id=request[REQUEST_ID_KEY])
+        return _error_response(request, ApplianceError())
+
+
+def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Put on the headers that every answer carries; streams call it before they are prepared."""
+    response.headers["X-Request-ID"] = request[REQUEST_ID_KEY]
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers["Server"] = "tts-appliance"
+    origin = request.app[ACCESS_KEY].allowed_origin(request)
+    if origin is not None:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = CORS_EXPOSED
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        response.headers.add("Vary", "Origin")
+
+
+def _preflight(request: web.Request, access: AccessRules) -> web.Response:
+    response = web.Response(status=204)
+    if access.allowed_origin(request) is not None:
+        response.headers["Access-Control-Allow-Methods"] = CORS_METHODS
+        response.headers["Access-Control-Allow-Headers"] = CORS_HEADERS
+        response.headers["Access-Control-Max-Age"] = str(CORS_MAX_AGE_S)
+    return response
+
+
+def _from_aiohttp(error: HTTPException) -> ApplianceError:
+    """Say in our own tree what aiohttp raised."""
+    if isinstance(error, web.HTTPNotFound):
+        return RouteNotFoundError()
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        return MethodNotAllowedError()
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return BodyTooLargeError()
+    return InvalidRequestError(error.reason) if error.status < 500 else ApplianceError()  # noqa: PLR2004
+
+
+def _error_response(
+    request: web.Request, error: ApplianceError, source: HTTPException | None = None
+) -> web.Response:
+    response = error_response(error)
+    if isinstance(source, web.HTTPMethodNotAllowed):
+        response.headers["Allow"] = ", ".join(sorted(source.allowed_methods))
+    logger.info("request_refused", request_id=request[REQUEST_ID_KEY], status=error.status, code=error.code)
+    return response
+
+
+def _count(request: web.Request, status: str) -> None:
+    metrics = request.app[METRICS_KEY]
+    resource = request.match_info.route.resource
+    route = (resource.canonical if resource is not None else "") or "other"
+    known = request.app[ROUTES_KEY]
+    route = route if route in known else "other"
+    metrics.http_requests.labels(route, status).inc()
+    metrics.http_duration_s.labels(route).observe(time.monotonic() - request[ARRIVED_KEY])
+
+
+ROUTES_KEY = web.AppKey("routes", frozenset[str])

@@ -1,0 +1,46 @@
+"""The page at `/` and the files that it loads.
+
+Owns: which files are served, their types and the Content-Security-Policy.
+Refuses to know: what is in them.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from aiohttp import web
+
+from processes.gateway.access import Handler
+from processes.gateway.middleware import add_headers
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "media-src 'self' blob:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'; object-src 'none'"
+)
+FILES = {
+    "/": ("index.html", "text/html"),
+    "/page/app.js": ("app.js", "text/javascript"),
+    "/page/style.css": ("style.css", "text/css"),
+    "/page/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+"""Path → file and media type. A closed list: no path from the network opens a file."""
+
+
+def add_page(app: web.Application) -> None:
+    """Read the page's files and route to them."""
+    folder = resources.files("processes.gateway") / "page"
+    for path, (name, media_type) in FILES.items():
+        app.router.add_get(path, _handler((folder / name).read_bytes(), media_type))
+
+
+def _handler(data: bytes, media_type: str) -> Handler:
+    async def get_file(request: web.Request) -> web.StreamResponse:
+        response = web.Response(body=data, content_type=media_type, charset="utf-8")
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers["Cache-Control"] = "no-cache"
+        add_headers(request, response)
+        return response
+
+    return get_file

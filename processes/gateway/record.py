@@ -1,0 +1,197 @@
+"""The one record of a speech request: accepted once, ended once, counted and logged.
+
+Owns: `tts_requests_*`, the stage durations, and the canonical log line.
+Refuses to know: the text (its length only).
+
+`accepted − finished = in flight` holds at every scrape, because all three change in plain calls on the
+event loop and the scrape is rendered there too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from loguru import logger
+
+from appliance.errors import (
+    ApplianceError,
+    CapacityError,
+    DrainingError,
+    PoisonRequestError,
+    QueueFullError,
+)
+from appliance.metrics import GatewayMetrics
+from appliance.speech import SpeechRequest
+from appliance.voices import Voice
+from processes.gateway.ticket import Stream
+
+RECENT = 500
+"""Requests that the percentiles of `ttsctl status` look back on."""
+
+
+def rejection_reason(error: ApplianceError) -> str:
+    """Return the label under which a refusal is counted."""
+    match error:
+        case QueueFullError():
+            return "quota"
+        case DrainingError():
+            return "draining"
+        case CapacityError():
+            return "capacity"
+        case PoisonRequestError():
+            return "poison"
+        case _:
+            return "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class RecentRequest:
+    """What the percentiles are made from."""
+
+    ttfa_s: float | None
+    total_s: float
+    is_success: bool | None
+    """None for a request whose client left."""
+
+
+class RequestLedger:
+    """Opens records and remembers the latest."""
+
+    def __init__(self, metrics: GatewayMetrics) -> None:
+        """Take where the requests are counted."""
+        self.metrics = metrics
+        self.recent: deque[RecentRequest] = deque(maxlen=RECENT)
+        self.accepted = 0
+        self.rejected = 0
+        self.finished = {"completed": 0, "failed": 0, "cancelled": 0}
+
+    def reject(self, error: ApplianceError) -> None:
+        """Count a request that was refused before any work."""
+        self.rejected += 1
+        self.metrics.rejected.labels(rejection_reason(error)).inc()
+
+    def accept(
+        self, request_id: str, arrived_at_s: float, request: SpeechRequest, voice: Voice, stream: Stream
+    ) -> RequestRecord:
+        """Open the record of a request that was taken in; use it as a context manager."""
+        self.accepted += 1
+        self.metrics.accepted.inc()
+        self.metrics.in_flight.inc()
+        return RequestRecord(self, request_id, arrived_at_s, request, voice, stream)
+
+    def finish(self, outcome: str, recent: RecentRequest) -> None:
+        """Count the end of an accepted request."""
+        self.finished[outcome] += 1
+        self.metrics.in_flight.dec()
+        self.metrics.finished.labels(outcome).inc()
+        self.recent.append(recent)
+
+
+class RequestRecord:
+    """One accepted request, until its one end."""
+
+    def __init__(
+        self,
+        ledger: RequestLedger,
+        request_id: str,
+        arrived_at_s: float,
+        request: SpeechRequest,
+        voice: Voice,
+        stream: Stream,
+    ) -> None:
+        self._ledger = ledger
+        self._request_id = request_id
+        self._arrived_at_s = arrived_at_s
+        self._request = request
+        self._voice = voice
+        self._stream = stream
+        self._ttfa_s: float | None = None
+        self._error: BaseException | None = None
+        self.encode_s = 0.0
+        """Seconds of encoding so far."""
+        self.sent_bytes = 0
+        self.utterances = 0
+
+    def __enter__(self) -> Self:
+        """Begin; nothing more happens here."""
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """End the request in exactly one state."""
+        error = error or self._error
+        if error is None:
+            self._end("completed", "completed")
+        elif isinstance(error, asyncio.CancelledError | ConnectionError):
+            self._end("cancelled", "client")
+        else:
+            self._end("failed", error.code if isinstance(error, ApplianceError) else "internal_error")
+
+    def fail(self, error: BaseException) -> None:
+        """Note what broke the answer off after it had begun, as nothing is raised for it any more."""
+        self._error = error
+
+    def first_audio(self) -> None:
+        """Note that the first audio byte was written; later calls change nothing."""
+        if self._ttfa_s is None:
+            self._ttfa_s = time.monotonic() - self._arrived_at_s
+            self._ledger.metrics.ttfa_s.labels(self._voice.engine).observe(self._ttfa_s)
+
+    def _end(self, outcome: str, ended_by: str) -> None:
+        total_s = time.monotonic() - self._arrived_at_s
+        stream = self._stream
+        durations = {
+            "queue": stream.queue_wait_s,
+            "synth": stream.synthesis_s,
+            "encode": self.encode_s,
+            "total": total_s,
+        }
+        for stage, seconds in durations.items():
+            if seconds is not None:
+                self._ledger.metrics.duration_s.labels(stage).observe(seconds)
+        self._ledger.metrics.audio_s.inc(max(0.0, stream.audio_s))
+        is_success = None if outcome == "cancelled" else outcome == "completed"
+        self._ledger.finish(outcome, RecentRequest(self._ttfa_s, total_s, is_success))
+        self._log(outcome, ended_by, total_s)
+
+    def _log(self, outcome: str, ended_by: str, total_s: float) -> None:
+        """Write the canonical line; every request that was taken in has exactly one."""
+        stream = self._stream
+        rtf = stream.synthesis_s / stream.audio_s if stream.audio_s > 0 else None
+        logger.info(
+            "request_finished",
+            request_id=self._request_id,
+            outcome=outcome,
+            voice=self._voice.id,
+            format=self._request.format.value,
+            chars=len(self._request.text),
+            utterances=self.utterances,
+            queue_wait_s=_rounded(stream.queue_wait_s),
+            ttfa_s=_rounded(self._ttfa_s),
+            synthesis_s=_rounded(stream.synthesis_s),
+            audio_s=_rounded(stream.audio_s),
+            rtf=_rounded(rtf),
+            total_s=_rounded(total_s),
+            bytes=self.sent_bytes,
+            worker=stream.worker,
+            ended_by=ended_by,
+            ended_in=self._stage(),
+        )
+
+    def _stage(self) -> str:
+        """Return how far the request came."""
+        if self._stream.queue_wait_s is None:
+            return "queue"
+        if self._ttfa_s is None:
+            return "synthesis"
+        return "stream"
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)

@@ -1,0 +1,200 @@
+"""`POST /v1/audio/speech`: the path of an utterance, a line for each hop.
+
+Owns: the order of the hops, and when an answer is finished first instead of streamed.
+Refuses to know: how any hop works.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from appliance.errors import ApplianceError, NoWorkersError
+from appliance.speech import AudioFormat, PcmChunk, SpeechRequest, StreamFormat, Utterance
+from appliance.text.utterances import split_into_utterances
+from appliance.voices import Voice
+from processes.gateway.access import AccessRules, guarded
+from processes.gateway.audio_answer import AudioAnswer
+from processes.gateway.body import parse_speech_body, parse_speech_request, read_json
+from processes.gateway.encoding import SpeechEncoding
+from processes.gateway.gateway import GATEWAY_KEY, Gateway
+from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY, add_headers
+from processes.gateway.record import RequestRecord
+from processes.gateway.ticket import Delivery
+
+QUICK_WORK_S = 0.1
+"""A wav or flac of one utterance with at most this much expected work is finished first, with exact sizes."""
+SIZED_FORMATS = (AudioFormat.WAV, AudioFormat.FLAC)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSpeech:
+    """A request that can be spoken: checked, its voice found, its text split."""
+
+    request: SpeechRequest
+    voice: Voice
+    utterances: Sequence[Utterance]
+
+    def fingerprint(self) -> bytes:
+        """Return a hash of all that decides what a worker does with it."""
+        request = self.request
+        parts = (request.text, self.voice.engine, self.voice.engine_voice, request.input_type.value)
+        figures = (request.speed, request.pitch, request.volume, request.make_speakable)
+        return hashlib.sha256(repr((parts, figures)).encode()).digest()
+
+
+@guarded(AccessRules.check_api_key)
+async def post_speech(request: web.Request) -> web.StreamResponse:
+    """Speak a text and answer with its audio as it is made."""
+    gateway = request.app[GATEWAY_KEY]
+    try:
+        speech = plan_speech(gateway, await read_json(request))
+        delivery = start_speech(gateway, speech, gateway.access.client(request))
+    except ApplianceError as error:
+        gateway.ledger.reject(error)
+        raise
+    with open_record(request, speech, delivery) as record:
+        async with aclosing(delivery.chunks):
+            if is_quick(gateway, speech):
+                return await _answer_whole(request, speech, delivery, record)
+            return await answer_streamed(request, speech, delivery, record)
+
+
+def plan_speech(gateway: Gateway, values: Mapping[str, Any]) -> PlannedSpeech:
+    """Hops 1 to 3: check the fields, find the voice, split the text.
+
+    Raises:
+        RequestError: What is wrong with the request.
+        NoWorkersError: No worker has told its voices yet.
+    """
+    settings = gateway.settings
+    body = parse_speech_body(values, settings.http.max_input_chars)
+    gateway.models.check(body.model)
+    request = parse_speech_request(
+        body, default_voice=gateway.catalog.default, make_speakable=settings.text.make_speakable
+    )
+    if not gateway.catalog.voices():
+        raise NoWorkersError
+    voice = gateway.catalog.resolve(request.voice_id)
+    utterances = split_into_utterances(request, voice, pause_s=settings.text.pause_s)
+    return PlannedSpeech(request, voice, utterances)
+
+
+def start_speech(gateway: Gateway, speech: PlannedSpeech, client: str) -> Delivery:
+    """Hop 4: ask the dispatcher for the audio.
+
+    Raises:
+        CapacityError, PoisonRequestError: The request is refused now.
+    """
+    return gateway.dispatcher.synthesize(
+        iter(speech.utterances), client=client, fingerprint=speech.fingerprint()
+    )
+
+
+def open_record(request: web.Request, speech: PlannedSpeech, delivery: Delivery) -> RequestRecord:
+    """Count the request as accepted; use the record as a context manager."""
+    record = request.app[GATEWAY_KEY].ledger.accept(
+        request[REQUEST_ID_KEY], request[ARRIVED_KEY], speech.request, speech.voice, delivery.stream
+    )
+    record.utterances = len(speech.utterances)
+    return record
+
+
+def is_quick(gateway: Gateway, speech: PlannedSpeech) -> bool:
+    """Return whether the answer is finished first, so that its sizes are exact."""
+    return (
+        speech.request.format in SIZED_FORMATS
+        and speech.request.stream_format is StreamFormat.AUDIO
+        and len(speech.utterances) == 1
+        and gateway.dispatcher.costs.expected_s(speech.utterances[0]) <= QUICK_WORK_S
+    )
+
+
+async def collect_audio(
+    gateway: Gateway, speech: PlannedSpeech, delivery: Delivery, record: RequestRecord
+) -> tuple[bytes, str]:
+    """Make the whole audio; return its bytes and media type.
+
+    Raises:
+        SynthesisError: It can't be made.
+    """
+    encoding = SpeechEncoding(speech.request, speech.voice, speech.utterances, gateway.threads, is_whole=True)
+    parts = [await _timed_feed(encoding, chunk, record) async for chunk in delivery.chunks]
+    parts.append(await encoding.finish())
+    return b"".join(parts), encoding.media_type
+
+
+async def _answer_whole(
+    request: web.Request, speech: PlannedSpeech, delivery: Delivery, record: RequestRecord
+) -> web.StreamResponse:
+    data, media_type = await collect_audio(request.app[GATEWAY_KEY], speech, delivery, record)
+    response = web.Response(body=data, content_type=media_type)
+    add_headers(request, response)
+    await response.prepare(request)
+    await response.write_eof()
+    record.first_audio()
+    record.sent_bytes = len(data)
+    return response
+
+
+async def answer_streamed(
+    request: web.Request,
+    speech: PlannedSpeech,
+    delivery: Delivery,
+    record: RequestRecord,
+    headers: Mapping[str, str] | None = None,
+) -> web.StreamResponse:
+    """Answer with audio as it is made.
+
+    Args:
+        request: What is answered.
+        speech: What is spoken.
+        delivery: The audio.
+        record: Learns what became of it.
+        headers: Further headers of the answer.
+
+    Raises:
+        SynthesisError: It failed before the first audio; later the connection is broken off instead.
+    """
+    gateway = request.app[GATEWAY_KEY]
+    encoding = SpeechEncoding(
+        speech.request, speech.voice, speech.utterances, gateway.threads, is_whole=False
+    )
+    answer = AudioAnswer(request, speech.request, encoding.media_type)
+    answer.response.headers.update(headers or {})
+    try:
+        await stream_audio(answer, encoding, delivery, record)
+    except Exception as error:
+        if not answer.has_begun:
+            raise
+        record.fail(error)
+        answer.break_off()
+    return answer.response
+
+
+async def stream_audio(
+    answer: AudioAnswer, encoding: SpeechEncoding, delivery: Delivery, record: RequestRecord
+) -> None:
+    """Hops 7 and 8: encode each chunk and send it at once.
+
+    Raises:
+        SynthesisError: No more audio comes.
+        ConnectionError: The client has left.
+    """
+    async for chunk in delivery.chunks:
+        await answer.write(await _timed_feed(encoding, chunk, record), record)
+    await answer.write(await encoding.finish(), record)
+    await answer.end(delivery.stream.audio_s)
+
+
+async def _timed_feed(encoding: SpeechEncoding, chunk: PcmChunk, record: RequestRecord) -> bytes:
+    begun_at_s = time.monotonic()
+    data = await encoding.feed(chunk)
+    record.encode_s += time.monotonic() - begun_at_s
+    return data
