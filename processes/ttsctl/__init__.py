@@ -1,0 +1,1 @@
+"""ttsctl, the operator's command: asks the gateway and supervisord over their Unix sockets."""

@@ -1,0 +1,79 @@
+"""`ttsctl live`: is the gateway's loop alive?
+
+Owns: one question over the gateway's socket within `LIMIT_S`, at the least possible cost, because a
+container's health check asks it for ever.
+Refuses to know: anything that needs more than the standard library's socket.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from pathlib import Path
+
+from processes.ttsctl.outcome import ExitCode, print_json
+from processes.ttsctl.place import GATEWAY_SOCKET, find_run_dir
+
+LIMIT_S = 2.0
+"""Seconds for the whole question; a loop that needs longer isn't alive."""
+REQUEST = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n")
+LONGEST_STATUS_LINE_BYTES = 1024
+
+
+def run(run_dir: Path | None = None, *, as_json: bool = False) -> ExitCode:
+    """Print whether the gateway is alive; blocks `LIMIT_S` at most.
+
+    Args:
+        run_dir: As given on the command line.
+        as_json: Whether to print JSON.
+    """
+    reason = _why_not_alive(os.fspath(find_run_dir(run_dir) / GATEWAY_SOCKET))
+    if as_json:
+        print_json({"live": reason is None, "reason": reason})
+    else:
+        print("alive" if reason is None else f"not alive: {reason}")
+    return ExitCode.OK if reason is None else ExitCode.FAILED
+
+
+def _why_not_alive(path: str) -> str | None:
+    """Return None if the gateway said 200 in time, else what it did instead."""
+    try:
+        answer = _ask(path, time.monotonic() + LIMIT_S)
+    except TimeoutError:
+        return f"no answer within {LIMIT_S:g} s"
+    except OSError as error:
+        return f"{path}: {error.strerror or error}"
+    match = STATUS_LINE.match(answer)
+    if match is None:
+        return "the answer isn't HTTP"
+    return None if match[1] == b"200" else f"status {match[1].decode()}"
+
+
+def _ask(path: str, deadline_s: float) -> bytes:
+    """Return the answer's first line and perhaps more.
+
+    Args:
+        path: The gateway's socket.
+        deadline_s: When to give up, on the monotonic clock.
+
+    Raises:
+        OSError: Nobody listens, or (TimeoutError) nothing came in time.
+    """
+    answer = b""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(LIMIT_S)
+        connection.connect(path)
+        connection.sendall(REQUEST)
+        while b"\n" not in answer and len(answer) < LONGEST_STATUS_LINE_BYTES:
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            connection.settimeout(left_s)
+            received = connection.recv(LONGEST_STATUS_LINE_BYTES)
+            if not received:
+                break
+            answer += received
+    return answer

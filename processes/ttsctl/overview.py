@@ -1,0 +1,127 @@
+"""One picture out of three: the gateway's, supervisord's and the watchdog's.
+
+Owns: the shape of `ttsctl status --json` (docs/operate/ttsctl.md), and which picture wins where they differ.
+Refuses to know: how the parts were asked, how the picture is printed.
+
+The gateway knows best what a worker that it is connected to does. supervisord knows of the others whether
+they run at all. Restarts and the cause of the last exit come from the watchdog, who sees every exit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+WORKER_PREFIX = "worker-"
+RUNNING_STATES = {"STARTING", "RUNNING", "STOPPING"}
+"""supervisord's states in which nothing is wrong. Source: supervisor's manual, "Process States"."""
+STATES_WITHOUT_GATEWAY = {
+    "STARTING": "starting",
+    "RUNNING": "starting",
+    "BACKOFF": "starting",
+    "EXITED": "starting",
+    "STOPPING": "stopping",
+    "STOPPED": "stopped",
+    "FATAL": "fatal",
+}
+"""A worker's state when the gateway has no connection with it, by supervisord's name for it."""
+
+
+def merge(
+    gateway: dict[str, Any] | None,
+    supervised: list[dict[str, Any]],
+    watched: dict[str, Any],
+    problems: list[str],
+) -> dict[str, Any]:
+    """Put the picture together.
+
+    Args:
+        gateway: The answer of GET /admin/status; None if there was none, which means down.
+        supervised: The answer of supervisord's `getAllProcessInfo`; empty if there was none.
+        watched: What the watchdog knows of each program, by its name; empty if nothing.
+        problems: What was found wrong so far, for a person.
+
+    Returns:
+        JSON-ready values. `status` is the gateway's, but never `ok` beside a problem.
+    """
+    programs = [_program(info, watched) for info in supervised]
+    found = [
+        *problems,
+        *(f"{program['name']} is {program['state']}" for program in programs if not _is_fine(program)),
+    ]
+    status = "down" if gateway is None else gateway["status"]
+    known = gateway or {}
+    return {
+        "status": "degraded" if status == "ok" and found else status,
+        "version": known.get("version"),
+        "since": known.get("since"),
+        "uptime_s": known.get("uptime_s"),
+        "draining": known.get("draining"),
+        "problems": found,
+        "workers": _workers(known.get("workers", []), programs, is_gateway_up=gateway is not None),
+        "programs": [program for program in programs if not program["name"].startswith(WORKER_PREFIX)],
+        "queue": known.get("queue"),
+        "requests": known.get("requests"),
+        "latency": known.get("latency"),
+        "success_ratio": known.get("success_ratio"),
+    }
+
+
+def _program(info: dict[str, Any], watched: dict[str, Any]) -> dict[str, Any]:
+    seen = watched.get(info["name"], {})
+    is_up = info["statename"] in RUNNING_STATES
+    return {
+        "name": info["name"],
+        "state": info["statename"],
+        "pid": info["pid"] or None,
+        "uptime_s": max(0, info["now"] - info["start"]) if is_up else None,
+        "restarts": seen.get("restarts"),
+        "last_exit": seen.get("last_exit") or info["spawnerr"] or None,
+    }
+
+
+def _is_fine(program: dict[str, Any]) -> bool:
+    return program["state"] in RUNNING_STATES
+
+
+def _workers(
+    connected: list[dict[str, Any]], programs: list[dict[str, Any]], *, is_gateway_up: bool
+) -> list[dict[str, Any]]:
+    """Return one entry for each worker that anybody knows, sorted by name."""
+    by_name = {worker["name"]: worker for worker in connected}
+    by_program = {
+        program["name"]: program for program in programs if program["name"].startswith(WORKER_PREFIX)
+    }
+    return [
+        _worker(name, by_name.get(name), by_program.get(name), is_gateway_up=is_gateway_up)
+        for name in sorted(by_name.keys() | by_program.keys())
+    ]
+
+
+def _worker(
+    name: str, connected: dict[str, Any] | None, program: dict[str, Any] | None, *, is_gateway_up: bool
+) -> dict[str, Any]:
+    seen = connected or {}
+    supervised = program or {}
+    return {
+        "name": name,
+        "engine": seen.get("engine") or name.removeprefix(WORKER_PREFIX).rpartition("-")[0],
+        "state": _worker_state(connected, program, is_gateway_up=is_gateway_up),
+        "pid": supervised.get("pid") or seen.get("pid"),
+        "rss_bytes": seen.get("rss_bytes"),
+        "utterances": seen.get("utterances"),
+        "losses": seen.get("losses"),
+        "restarts": supervised.get("restarts"),
+        "last_exit": seen.get("last_loss") or supervised.get("last_exit"),
+    }
+
+
+def _worker_state(
+    connected: dict[str, Any] | None, program: dict[str, Any] | None, *, is_gateway_up: bool
+) -> str:
+    if connected is not None and connected["state"] != "lost":
+        return str(connected["state"])
+    if program is None:
+        return "lost"
+    if program["state"] == "RUNNING" and not is_gateway_up:
+        return "unknown"
+    return STATES_WITHOUT_GATEWAY.get(program["state"], "unknown")

@@ -1,0 +1,54 @@
+"""`ttsctl status`: how the appliance is, from everybody who knows a part of it.
+
+Owns: asking the gateway and supervisord, and reading what the watchdog wrote; the exit code.
+Refuses to know: how the parts fit together (`overview`) and how they look (`report`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from appliance.lifecycle import PROGRAMS_FILE, RPC_ERRORS, read_json, supervisor_rpc
+from processes.ttsctl.gateway_socket import ask_json
+from processes.ttsctl.outcome import CommandError, ExitCode, print_json
+from processes.ttsctl.overview import merge
+from processes.ttsctl.place import find_run_dir
+from processes.ttsctl.report import format_overview
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Print the state; a part that doesn't answer is a problem named in it, not an error."""
+    run_dir = find_run_dir(arguments.run_dir)
+    problems: list[str] = []
+    gateway = _ask_gateway(run_dir, problems)
+    supervised = _ask_supervisord(run_dir, problems)
+    overview = merge(gateway, supervised, read_json(run_dir / PROGRAMS_FILE), problems)
+    if arguments.json:
+        print_json(overview)
+    else:
+        print(format_overview(overview))
+    return exit_code(overview["status"])
+
+
+def exit_code(status: str) -> ExitCode:
+    """Return what a caller learns without reading: 0 ok, 2 down, 1 anything between."""
+    return {"ok": ExitCode.OK, "down": ExitCode.DOWN}.get(status, ExitCode.FAILED)
+
+
+def _ask_gateway(run_dir: Path, problems: list[str]) -> dict[str, Any] | None:
+    try:
+        return ask_json(run_dir, "GET", "/admin/status")
+    except CommandError as error:
+        problems.append(error.message)
+        return None
+
+
+def _ask_supervisord(run_dir: Path, problems: list[str]) -> list[dict[str, Any]]:
+    try:
+        with supervisor_rpc(run_dir) as supervisor:
+            return list(supervisor.getAllProcessInfo())
+    except RPC_ERRORS as error:
+        problems.append(f"supervisord doesn't answer: {getattr(error, 'strerror', None) or error}")
+        return []

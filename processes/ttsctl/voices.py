@@ -1,0 +1,62 @@
+"""`ttsctl voices`: what can be said in `say --voice`.
+
+Owns: choosing and printing. Refuses to know: where voices come from.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from processes.ttsctl.gateway_socket import ask_json
+from processes.ttsctl.outcome import ExitCode, print_json
+from processes.ttsctl.place import find_run_dir
+from processes.ttsctl.table import format_table
+
+COLUMNS = ("VOICE", "LANGUAGES", "GENDER", "ENGINE", "NAME")
+
+
+def run(arguments: argparse.Namespace) -> ExitCode:
+    """Print the voices that match, sorted by language; no match is no error.
+
+    Raises:
+        CommandError: The gateway doesn't answer or refuses.
+    """
+    answer = ask_json(find_run_dir(arguments.run_dir), "GET", "/v1/audio/voices")
+    voices = choose(answer["voices"], language=arguments.language, engine=arguments.engine)
+    variants = [
+        variant for variant in answer.get("variants", []) if arguments.engine in {None, variant["engine"]}
+    ]
+    if arguments.json:
+        print_json({"default": answer.get("default"), "voices": voices, "variants": variants})
+        return ExitCode.OK
+    rows = [
+        (voice["id"], " ".join(voice["languages"]), voice["gender"], voice["engine"], voice["name"])
+        for voice in voices
+    ]
+    print(format_table(COLUMNS, rows))
+    if variants:
+        names = " ".join(variant["id"] for variant in variants)
+        print(f"\nvariants, as in {answer.get('default')}+{variants[0]['id']}: {names}")
+    return ExitCode.OK
+
+
+def choose(voices: list[dict[str, Any]], *, language: str | None, engine: str | None) -> list[dict[str, Any]]:
+    """Return the voices of a language and an engine, sorted by main language, then id.
+
+    Args:
+        voices: As the gateway lists them.
+        language: A BCP 47 tag or its beginning: `en` finds `en-us`, but `e` doesn't; None finds all.
+        engine: None finds all.
+    """
+    chosen = [
+        voice
+        for voice in voices
+        if (language is None or any(_is_part(language.lower(), tag.lower()) for tag in voice["languages"]))
+        and engine in {None, voice["engine"]}
+    ]
+    return sorted(chosen, key=lambda voice: (voice["languages"][:1], voice["id"]))
+
+
+def _is_part(language: str, tag: str) -> bool:
+    return tag == language or tag.startswith(f"{language}-")

@@ -1,0 +1,155 @@
+"""One picture out of the gateway's, supervisord's and the watchdog's."""
+
+from __future__ import annotations
+
+import pytest
+
+from processes.ttsctl.overview import merge
+from processes.ttsctl.status import exit_code
+
+WORKER = {
+    "name": "worker-espeak-1",
+    "engine": "espeak",
+    "state": "ready",
+    "pid": 31,
+    "rss_bytes": 40_000_000,
+    "utterances": 7,
+    "losses": 1,
+    "last_loss": "no heartbeat for 1.0 s",
+    "since_s": 60.0,
+}
+GATEWAY = {
+    "status": "ok",
+    "version": "0.1.0",
+    "since": "2026-01-02T03:04:05Z",
+    "uptime_s": 61.5,
+    "draining": False,
+    "workers": [WORKER],
+    "queue": {"waiting": 0, "running": 0, "expected_wait_s": 0.0},
+    "requests": {
+        "accepted": 3,
+        "in_flight": 0,
+        "finished": {"completed": 3, "failed": 0, "cancelled": 0},
+        "rejected": 0,
+    },
+    "latency": {
+        "ttfa_p50_s": 0.004,
+        "ttfa_p90_s": 0.009,
+        "total_p50_s": 0.02,
+        "total_p90_s": 0.05,
+        "samples": 3,
+    },
+    "success_ratio": 1.0,
+}
+
+
+def supervised(name, statename="RUNNING", pid=31, spawnerr=""):
+    return {"name": name, "statename": statename, "pid": pid, "start": 100, "now": 160, "spawnerr": spawnerr}
+
+
+def only_worker(gateway, programs, watched=None):
+    [worker] = merge(gateway, programs, watched or {}, [])["workers"]
+    return worker
+
+
+def test_merge_when_all_is_well_then_ok_and_every_part_is_there():
+    programs = [supervised("gateway", pid=30), supervised("worker-espeak-1")]
+    watched = {"worker-espeak-1": {"restarts": 2, "last_exit": "SIGABRT"}}
+    overview = merge(GATEWAY, programs, watched, [])
+    assert overview == {
+        **GATEWAY,
+        "problems": [],
+        "workers": [
+            {
+                "name": "worker-espeak-1",
+                "engine": "espeak",
+                "state": "ready",
+                "pid": 31,
+                "rss_bytes": 40_000_000,
+                "utterances": 7,
+                "losses": 1,
+                "restarts": 2,
+                "last_exit": "no heartbeat for 1.0 s",
+            }
+        ],
+        "programs": [
+            {
+                "name": "gateway",
+                "state": "RUNNING",
+                "pid": 30,
+                "uptime_s": 60,
+                "restarts": None,
+                "last_exit": None,
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize("state", ["ready", "busy", "hung", "recycling"])
+def test_worker_when_the_gateway_is_connected_then_its_word_counts(state):
+    connected = {**GATEWAY, "workers": [{**WORKER, "state": state}]}
+    assert only_worker(connected, [supervised("worker-espeak-1", "STARTING")])["state"] == state
+
+
+@pytest.mark.parametrize(
+    ("statename", "state"),
+    [
+        ("STARTING", "starting"),
+        ("RUNNING", "starting"),
+        ("BACKOFF", "starting"),
+        ("EXITED", "starting"),
+        ("STOPPING", "stopping"),
+        ("STOPPED", "stopped"),
+        ("FATAL", "fatal"),
+        ("UNKNOWN", "unknown"),
+    ],
+)
+@pytest.mark.parametrize("known", [[], [{**WORKER, "state": "lost"}]])
+def test_worker_when_the_gateway_has_lost_it_then_supervisord_knows(statename, state, known):
+    connected = {**GATEWAY, "workers": known}
+    assert only_worker(connected, [supervised("worker-espeak-1", statename)])["state"] == state
+
+
+def test_worker_when_nobody_but_the_gateway_knows_it_then_its_word_counts():
+    assert only_worker({**GATEWAY, "workers": [{**WORKER, "state": "lost"}]}, [])["state"] == "lost"
+
+
+def test_worker_when_the_gateway_is_down_then_running_says_nothing_about_it():
+    worker = only_worker(None, [supervised("worker-de-tone-12", pid=44)])
+    assert (worker["state"], worker["engine"], worker["pid"]) == ("unknown", "de-tone", 44)
+
+
+def test_worker_when_the_gateway_saw_no_loss_then_the_last_exit_is_the_watchdogs():
+    connected = {**GATEWAY, "workers": [{**WORKER, "last_loss": None}]}
+    watched = {"worker-espeak-1": {"restarts": 1, "last_exit": "exit code 70"}}
+    assert only_worker(connected, [supervised("worker-espeak-1")], watched)["last_exit"] == "exit code 70"
+
+
+@pytest.mark.parametrize("statename", ["FATAL", "BACKOFF", "EXITED", "STOPPED"])
+def test_merge_when_a_program_is_not_running_then_degraded_and_named(statename):
+    overview = merge(GATEWAY, [supervised("exporter", statename, pid=0, spawnerr="no such file")], {}, [])
+    assert overview["status"] == "degraded"
+    assert overview["problems"] == [f"exporter is {statename}"]
+    [program] = overview["programs"]
+    assert (program["pid"], program["uptime_s"], program["last_exit"]) == (None, None, "no such file")
+
+
+def test_merge_when_the_gateway_is_silent_then_down_and_its_parts_are_unknown():
+    overview = merge(None, [supervised("gateway", "STARTING")], {}, ["the gateway doesn't answer"])
+    assert overview["status"] == "down"
+    assert overview["problems"] == ["the gateway doesn't answer"]
+    assert overview["requests"] is None
+    assert overview.keys() == merge(GATEWAY, [], {}, []).keys()
+
+
+@pytest.mark.parametrize("status", ["degraded", "overloaded", "draining", "starting", "down"])
+def test_merge_when_the_gateway_is_not_ok_then_a_problem_changes_nothing(status):
+    assert merge({**GATEWAY, "status": status}, [], {}, ["something"])["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("ok", 0), ("degraded", 1), ("overloaded", 1), ("draining", 1), ("starting", 1), ("down", 2)],
+)
+def test_exit_code_when_a_status_is_given_then_as_documented(status, code):
+    assert exit_code(status) == code
