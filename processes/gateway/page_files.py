@@ -21,6 +21,8 @@ CONTENT_SECURITY_POLICY = (
 FILES = {
     "/": ("index.html", "text/html"),
     "/page/app.js": ("app.js", "text/javascript"),
+    "/page/sound.js": ("sound.js", "text/javascript"),
+    "/page/voices.js": ("voices.js", "text/javascript"),
     "/page/style.css": ("style.css", "text/css"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }
