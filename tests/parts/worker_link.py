@@ -18,21 +18,17 @@ from typing import Any, Self
 from appliance.ipc.blocking_channel import BlockingChannel
 from appliance.ipc.messages import Audio, Done, Failed, Grant, Heartbeat, Hello, Message, Synthesize
 from appliance.lifecycle import listen_unix
-from appliance.speech import PcmChunk, SpokenText, Utterance
+from appliance.speech import PcmChunk, Utterance
 
 PATIENCE_S = 15.0
 """Seconds after which a test gives up; no test waits for it to pass."""
-
-
-def utterance(text: str, voice: str = "low", engine: str = "tone", **fields: Any) -> Utterance:
-    return Utterance(0, 0, len(text), SpokenText(text), engine, voice, **fields)
 
 
 class WorkerProcess:
     """`python -m processes.worker`, with its log lines readable as they come."""
 
     def __init__(
-        self, run_dir: Path, engine: str = "tone", *, give_up_s: float = 30.0, **environ: str
+        self, run_dir: Path, engine: str = "tone", *, slot: int = 1, give_up_s: float = 30.0, **environ: str
     ) -> None:
         self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.output: list[str] = []
@@ -40,7 +36,7 @@ class WorkerProcess:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "processes.worker"),
-                *("--engine", engine, "--slot", "1", "--give-up-s", str(give_up_s)),
+                *("--engine", engine, "--slot", str(slot), "--give-up-s", str(give_up_s)),
             ],
             env={**os.environ, "APPLIANCE_RUN_DIR": str(run_dir), **environ},
             stderr=subprocess.PIPE,
@@ -196,10 +192,6 @@ class WorkersSocket:
         link = self.accept()
         link.hello()
         return link
-
-
-def whole_pcm(chunks: list[PcmChunk]) -> bytes:
-    return b"".join(chunk.pcm for chunk in chunks)
 
 
 def messages_of(link: WorkerLink) -> Iterator[Message]:
