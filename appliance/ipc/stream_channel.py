@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from appliance.errors import ProtocolError
 from appliance.ipc.frames import FrameDecoder, encode_frame
@@ -42,8 +43,7 @@ class StreamChannel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; called by asyncio."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's isn't a subclass
         self._on_open(self)
 
     def data_received(self, data: bytes) -> None:

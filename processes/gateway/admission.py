@@ -99,12 +99,14 @@ class Admission:
 
     def is_without_workers(self, engine: str) -> bool:
         """Return whether an engine has had no live worker for longer than a request may wait."""
-        now_s = time.monotonic()
         if self._pool.alive_count(engine):
-            self._alive_at_s[engine] = now_s
             return False
-        alive_at_s = self._alive_at_s.setdefault(engine, self._started_at_s)
-        return now_s - alive_at_s > self._settings.first_audio_limit_s
+        alive_at_s = self._alive_at_s.get(engine, self._started_at_s)
+        return time.monotonic() - alive_at_s > self._settings.first_audio_limit_s
+
+    def worker_was_alive(self, engine: str) -> None:
+        """Note that an engine had a worker until now."""
+        self._alive_at_s[engine] = time.monotonic()
 
     def count_death(self, fingerprint: bytes) -> None:
         """Note that a worker was lost while it spoke this request."""

@@ -156,6 +156,8 @@ class Dispatcher:
             ticket.has_last = chunk.is_last
             ticket.stream.audio_s += chunk.audio_s
             ticket.stream.wakeup.set()
+        if audio.chunk.ends_window or audio.chunk.is_last:
+            ticket.stream.synthesis_s += link.progress_at_s - link.granted_at_s
         if audio.chunk.ends_window:
             self._grants.give_back(link.name)
             self._grants.ask(link.name, self._deadline_s(ticket))
@@ -171,7 +173,8 @@ class Dispatcher:
             case Failed(_, code, message):
                 self._fail(ticket, synthesis_error(code, message))
             case Done(_, synthesis_s, _, was_cancelled) if not was_cancelled:
-                self._finish(ticket, synthesis_s)
+                self.costs.learn(ticket.utterance, synthesis_s)
+                self._finish(ticket)
             case _:
                 self._fail(ticket, EngineFailedError("The worker stopped without having been told to"))
         self._serve(link.engine)
@@ -181,6 +184,7 @@ class Dispatcher:
         if self._links.get(link.name) is link:
             del self._links[link.name]
             self._grants.give_back(link.name)
+        self.admission.worker_was_alive(link.engine)
         ticket, link.ticket = link.ticket, None
         if ticket is None:
             return
@@ -267,9 +271,7 @@ class Dispatcher:
         self._grants.ask(link.name, self._deadline_s(ticket))
         link.flush()
 
-    def _finish(self, ticket: Ticket, synthesis_s: float) -> None:
-        self.costs.learn(ticket.utterance, synthesis_s)
-        ticket.stream.synthesis_s += synthesis_s
+    def _finish(self, ticket: Ticket) -> None:
         if not ticket.has_last:
             self._fail(ticket, EngineFailedError("The engine ended without a last chunk"))
         elif ticket.state is TicketState.RUNNING:

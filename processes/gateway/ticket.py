@@ -82,7 +82,7 @@ class Stream:
     queue_wait_s: float | None = None
     """Seconds until a worker took the first utterance."""
     synthesis_s: float = 0.0
-    """Seconds of work that the workers reported."""
+    """Seconds that workers took, from a grant to the end of its window."""
     worker: str = ""
     """Name of the last worker that spoke for it."""
 

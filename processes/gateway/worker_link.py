@@ -56,6 +56,7 @@ class WorkerLink:
         now_s = time.monotonic()
         self.heard_at_s = now_s
         self.progress_at_s = now_s
+        self.granted_at_s = now_s
         self.state_since_s = now_s
         self.cancelled_at_s: float | None = None
         self._outbox: list[Message] = []
@@ -84,7 +85,7 @@ class WorkerLink:
     def grant(self) -> None:
         """Let the worker compute one window of its utterance."""
         if self.ticket is not None:
-            self.progress_at_s = time.monotonic()
+            self.granted_at_s = self.progress_at_s = time.monotonic()
             self._outbox.append(Grant(self.ticket.utterance_id))
             self.flush()
 

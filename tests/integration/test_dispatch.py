@@ -1,0 +1,260 @@
+"""The dispatcher with real workers: order, fairness, cancellation, loss."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import (
+    DrainingError,
+    EngineFailedError,
+    NoWorkersError,
+    OverloadedError,
+    PoisonRequestError,
+    QueueFullError,
+    SynthesisTimeoutError,
+    WorkerLostError,
+)
+from appliance.settings import DispatchSettings, WorkersSettings
+from appliance.speech import RequestClass
+from tests.parts.dispatch_rig import dispatch_rig, wanted_pcm
+
+IMPATIENT = WorkersSettings(silence_s=0.5, progress_s=0.5, cancel_s=0.3)
+
+
+async def test_synthesize_when_many_ask_at_once_then_each_hears_its_own_text_in_order(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir) as rig:
+        requests = [[f"Request {number} part {part}." for part in range(4)] for number in range(20)]
+        answers = await asyncio.gather(
+            *(rig.hear(rig.ask(*texts, client=f"c{number % 3}")) for number, texts in enumerate(requests))
+        )
+        assert answers == [[wanted_pcm(text) for text in texts] for texts in requests]
+        assert rig.counted("tts_stale_frames_total") == 0
+
+
+async def test_synthesize_when_cores_are_fewer_than_workers_then_grants_serve_all(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 3, cores=1, APPLIANCE_TONE_WINDOW_CHUNKS="1") as rig:
+        texts = [f"Number {number}, quite a long sentence that makes many chunks." for number in range(9)]
+        answers = await asyncio.gather(*(rig.hear(rig.ask(text, client=text)) for text in texts))
+        assert answers == [[wanted_pcm(text)] for text in texts]
+
+
+async def test_synthesize_when_cancelled_at_any_await_then_the_worker_is_free_and_whole(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 1, APPLIANCE_TONE_CHUNK_DELAY_S="0.001") as rig:
+        for passes in range(60):
+            task = asyncio.ensure_future(
+                rig.hear(rig.ask("A sentence to be cancelled somewhere.", "And more."))
+            )
+            for _ in range(passes):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await rig.hear(rig.ask("The next one.")) == [wanted_pcm("The next one.")]
+        await rig.idle()
+        assert rig.dispatcher.waiting_count() == rig.dispatcher.running_count() == 0
+        assert rig.counted("tts_worker_exits_total", cause="cancel") == 0
+
+
+@pytest.mark.parametrize("chunks_heard", range(1, 7))
+async def test_synthesize_when_the_client_leaves_after_some_audio_then_the_worker_is_free_and_whole(
+    run_dir: Path, chunks_heard: int
+) -> None:
+    async with dispatch_rig(run_dir, 1) as rig:
+        delivery = rig.ask(
+            "A sentence that is left in its middle, wherever that is.", "And more.", "And more."
+        )
+        async with aclosing(delivery.chunks):
+            for _ in range(chunks_heard):
+                await anext(delivery.chunks)
+        assert await rig.hear(rig.ask("The next one.")) == [wanted_pcm("The next one.")]
+        await rig.idle()
+        assert rig.dispatcher.waiting_count() == rig.dispatcher.running_count() == 0
+
+
+async def test_synthesize_when_half_of_many_leave_then_the_others_are_whole(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 2, APPLIANCE_TONE_CHUNK_DELAY_S="0.002") as rig:
+        texts = [f"Listener {number} hears exactly this." for number in range(64)]
+        tasks = [
+            asyncio.create_task(rig.hear(rig.ask(text, client=f"c{number % 8}")))
+            for number, text in enumerate(texts)
+        ]
+        await rig.until(lambda: rig.dispatcher.running_count() == 2)
+        for task in tasks[::2]:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert results[1::2] == [[wanted_pcm(text)] for text in texts[1::2]]
+        assert all(isinstance(result, asyncio.CancelledError) or result for result in results[::2])
+        await rig.idle()
+
+
+async def test_synthesize_when_interactive_and_jobs_wait_then_first_utterances_go_first(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 1, APPLIANCE_TONE_DELAY_S="0.02") as rig:
+        ended: list[str] = []
+
+        async def hear(name: str, request_class: RequestClass) -> None:
+            await rig.hear(rig.ask("Some words.", client=name, request_class=request_class))
+            ended.append(name)
+
+        jobs = [asyncio.create_task(hear(f"job {number}", RequestClass.BACKGROUND)) for number in range(4)]
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 3)
+        person = asyncio.create_task(hear("person", RequestClass.FIRST))
+        await asyncio.gather(*jobs, person)
+        assert ended.index("person") == 1
+
+
+async def test_synthesize_when_the_client_reads_slowly_then_the_worker_is_not_held(run_dir: Path) -> None:
+    dispatch = DispatchSettings(ahead_s=0.5)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch) as rig:
+        texts = [f"Sentence {number} of a slow listener, long enough to be heard." for number in range(10)]
+        slow = rig.ask(*texts, client="slow")
+        async with aclosing(slow.chunks):
+            await anext(slow.chunks)
+            await rig.idle()
+            spoken_s = slow.stream.audio_s
+            assert await rig.hear(rig.ask("Quick.", client="quick")) == [wanted_pcm("Quick.")]
+            assert slow.stream.audio_s == spoken_s
+        total_s = sum(len(wanted_pcm(text)) for text in texts) / 2 / 22050
+        assert spoken_s < total_s / 2
+
+
+async def test_synthesize_when_the_worker_is_killed_before_audio_then_another_speaks(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 2, APPLIANCE_TONE_DELAY_S="0.2") as rig:
+        task = asyncio.create_task(rig.hear(rig.ask("Spoken on the second try.")))
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        busy = next(link for link in rig.pool.links() if link.ticket)
+        os.kill(busy.pid, signal.SIGKILL)
+        assert await task == [wanted_pcm("Spoken on the second try.")]
+        assert rig.counted("tts_utterance_retries_total") == 1
+        assert rig.counted("tts_worker_exits_total", cause="lost") == 1
+
+
+async def test_synthesize_when_the_worker_is_killed_after_audio_then_it_fails_without_retry(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 2, APPLIANCE_TONE_CHUNK_DELAY_S="0.2") as rig:
+        delivery = rig.ask("A long sentence whose beginning is heard before its worker dies, a pity.")
+        async with aclosing(delivery.chunks):
+            await anext(delivery.chunks)
+            busy = next(link for link in rig.pool.links() if link.ticket)
+            os.kill(busy.pid, signal.SIGKILL)
+            with pytest.raises(WorkerLostError):
+                async for _ in delivery.chunks:
+                    pass
+        assert rig.counted("tts_utterance_retries_total") == 0
+
+
+async def test_synthesize_when_a_text_kills_its_workers_then_its_third_try_is_refused(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 3) as rig:
+        with pytest.raises(WorkerLostError):
+            await rig.hear(rig.ask("Poison __EXIT_0__ text.", fingerprint=b"poison"))
+        with pytest.raises(PoisonRequestError):
+            rig.ask("Poison __EXIT_0__ text.", fingerprint=b"poison")
+        assert await rig.hear(rig.ask("Harmless.", fingerprint=b"other")) == [wanted_pcm("Harmless.")]
+        assert rig.counted("tts_worker_exits_total", cause="lost") == 2
+
+
+async def test_synthesize_when_the_engine_fails_then_the_error_comes_and_the_worker_stays(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 1) as rig:
+        with pytest.raises(EngineFailedError):
+            await rig.hear(rig.ask("Please __FAIL_0__ now."))
+        assert await rig.hear(rig.ask("Fine again.")) == [wanted_pcm("Fine again.")]
+        assert rig.counted("tts_worker_exits_total", cause="lost") == 0
+
+
+async def test_synthesize_when_workers_hang_then_they_are_killed_and_it_times_out(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 2, workers=IMPATIENT) as rig:
+        with pytest.raises(SynthesisTimeoutError):
+            await rig.hear(rig.ask("Please __HANG_0__ now."))
+        assert rig.counted("tts_worker_exits_total", cause="progress") == 2
+
+
+async def test_synthesize_when_a_worker_is_stopped_then_silence_gives_it_away(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 1, workers=IMPATIENT) as rig:
+        os.kill(rig.pool.links()[0].pid, signal.SIGSTOP)
+        await rig.until(lambda: rig.pool.alive_count("tone") == 0)
+        await rig.until(lambda: not rig.pool.links())
+        assert rig.counted("tts_worker_exits_total", cause="hung") == 1
+
+
+async def test_cancel_when_the_worker_does_not_obey_then_it_is_killed(run_dir: Path) -> None:
+    async with dispatch_rig(
+        run_dir, 1, workers=WorkersSettings(cancel_s=0.3), APPLIANCE_TONE_DELAY_S="30"
+    ) as rig:
+        task = asyncio.create_task(rig.hear(rig.ask("Never heard.")))
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await rig.until(lambda: not rig.pool.links())
+        assert rig.counted("tts_worker_exits_total", cause="cancel") == 1
+
+
+async def test_admission_when_one_clients_backlog_is_full_then_only_that_client_is_refused(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(client_backlog=3)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.05") as rig:
+        tasks = [
+            asyncio.create_task(rig.hear(rig.ask(f"Number {number}.", client="a"))) for number in range(3)
+        ]
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 2)
+        with pytest.raises(QueueFullError):
+            rig.ask("One too many.", client="a")
+        assert await rig.hear(rig.ask("Another client.", client="b")) == [wanted_pcm("Another client.")]
+        await asyncio.gather(*tasks)
+
+
+async def test_admission_when_others_work_would_take_too_long_then_newcomers_are_refused(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=0.3)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.15") as rig:
+        await rig.hear(rig.ask("What a sentence costs is learned from this."))
+        tasks = [
+            asyncio.create_task(
+                rig.hear(rig.ask("What a sentence costs is known by now.", client=f"c{number}"))
+            )
+            for number in range(4)
+        ]
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 3)
+        with pytest.raises(OverloadedError) as caught:
+            rig.ask("Too late.", client="newcomer")
+        assert caught.value.retry_after_s > 0
+        answers = await asyncio.gather(*tasks)
+        assert all(answers)
+
+
+async def test_admission_when_all_workers_are_gone_then_requests_wait_and_then_fail(run_dir: Path) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=0.3)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch) as rig:
+        os.kill(rig.pool.links()[0].pid, signal.SIGKILL)
+        await rig.until(lambda: not rig.pool.links())
+        task = asyncio.create_task(rig.hear(rig.ask("Is anybody there?")))
+        await rig.until(lambda: (rig.dispatcher.look_after(), task.done())[1])
+        with pytest.raises(NoWorkersError):
+            await task
+        with pytest.raises(NoWorkersError):
+            rig.ask("Anybody?")
+
+
+async def test_admission_when_draining_then_newcomers_are_refused_and_the_rest_ends(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 1, APPLIANCE_TONE_DELAY_S="0.05") as rig:
+        task = asyncio.create_task(rig.hear(rig.ask("Finish this.")))
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        rig.dispatcher.admission.is_draining = True
+        with pytest.raises(DrainingError):
+            rig.ask("Not this.")
+        await rig.dispatcher.drained()
+        assert await task == [wanted_pcm("Finish this.")]

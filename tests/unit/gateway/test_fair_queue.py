@@ -1,0 +1,114 @@
+"""The order in which waiting utterances are spoken."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.speech import RequestClass
+from processes.gateway.fair_queue import FairQueue
+from processes.gateway.ticket import Ticket
+from tests.parts.tickets import make_ticket
+
+AGEING_S = 10.0
+
+
+def take_all(queue: FairQueue, now_s: float = 0.0) -> list[Ticket]:
+    return list(iter(lambda: queue.take(now_s), None))
+
+
+def test_take_when_classes_differ_then_first_utterances_come_first() -> None:
+    queue = FairQueue(AGEING_S)
+    job = make_ticket("a", RequestClass.BACKGROUND)
+    rest = make_ticket("a", RequestClass.REST)
+    first = make_ticket("b", RequestClass.FIRST)
+    for ticket in (job, rest, first):
+        queue.put(ticket)
+    assert take_all(queue) == [first, rest, job]
+
+
+def test_take_when_one_client_floods_then_others_wait_one_turn() -> None:
+    queue = FairQueue(AGEING_S)
+    flood = [make_ticket("greedy") for _ in range(30)]
+    for ticket in flood:
+        queue.put(ticket)
+    late = make_ticket("modest")
+    queue.put(late)
+    taken = take_all(queue)
+    assert taken.index(late) == 1
+    assert [ticket for ticket in taken if ticket.client == "greedy"] == flood
+
+
+def test_take_when_a_job_has_waited_long_then_it_moves_up() -> None:
+    queue = FairQueue(AGEING_S)
+    job = make_ticket("job", RequestClass.BACKGROUND, queued_at_s=0.0)
+    queue.put(job)
+    for round_s in range(100):
+        queue.put(make_ticket("a", RequestClass.FIRST, queued_at_s=float(round_s)))
+        queue.put(make_ticket("b", RequestClass.REST, queued_at_s=float(round_s)))
+        if queue.take(float(round_s)) is job:
+            break
+    assert job.request_class is RequestClass.FIRST
+    assert round_s <= 3 * AGEING_S
+
+
+def test_put_back_when_a_worker_was_lost_then_its_utterance_is_next() -> None:
+    queue = FairQueue(AGEING_S)
+    lost, other = make_ticket("a"), make_ticket("b")
+    queue.put(other)
+    queue.put_back(lost)
+    assert take_all(queue) == [lost, other]
+
+
+def test_work_before_when_others_wait_then_it_counts_turns_not_backlogs() -> None:
+    queue = FairQueue(AGEING_S)
+    for _ in range(30):
+        queue.put(make_ticket("greedy", cost_s=2.0))
+    assert queue.work_before_s("newcomer") == 2.0
+    queue.put(make_ticket("newcomer"))
+    assert queue.work_before_s("newcomer") == 4.0
+    assert queue.work_before_s("greedy") == 1.0
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"), st.sampled_from(RequestClass), st.sampled_from(["put", "back", "take"])
+        ),
+        max_size=60,
+    )
+)
+def test_queue_when_used_at_random_then_nothing_is_lost_or_repeated(
+    steps: list[tuple[str, RequestClass, str]],
+) -> None:
+    queue = FairQueue(AGEING_S)
+    inside: set[Ticket] = set()
+    for now_s, (client, request_class, step) in enumerate(steps):
+        if step == "take":
+            taken = queue.take(float(now_s))
+            assert (taken is None) == (not inside)
+            inside.discard(taken) if taken is not None else None
+            continue
+        ticket = make_ticket(client, request_class, queued_at_s=float(now_s))
+        (queue.put if step == "put" else queue.put_back)(ticket)
+        inside.add(ticket)
+        assert len(queue) == len(inside)
+    left = take_all(queue)
+    assert len(left) == len(inside)
+    assert set(left) == inside
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(RequestClass)), min_size=1, max_size=20),
+    st.data(),
+)
+def test_remove_when_a_ticket_waits_then_only_it_goes(
+    clients: list[tuple[str, RequestClass]], data: st.DataObject
+) -> None:
+    queue = FairQueue(AGEING_S)
+    tickets = [make_ticket(client, request_class) for client, request_class in clients]
+    for ticket in tickets:
+        queue.put(ticket)
+    gone = data.draw(st.sampled_from(tickets))
+    queue.remove(gone)
+    assert set(take_all(queue)) == set(tickets) - {gone}
