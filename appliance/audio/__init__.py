@@ -1,0 +1,1 @@
+"""What happens to PCM after the engine: joining, stretching, resampling and encoding."""
