@@ -24,6 +24,9 @@ MAX_TEMPO = 4.0
 MIN_STEP, MAX_STEP = 0.5, 2.0
 """What one filter does well: below it refuses, above it skips audio. Source: FFmpeg's manual, `atempo`."""
 
+SLICE_BYTES = 2048
+"""PCM pushed at a time: the filter gives audio only in portions as long as what it was given."""
+
 FLUSH_S = 0.25
 """Silence that pushes the last audio through the filters' windows (at most 93 ms each)."""
 
@@ -60,11 +63,12 @@ class TempoStretcher:
         Raises:
             EncoderFailedError: The PCM isn't whole frames, or libav failed.
         """
-        if not pcm:
-            return b""
+        pieces = []
         with libav_errors("time-stretching"):
-            self._graph.push(self._frames.wrap(pcm))
-            return self._pull()
+            for start in range(0, len(pcm), SLICE_BYTES):
+                self._graph.push(self._frames.wrap(pcm[start : start + SLICE_BYTES]))
+                pieces.append(self._pull())
+        return b"".join(pieces)
 
     def finish(self) -> bytes:
         """Return the rest; nothing may be fed any more.

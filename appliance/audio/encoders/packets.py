@@ -67,11 +67,8 @@ class PacketEncoder:
                 context.bit_rate = bit_rate
             context.open()
         self._context = context
-
-    @property
-    def header(self) -> bytes:
+        self.header = context.extradata or b""
         """The decoder's set-up as libav gives it; flac's is complete only after `finish`."""
-        return self._context.extradata or b""
 
     def encode(self, pcm: bytes) -> list[CompressedPacket]:
         """Return the packets that are ready after this PCM.
@@ -93,7 +90,12 @@ class PacketEncoder:
         if not self._frames.made_frames:
             return []
         with libav_errors(self._what):
-            return _taken(self._context.encode(None))
+            packets = self._context.encode(None)
+            for packet in packets:
+                if packet.has_sidedata("new_extradata"):
+                    # The context's own copy is no good any more: libav has ended the MD5 twice in it.
+                    self.header = bytes(packet.get_sidedata("new_extradata"))
+            return _taken(packets)
 
 
 def _taken(packets: Iterable[Packet[Any]]) -> list[CompressedPacket]:
