@@ -46,8 +46,8 @@ from processes.gateway.record import RequestLedger
 LINGER_S = 0.5
 """Between the last accept and the drain: what already lies in the sockets is still served.
 Source: measurements B 3, 0 of 15,800 requests failed in 5 restarts."""
-FIRST_WORKER_S = 3.0
-"""How long TCP clients wait in the listening queue for the first worker after a start."""
+FIRST_WORKERS_S = 3.0
+"""How long TCP clients wait in the listening queue for a first worker of each engine after a start."""
 LOOK_AFTER_S = 0.25
 KEEPALIVE_S = 75.0
 
@@ -117,7 +117,7 @@ async def serve(gateway: Gateway, listener: socket.socket) -> None:
         for each in (gateway.pool.watch(), gateway.prober.run(), _look_after(gateway))
     ]
     await web.SockSite(runner, listen_unix(run_dir / "gateway.sock")).start()
-    await _first_worker(gateway, stop)
+    await _first_workers(gateway)
     site = web.SockSite(runner, listener)
     await site.start()
     notify(run_dir, "READY=1", _status(gateway))
@@ -145,17 +145,18 @@ async def _stop(
     logger.info("gateway_stopped")
 
 
-async def _first_worker(gateway: Gateway, stop: asyncio.Event) -> None:
-    """Wait a little for a worker, so that clients wait in the listening queue instead of being refused."""
-    joined = asyncio.create_task(gateway.pool.joined.wait())
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({joined, stopped}, timeout=FIRST_WORKER_S, return_when=asyncio.FIRST_COMPLETED)
-    for task in (joined, stopped):
-        task.cancel()
+async def _first_workers(gateway: Gateway) -> None:
+    """Wait a little for each engine, so that clients wait in the listening queue instead of being refused."""
+    engines = set(gateway.settings.pool_sizes())
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FIRST_WORKERS_S):
+            while not engines <= gateway.pool.known_engines:
+                gateway.pool.joined.clear()
+                await gateway.pool.joined.wait()
 
 
 async def _look_after(gateway: Gateway) -> None:
-    """Fail what waits in vain, and tell the watchdog how many workers there are."""
+    """Fail what waits in vain; when the pool has changed, probe it and tell the watchdog."""
     told = ""
     while True:
         await asyncio.sleep(LOOK_AFTER_S)
@@ -163,6 +164,7 @@ async def _look_after(gateway: Gateway) -> None:
         status = _status(gateway)
         if status != told:
             told = status
+            gateway.prober.wake()
             notify(gateway.settings.run.dir, status)
 
 

@@ -16,6 +16,7 @@ from appliance.errors import ApplianceError, error_classes
 from appliance.speech import AudioFormat
 from processes.gateway.answers import error_type, json_response
 from processes.gateway.body import SpeechBody
+from processes.gateway.page_files import FILES
 
 JSON = "application/json"
 SCHEMAS = "#/components/schemas/"
@@ -137,10 +138,10 @@ def _other_paths() -> dict[str, Any]:
                 "responses": _answers(_json_answer("State"), 400, 401, 403, 404, 413, 415),
             }
         },
-        "/": get("The page", _text_answer("Page", "text/html")),
-        "/page/app.js": get("The page's script", _text_answer("Script", "text/javascript")),
-        "/page/style.css": get("The page's style", _text_answer("Style", "text/css")),
-        "/page/icon.svg": get("The page's icon", _text_answer("Icon", "image/svg+xml")),
+        **{
+            path: get("A file of the page", _text_answer("The file", media_type))
+            for path, (_, media_type) in FILES.items()
+        },
     }
 
 

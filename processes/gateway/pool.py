@@ -76,7 +76,9 @@ class WorkerPool:
         self.last_loss: dict[str, str] = {}
         self.events: PoolEvents | None = None
         self.joined = asyncio.Event()
-        """Set for good once a first worker has joined."""
+        """Set whenever a worker has joined; who waits for it clears it."""
+        self.known_engines: set[str] = set()
+        """Engines of which a worker has joined since the start, so that their voices are known."""
 
     async def open(self, path: Path) -> None:
         """Listen for workers.
@@ -199,6 +201,7 @@ class WorkerPool:
                 engine=link.engine,
                 engine_version=hello.engine_version,
             )
+            self.known_engines.add(link.engine)
             self.joined.set()
             self.events.worker_joined(link)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from appliance.errors import ApplianceError, NoWorkersError
+from appliance.errors import ApplianceError, NoWorkersError, VoiceNotFoundError
 from appliance.speech import AudioFormat, PcmChunk, SpeechRequest, StreamFormat, Utterance
 from appliance.text.utterances import split_into_utterances
 from appliance.voices import Voice
@@ -71,7 +71,7 @@ def plan_speech(gateway: Gateway, values: Mapping[str, Any]) -> PlannedSpeech:
 
     Raises:
         RequestError: What is wrong with the request.
-        NoWorkersError: No worker has told its voices yet.
+        NoWorkersError: The voice isn't known, and an engine has yet to tell its voices.
     """
     settings = gateway.settings
     body = parse_speech_body(values, settings.http.max_input_chars)
@@ -79,11 +79,24 @@ def plan_speech(gateway: Gateway, values: Mapping[str, Any]) -> PlannedSpeech:
     request = parse_speech_request(
         body, default_voice=gateway.catalog.default, make_speakable=settings.text.make_speakable
     )
-    if not gateway.catalog.voices():
-        raise NoWorkersError
-    voice = gateway.catalog.resolve(request.voice_id)
+    voice = find_voice(gateway, request.voice_id)
     utterances = split_into_utterances(request, voice, pause_s=settings.text.pause_s)
     return PlannedSpeech(request, voice, utterances)
+
+
+def find_voice(gateway: Gateway, voice_id: str) -> Voice:
+    """Hop 2: find the voice.
+
+    Raises:
+        VoiceNotFoundError: No voice has this name.
+        NoWorkersError: None has it yet, and an engine has yet to tell its voices.
+    """
+    try:
+        return gateway.catalog.resolve(voice_id)
+    except VoiceNotFoundError:
+        if set(gateway.settings.pool_sizes()) <= gateway.pool.known_engines:
+            raise
+        raise NoWorkersError from None
 
 
 def start_speech(gateway: Gateway, speech: PlannedSpeech, client: str) -> Delivery:

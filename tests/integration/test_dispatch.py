@@ -242,7 +242,12 @@ async def test_admission_when_all_workers_are_gone_then_requests_wait_and_then_f
         os.kill(rig.pool.links()[0].pid, signal.SIGKILL)
         await rig.until(lambda: not rig.pool.links())
         task = asyncio.create_task(rig.hear(rig.ask("Is anybody there?")))
-        await rig.until(lambda: (rig.dispatcher.look_after(), task.done())[1])
+
+        def has_failed() -> bool:
+            rig.dispatcher.look_after()
+            return task.done()
+
+        await rig.until(has_failed)
         with pytest.raises(NoWorkersError):
             await task
         with pytest.raises(NoWorkersError):

@@ -1,0 +1,106 @@
+"""GET /v1/audio/speech: audio behind a plain address."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.parts.decoding import decode
+
+SPEECH = "/v1/audio/speech"
+
+
+async def test_get_when_asked_twice_then_both_answers_are_the_same_bytes_with_their_length(
+    http: ClientSession,
+) -> None:
+    params = {"text": "Somebody is at the door.", "voice": "en-us"}
+    async with http.get(SPEECH, params=params) as first, http.get(SPEECH, params=params) as second:
+        data = await first.read()
+        assert data == await second.read()
+        assert int(first.headers["Content-Length"]) == len(data)
+        assert first.headers["ETag"] == second.headers["ETag"]
+        assert first.headers["Accept-Ranges"] == "bytes"
+        assert first.content_type == "audio/mpeg"
+    assert decode(data, "mp3").audio_s > 0.5
+
+
+async def test_head_when_asked_then_it_has_the_length_of_the_answer(http: ClientSession) -> None:
+    params = {"text": "How long is this?", "format": "wav"}
+    async with http.head(SPEECH, params=params) as head, http.get(SPEECH, params=params) as answer:
+        assert head.status == 200
+        assert int(head.headers["Content-Length"]) == len(await answer.read())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "start", "stop"), [("bytes=0-99", 0, 100), ("bytes=100-", 100, None), ("bytes=-50", -50, None)]
+)
+async def test_get_when_a_range_is_asked_then_it_comes(
+    http: ClientSession, wanted: str, start: int, stop: int | None
+) -> None:
+    params = {"text": "A part of this, please."}
+    async with http.get(SPEECH, params=params) as answer:
+        whole = await answer.read()
+    async with http.get(SPEECH, params=params, headers={"Range": wanted}) as part:
+        assert part.status == 206
+        assert await part.read() == whole[start:stop]
+        assert part.headers["Content-Range"].endswith(f"/{len(whole)}")
+
+
+async def test_get_when_the_range_lies_outside_then_416(http: ClientSession) -> None:
+    headers = {"Range": "bytes=99999999-"}
+    async with http.get(SPEECH, params={"text": "Short."}, headers=headers) as answer:
+        assert answer.status == 416
+        assert answer.headers["Content-Range"].startswith("bytes */")
+        assert (await answer.json())["error"]["code"] == "range_not_satisfiable"
+
+
+async def test_get_when_the_range_is_of_other_bytes_then_the_whole_answer_comes(http: ClientSession) -> None:
+    headers = {"Range": "bytes=0-9", "If-Range": '"another"'}
+    async with http.get(SPEECH, params={"text": "Short."}, headers=headers) as answer:
+        assert answer.status == 200
+
+
+async def test_get_when_equal_requests_come_at_once_then_one_synthesis_serves_them(
+    http: ClientSession,
+) -> None:
+    async def get() -> bytes:
+        async with http.get(SPEECH, params={"text": "Ten speakers ask for this."}) as answer:
+            return await answer.read()
+
+    assert len(set(await asyncio.gather(*(get() for _ in range(10))))) == 1
+
+
+async def test_get_when_the_answer_is_too_long_to_keep_then_it_streams_without_ranges(
+    http: ClientSession,
+) -> None:
+    text = "A long text that nobody keeps in memory, since its answer would be very large. " * 90
+    params = {"text": text, "format": "wav", "speed": "0.8", "voice": "tone-low"}
+    async with http.head(SPEECH, params=params) as head:
+        assert head.headers["Accept-Ranges"] == "none"
+    async with http.get(SPEECH, params=params) as answer:
+        assert answer.status == 200
+        assert answer.headers["Accept-Ranges"] == "none"
+        assert "Content-Length" not in answer.headers
+        assert (await answer.content.readexactly(4)) == b"RIFF"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("", 400, "invalid_value"),
+        ("?text=a&text=b", 400, "invalid_value"),
+        ("?text=a&input=b", 400, "invalid_value"),
+        ("?text=a&stream_format=sse", 400, "invalid_value"),
+        ("?text=a&format=exe", 400, "unsupported_format"),
+        ("?text=a&voice=nobody", 404, "voice_not_found"),
+        ("?text=", 400, "nothing_to_speak"),
+    ],
+)
+async def test_get_when_the_query_is_wrong_then_it_is_refused(
+    http: ClientSession, query: str, status: int, code: str
+) -> None:
+    async with http.get(SPEECH + query) as answer:
+        assert answer.status == status
+        assert (await answer.json())["error"]["code"] == code
