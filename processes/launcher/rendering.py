@@ -8,6 +8,7 @@ Refuses to know: supervisord's life.
 from __future__ import annotations
 
 import configparser
+import math
 from pathlib import Path
 
 from appliance.errors import ConfigurationError
@@ -28,7 +29,7 @@ command=python -m processes.worker --engine {engine} --slot {slot}
 priority=500
 autorestart=true
 startsecs=3
-startretries=10
+startretries=3
 stopwaitsecs={stop_s}
 stopasgroup=true
 killasgroup=true
@@ -80,7 +81,7 @@ def _rendered(settings: Settings, template: Path) -> configparser.RawConfigParse
     for section in parser.values():
         for key, value in section.items():
             section[key] = value.replace("/../run/", "/").replace("../run/", "")
-    parser["program:gateway"]["stopwaitsecs"] = str(round(gateway_stop_s(settings)))
+    parser["program:gateway"]["stopwaitsecs"] = str(math.ceil(gateway_stop_s(settings)))
     return parser
 
 

@@ -13,11 +13,10 @@ Its loop sleeps for a second, and a dead program costs two turns: one to reap it
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import Any
 
-from supervisor import poller, supervisord
+from supervisor import http, loggers, poller, process, rpcinterface, supervisord
 from supervisor.options import ServerOptions
 
 from appliance.lifecycle import die_with_parent
@@ -35,6 +34,10 @@ class QuickPoller(poller.Poller):  # type: ignore[misc]  # supervisor has no typ
         return readable, writable
 
 
+TIMED_MODULES = (http, loggers, process, rpcinterface, supervisord)
+"""Those that supervisord loads and that say `import time` and `time.time()`. Source: supervisor 4.3."""
+
+
 class SteadyTime:
     """The `time` module, but for `time()`, which no step of the wall clock moves."""
 
@@ -49,18 +52,11 @@ class SteadyTime:
         return getattr(time, name)
 
 
-def steady_clock() -> list[str]:
-    """Give every loaded module of supervisor the steady clock, and return the modules' names.
-
-    Source: supervisor 4.3 says `import time` and `time.time()` throughout; a test compares.
-    """
+def steady_clock() -> None:
+    """Give every module of supervisor that asks for the time the steady clock."""
     steady = SteadyTime()
-    changed = []
-    for name, module in list(sys.modules.items()):
-        if name.startswith("supervisor.") and getattr(module, "time", None) is time:
-            module.time = steady  # type: ignore[attr-defined]  # every module that imports it has it
-            changed.append(name)
-    return changed
+    for module in TIMED_MODULES:
+        module.time = steady
 
 
 def tie_children() -> None:

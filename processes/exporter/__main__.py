@@ -1,0 +1,85 @@
+"""The exporter's command: `python -m processes.exporter`.
+
+Owns: the HTTP server with its two paths, its start and its end.
+Refuses to know: what is exported.
+
+It listens on loopback, or inside a container's network: no access rules, and nothing but GET.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+from aiohttp import web
+from loguru import logger
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from appliance.errors import ConfigurationError
+from appliance.lifecycle import EXIT_CONFIG, EXIT_OK, notify, write_json
+from appliance.logs import configure_logging
+from appliance.settings import Settings, load_settings
+from processes.exporter.exposition import render
+from processes.exporter.sources import Sources
+
+EXPORTER_FILE = "exporter.json"
+"""In the run directory: `host` and `port` that the exporter listens on."""
+SHUTDOWN_S = 1.0
+"""Seconds that a running scrape has at the end."""
+SOURCES_KEY = web.AppKey("sources", Sources)
+
+
+def main() -> int:
+    """Serve until SIGTERM; return the exit code."""
+    try:
+        settings = load_settings()
+        configure_logging("exporter", settings.log.level)
+        asyncio.run(_serve(settings))
+    except ConfigurationError as error:
+        print("configuration:", error.message, file=sys.stderr)
+        return EXIT_CONFIG
+    return EXIT_OK
+
+
+def make_app(settings: Settings) -> web.Application:
+    """Make the application with `/metrics` and `/health`."""
+    app = web.Application()
+    app[SOURCES_KEY] = Sources(settings)
+    app.router.add_get("/metrics", _get_metrics)
+    app.router.add_get("/health", _get_health)
+    return app
+
+
+async def _get_metrics(request: web.Request) -> web.Response:
+    body = render(await request.app[SOURCES_KEY].observe())
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+
+async def _get_health(_request: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    runner = web.AppRunner(make_app(settings), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    host, port = settings.exporter.host, settings.exporter.port
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        message = f"exporter.port = {port}: can't listen on {host}: {error.strerror}"
+        raise ConfigurationError(message) from None
+    bound_host, bound_port = runner.addresses[0][:2]
+    write_json(settings.run.dir / EXPORTER_FILE, {"host": bound_host, "port": bound_port})
+    notify(settings.run.dir, "READY=1")
+    logger.info("exporter_ready", port=bound_port)
+    await stop.wait()
+    notify(settings.run.dir, "STOPPING=1")
+    await runner.cleanup()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

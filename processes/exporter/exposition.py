@@ -1,0 +1,130 @@
+"""The exporter's metrics: what it saw, as Prometheus reads it.
+
+Owns: names, types and labels of every metric that isn't the gateway's; joining them with the gateway's text.
+Refuses to know: where the numbers come from (`sources`).
+
+Every label pair is there at every scrape, with 0 where there is nothing to count.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+import appliance
+
+KINDS = ("gateway", "worker", "exporter", "watchdog")
+"""supervisord's programs by kind: all workers are one kind."""
+STATES = ("stopped", "starting", "running", "backoff", "stopping", "exited", "fatal", "unknown")
+"""Source: supervisor 4.3, `supervisor.states`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One of supervisord's programs."""
+
+    kind: str
+    """One of `KINDS`."""
+    state: str
+    """One of `STATES`."""
+    resident_bytes: int = 0
+    restarts: int = 0
+    is_ready: bool = False
+    """Whether it said READY=1 to the watchdog."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """All that was seen for one scrape."""
+
+    gateway_text: str = ""
+    """The gateway's own exposition; empty when the gateway is gone."""
+    processes: tuple[Process, ...] | None = ()
+    """None when supervisord doesn't answer."""
+    log_lines_dropped: int = 0
+    disk_used_ratio: float = 0.0
+    disk_free_bytes: int = 0
+    db_bytes: int = 0
+    db_wal_bytes: int = 0
+
+
+def render(observation: Observation) -> bytes:
+    """Write an observation in Prometheus' text format 0.0.4, the gateway's metrics first."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collected(observation))
+    own: bytes = generate_latest(registry)
+    return observation.gateway_text.encode() + own
+
+
+def is_joinable(gateway_text: str) -> bool:
+    """Tell whether a gateway's exposition is whole and shares no metric with the exporter's."""
+    try:
+        names = {metric.name for metric in text_string_to_metric_families(gateway_text)}
+    except (ValueError, KeyError, IndexError):  # what prometheus_client's parser raises on broken text
+        return False
+    own = {metric.name for metric in metrics(Observation())}
+    return bool(names) and gateway_text.endswith("\n") and not names & own
+
+
+def metrics(seen: Observation) -> Iterator[Metric]:
+    """Yield every metric of the exporter."""
+    build = InfoMetricFamily("tts_build", "What runs.")
+    build.add_metric([], {"version": appliance.__version__, "sqlite": sqlite3.sqlite_version})
+    yield build
+    yield _gauge("tts_up", "1 when the gateway answers, else 0.", bool(seen.gateway_text))
+    yield _gauge("tts_supervisor_up", "1 when supervisord answers, else 0.", seen.processes is not None)
+    yield from _process_metrics(seen.processes or ())
+    dropped = CounterMetricFamily(
+        "tts_container_log_lines_dropped", "Log lines dropped because nobody read the launcher's output."
+    )
+    dropped.add_metric([], seen.log_lines_dropped)
+    yield dropped
+    yield _gauge(
+        "tts_disk_used_ratio", "Used share of the data directory's disk, 0..1.", seen.disk_used_ratio
+    )
+    yield _gauge("tts_disk_free_bytes", "Bytes left to the appliance on that disk.", seen.disk_free_bytes)
+    yield _gauge("tts_db_bytes", "Bytes of the database; 0 without one.", seen.db_bytes)
+    yield _gauge("tts_db_wal_bytes", "Bytes of the database's write-ahead log.", seen.db_wal_bytes)
+
+
+def _process_metrics(processes: Iterable[Process]) -> Iterator[Metric]:
+    state = GaugeMetricFamily(
+        "tts_process_state", "supervisord's programs in a state.", labels=("program", "state")
+    )
+    memory = GaugeMetricFamily(
+        "tts_process_resident_memory_bytes", "Resident memory of all programs of a kind.", labels=("program",)
+    )
+    restarts = CounterMetricFamily(
+        "tts_process_restarts", "Starts that nobody asked for.", labels=("program",)
+    )
+    ready = GaugeMetricFamily(
+        "tts_process_ready", "Programs that said they are ready; workers don't.", labels=("program",)
+    )
+    for kind in KINDS:
+        alike = [process for process in processes if process.kind == kind]
+        for name in STATES:
+            state.add_metric([kind, name], sum(process.state == name for process in alike))
+        memory.add_metric([kind], sum(process.resident_bytes for process in alike))
+        restarts.add_metric([kind], sum(process.restarts for process in alike))
+        ready.add_metric([kind], sum(process.is_ready for process in alike))
+    yield from (state, memory, restarts, ready)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+class _Collected(Collector):
+    """What `generate_latest` asks for metrics."""
+
+    def __init__(self, observation: Observation) -> None:
+        self._observation = observation
+
+    def collect(self) -> Iterable[Metric]:
+        return metrics(self._observation)

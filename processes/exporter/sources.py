@@ -1,0 +1,146 @@
+"""Where the exporter looks: the gateway, supervisord, the watchdog's and the launcher's files, the disk.
+
+Owns: asking each within a time, and going on without the one that doesn't answer.
+Refuses to know: the metrics' names; the database's content (only its files' sizes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from loguru import logger
+
+from appliance.lifecycle import LAUNCHER_FILE, PROGRAMS_FILE, RPC_ERRORS, read_json, supervisor_rpc
+from appliance.settings import Settings
+from processes.exporter.exposition import KINDS, STATES, Observation, Process, is_joinable
+
+GATEWAY_S = 1.0
+"""Seconds that the gateway has to answer."""
+SUPERVISORD_S = 1.0
+"""Seconds that supervisord has to answer."""
+MAX_GATEWAY_BYTES = 4_194_304
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Sources:
+    """All that the exporter looks at."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Note where things are; nothing is opened.
+
+        Args:
+            settings: Name the run directory and the data directory.
+        """
+        self._run_dir = settings.run.dir
+        self._data_dir = settings.data.dir
+        self._was_up: bool | None = None
+
+    async def observe(self) -> Observation:
+        """Look at everything at once; takes `GATEWAY_S` or `SUPERVISORD_S` at most, whatever is broken."""
+        gateway_text, local = await asyncio.gather(self._ask_gateway(), asyncio.to_thread(self._look))
+        return Observation(gateway_text=gateway_text, **local)
+
+    async def _ask_gateway(self) -> str:
+        """Return the gateway's exposition, or nothing."""
+        reason = "broken exposition"
+        text = ""
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    connector=aiohttp.UnixConnector(str(self._run_dir / "gateway.sock")),
+                    timeout=aiohttp.ClientTimeout(total=GATEWAY_S),
+                ) as session,
+                session.get("http://localhost/metrics") as response,
+            ):
+                response.raise_for_status()
+                text = (await _bounded_body(response)).decode()
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
+            reason = type(error).__name__
+        is_up = bool(text) and is_joinable(text)
+        if is_up != self._was_up:
+            self._was_up = is_up
+            logger.info("gateway_seen", up=is_up, reason="" if is_up else reason)
+        return text if is_up else ""
+
+    def _look(self) -> dict[str, Any]:
+        """Look at all that blocks; runs in a thread."""
+        return {
+            "processes": _processes(self._run_dir),
+            "log_lines_dropped": int(read_json(self._run_dir / LAUNCHER_FILE).get("log_lines_dropped", 0)),
+            "db_bytes": _size_bytes(self._data_dir, "*.db"),
+            "db_wal_bytes": _size_bytes(self._data_dir, "*.db-wal"),
+            **_disk(self._data_dir),
+        }
+
+
+async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
+    """Read at most `MAX_GATEWAY_BYTES` of a body; what is longer comes back cut, and won't parse whole."""
+    body = bytearray()
+    async for part in response.content.iter_chunked(65_536):
+        body += part
+        if len(body) > MAX_GATEWAY_BYTES:
+            message = "exposition too long"
+            raise aiohttp.ClientPayloadError(message)
+    return bytes(body)
+
+
+def _processes(run_dir: Path) -> tuple[Process, ...] | None:
+    try:
+        with supervisor_rpc(run_dir, SUPERVISORD_S) as supervisor:
+            infos = supervisor.getAllProcessInfo()
+    except RPC_ERRORS:
+        return None
+    watched = read_json(run_dir / PROGRAMS_FILE)
+    return tuple(_process(info, watched.get(info["name"], {})) for info in infos)
+
+
+def _process(info: dict[str, Any], watched: dict[str, Any]) -> Process:
+    kind = info["name"].partition("-")[0]
+    state = info["statename"].lower()
+    return Process(
+        kind=kind if kind in KINDS else "worker",
+        state=state if state in STATES else "unknown",
+        resident_bytes=_resident_bytes(info["pid"]) if info["pid"] else 0,
+        restarts=int(watched.get("restarts", 0)),
+        is_ready=bool(watched.get("ready")),
+    )
+
+
+def _resident_bytes(pid: int) -> int:
+    """Return a process's resident memory; 0 when it is gone.
+
+    Source: proc(5), statm: the second field counts resident pages.
+    """
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * PAGE_BYTES
+    except OSError:
+        return 0
+
+
+def _disk(data_dir: Path) -> dict[str, Any]:
+    """Look at the disk of the data directory, or of its nearest parent while it doesn't exist yet."""
+    place = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    try:
+        found = os.statvfs(place)
+    except OSError:
+        return {}
+    used = found.f_blocks - found.f_bfree
+    usable = used + found.f_bavail
+    return {
+        "disk_used_ratio": used / usable if usable else 0.0,
+        "disk_free_bytes": found.f_bavail * found.f_frsize,
+    }
+
+
+def _size_bytes(directory: Path, pattern: str) -> int:
+    total_bytes = 0
+    for path in directory.glob(pattern):
+        try:
+            total_bytes += path.stat().st_size
+        except OSError:  # gone since the listing
+            continue
+    return total_bytes

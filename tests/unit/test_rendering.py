@@ -1,0 +1,90 @@
+import configparser
+import math
+
+import pytest
+
+from appliance.errors import ConfigurationError
+from appliance.settings import ROOT, load_settings
+from processes.launcher.launch import stop_limit_s
+from processes.launcher.rendering import TEMPLATE, gateway_stop_s, render_configuration
+
+
+def settings_for(run_dir, **values):
+    environ = {f"APPLIANCE_{name}": str(value) for name, value in values.items()}
+    return load_settings({"APPLIANCE_RUN_DIR": str(run_dir), **environ})
+
+
+def read(path):
+    parser = configparser.RawConfigParser()
+    parser.read_string(path.read_text())
+    return parser
+
+
+@pytest.fixture
+def rendered(tmp_path):
+    return read(render_configuration(settings_for(tmp_path, DISPATCH_DRAIN_S=12.4)))
+
+
+def test_rendered_when_compared_with_the_template_then_every_path_lies_beside_it(rendered):
+    template = read(TEMPLATE)
+    assert rendered.sections() == template.sections()
+    assert "../run" in TEMPLATE.read_text()
+    values = [value for section in rendered.sections() for _key, value in rendered.items(section)]
+    assert not [value for value in values if ".." in value]
+    assert rendered["supervisorctl"]["serverurl"] == "unix://%(here)s/supervisor.sock"
+    assert rendered["include"]["files"] == "workers.d/*.conf"
+
+
+def test_gateway_when_rendered_then_it_has_longer_to_stop_than_to_drain(rendered):
+    assert int(rendered["program:gateway"]["stopwaitsecs"]) >= 12.4 + 4
+    defaults = load_settings({})
+    assert read(TEMPLATE)["program:gateway"]["stopwaitsecs"] == str(math.ceil(gateway_stop_s(defaults)))
+    assert defaults.dispatch.drain_s < gateway_stop_s(defaults) < stop_limit_s(defaults)
+
+
+def test_programs_when_listed_then_each_starts_a_package_of_processes(tmp_path):
+    render_configuration(settings_for(tmp_path))
+    texts = [TEMPLATE.read_text(), *(path.read_text() for path in (tmp_path / "workers.d").iterdir())]
+    parser = configparser.RawConfigParser()
+    for text in texts:
+        parser.read_string(text)
+    programs = [name for name in parser.sections() if name.startswith(("program:", "eventlistener:"))]
+    assert len(programs) == 5
+    for name in programs:
+        package = parser[name]["command"].split()[2].removeprefix("processes.")
+        assert (ROOT / "processes" / package / "__main__.py").exists()
+        assert name.partition(":")[2].startswith(package)
+        assert int(parser[name]["startsecs"]) >= 3
+        assert parser[name]["autorestart"] == "true"
+
+
+def test_programs_when_ordered_then_they_stop_gateway_workers_exporter_watchdog(tmp_path):
+    render_configuration(settings_for(tmp_path))
+    parser = read(tmp_path / "supervisord.conf")
+    parser.read_string((tmp_path / "workers.d" / "worker-espeak-1.conf").read_text())
+    names = [
+        "program:gateway",
+        "program:worker-espeak-1",
+        "program:exporter",
+        "eventlistener:watchdog",
+    ]
+    assert sorted(names, key=lambda name: -int(parser[name]["priority"])) == names
+
+
+def test_workers_when_the_pool_shrinks_then_the_files_of_those_gone_are_removed(tmp_path):
+    render_configuration(settings_for(tmp_path, WORKERS_ESPEAK=3, WORKERS_TONE=1))
+    assert len(list((tmp_path / "workers.d").iterdir())) == 4
+    render_configuration(settings_for(tmp_path, WORKERS_ESPEAK=1))
+    assert [path.name for path in (tmp_path / "workers.d").iterdir()] == ["worker-espeak-1.conf"]
+
+
+def test_worker_when_rendered_then_it_knows_engine_and_slot(tmp_path):
+    render_configuration(settings_for(tmp_path, WORKERS_ESPEAK=0, WORKERS_TONE=2))
+    text = (tmp_path / "workers.d" / "worker-tone-2.conf").read_text()
+    assert "[program:worker-tone-2]" in text
+    assert "--engine tone --slot 2" in text
+
+
+def test_rendering_when_the_template_is_missing_then_it_says_so_in_one_line(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"^[^\n]*can't be written[^\n]*$"):
+        render_configuration(settings_for(tmp_path), tmp_path / "absent.conf")

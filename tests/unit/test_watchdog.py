@@ -1,0 +1,164 @@
+import pytest
+
+from processes.watchdog.events import EventDecoder, SupervisorEvent
+from processes.watchdog.notifications import parse_assignments
+from processes.watchdog.programs import MAX_STATUS_CHARS, ProgramTable
+
+
+def info(name, state, pid=0):
+    return {"name": name, "statename": state, "pid": pid}
+
+
+@pytest.fixture
+def table():
+    """A table with a running gateway of pid 7."""
+    made = ProgramTable({})
+    made.take_inventory([info("gateway", "STARTING", 7), info("exporter", "STOPPED")], 1.0)
+    return made
+
+
+def event(state, from_state="RUNNING", **fields):
+    return (state, {"processname": "gateway", "from_state": from_state, **fields})
+
+
+def test_ready_when_said_before_running_then_it_is_kept(table):
+    assert table.take_notification(7, {"READY": "1", "STATUS": "2 workers"})
+    table.take_inventory([info("gateway", "RUNNING", 7)], 4.0)
+    gateway = table["gateway"]
+    assert (gateway.state, gateway.ready, gateway.status, gateway.since_s) == (
+        "RUNNING",
+        True,
+        "2 workers",
+        4.0,
+    )
+
+
+@pytest.mark.parametrize("pid", [8, 0])
+def test_ready_when_the_process_changes_then_it_is_gone(table, pid):
+    table.take_notification(7, {"READY": "1", "STATUS": "2 workers"})
+    table.take_inventory([info("gateway", "STARTING", pid)], 4.0)
+    assert (table["gateway"].ready, table["gateway"].status) == (False, "")
+
+
+def test_ready_when_an_old_event_comes_late_then_it_is_kept(table):
+    table.take_notification(7, {"READY": "1"})
+    table.take_event(*event("STARTING", "STOPPED", tries="0"))
+    assert table["gateway"].ready
+
+
+def test_ready_when_the_program_is_stopping_then_it_is_gone(table):
+    table.take_notification(7, {"READY": "1"})
+    table.take_notification(7, {"STOPPING": "1"})
+    assert not table["gateway"].ready
+
+
+def test_failed_starts_when_it_never_gets_ready_then_they_are_counted(table):
+    for pid in (8, 0, 9, 9, 0, 10):
+        table.take_inventory([info("gateway", "STARTING", pid)], 2.0)
+    assert table["gateway"].failed_starts == 3
+    table.take_notification(10, {"READY": "1"})
+    assert table["gateway"].failed_starts == 0
+
+
+@pytest.mark.parametrize("last_words", [{"READY": "1"}, {"READY": "1", "STOPPING": "1"}])
+def test_failed_starts_when_it_had_been_ready_then_its_end_does_not_count(table, last_words):
+    table.take_notification(7, last_words)
+    table.take_inventory([info("gateway", "EXITED", 0)], 2.0)
+    assert table["gateway"].failed_starts == 0
+
+
+def test_failed_starts_when_somebody_stopped_it_then_they_start_anew(table):
+    table.take_inventory([info("gateway", "STARTING", 8)], 2.0)
+    assert table["gateway"].failed_starts == 1
+    table.take_inventory([info("gateway", "STOPPED", 0)], 3.0)
+    assert table["gateway"].failed_starts == 0
+
+
+def test_notification_when_from_a_stranger_then_it_changes_nothing(table):
+    before = table.as_json()
+    assert not table.take_notification(99, {"READY": "1"})
+    assert not table.take_notification(8, {"READY": "1"})
+    assert table.as_json() == before
+
+
+def test_status_when_endless_then_it_is_cut(table):
+    table.take_notification(7, {"STATUS": "x" * 10_000})
+    assert len(table["gateway"].status) == MAX_STATUS_CHARS
+
+
+def test_state_when_it_stays_then_its_time_stays(table):
+    table.take_inventory([info("gateway", "STARTING", 7)], 9.0)
+    assert table["gateway"].since_s == 1.0
+
+
+@pytest.mark.parametrize(
+    ("events", "restarts", "last_exit"),
+    [
+        ([event("EXITED", expected="0", pid="7"), event("STARTING", "EXITED")], 1, "unexpected"),
+        ([event("EXITED", expected="1", pid="7"), event("STARTING", "EXITED")], 1, "expected"),
+        ([event("BACKOFF", "STARTING"), event("STARTING", "BACKOFF")] * 3, 3, "too_quickly"),
+        ([event("STOPPING"), event("STOPPED", "STOPPING"), event("STARTING", "STOPPED")], 0, "stopped"),
+        ([event("STARTING", "FATAL")], 1, ""),
+    ],
+)
+def test_restarts_when_nobody_asked_for_them_then_they_are_counted(table, events, restarts, last_exit):
+    for each in events:
+        table.take_event(*each)
+    assert (table["gateway"].restarts, table["gateway"].last_exit) == (restarts, last_exit)
+
+
+def test_event_when_of_an_unknown_program_then_it_is_ignored(table):
+    table.take_event("STARTING", {"processname": "worker-tone-9", "from_state": "STOPPED"})
+    assert "worker-tone-9" not in table.as_json()
+
+
+def test_inventory_when_a_program_is_removed_then_it_disappears(table):
+    table.take_inventory([info("gateway", "RUNNING", 7)], 2.0)
+    assert list(table.as_json()) == ["gateway"]
+
+
+def test_table_when_the_watchdog_restarts_then_readiness_and_restarts_are_remembered(table):
+    table.take_notification(7, {"READY": "1"})
+    table.take_event(*event("STARTING", "EXITED"))
+    again = ProgramTable(table.as_json() | {"broken": {"colour": "red"}})
+    again.take_inventory([info("gateway", "RUNNING", 7)], 5.0)
+    assert (again["gateway"].ready, again["gateway"].restarts) == (True, 1)
+
+
+def test_names_when_asked_for_a_state_then_those_in_it_come(table):
+    table.take_inventory([info("gateway", "FATAL"), info("exporter", "RUNNING", 3)], 2.0)
+    assert table.names_in("FATAL") == ["gateway"]
+
+
+PAYLOAD = b"processname:gateway groupname:gateway from_state:STARTING pid:77"
+EVENT = (
+    b"ver:3.0 server:supervisor serial:21 pool:watchdog eventname:PROCESS_STATE_RUNNING len:%d\n"
+    % len(PAYLOAD)
+) + PAYLOAD
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1000])
+def test_decoder_when_fed_in_pieces_then_it_gives_whole_events(size):
+    stream = EVENT + b"eventname:TICK_5 len:0\n" + EVENT
+    decoder = EventDecoder()
+    events = [
+        each for start in range(0, len(stream), size) for each in decoder.feed(stream[start : start + size])
+    ]
+    assert [each.name for each in events] == ["PROCESS_STATE_RUNNING", "TICK_5", "PROCESS_STATE_RUNNING"]
+    assert events[0] == SupervisorEvent(
+        "PROCESS_STATE_RUNNING",
+        {"processname": "gateway", "groupname": "gateway", "from_state": "STARTING", "pid": "77"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"READY=1\nSTATUS=a=b", {"READY": "1", "STATUS": "a=b"}),
+        (b"", {}),
+        (b"nonsense\n=1\nREADY=1\n", {"READY": "1"}),
+        (b"STATUS=\xff", {"STATUS": "�"}),
+    ],
+)
+def test_assignments_when_parsed_then_only_pairs_count(data, expected):
+    assert parse_assignments(data) == expected
