@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from contextlib import closing
 from enum import IntEnum
 from pathlib import Path
@@ -54,12 +55,14 @@ def main() -> int:
     contain_process()
     stop = StopSignal()
     configure_logging(name, settings.log.level)
+    started_s = time.monotonic()
     try:
         engine = create_engine(arguments.engine, settings)
         engine.warm_up()
     except EngineFailedError as error:
         logger.error("engine_not_warm", worker=name, message=error.message)
         return ExitCode.ENGINE_FAILED
+    logger.info("engine_warm", worker=name, warm_up_s=round(time.monotonic() - started_s, 3))
     with closing(engine):
         return _serve_gateways(name, engine, settings, stop, arguments.give_up_s)
 

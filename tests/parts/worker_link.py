@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -24,6 +25,15 @@ PATIENCE_S = 15.0
 """Seconds after which a test gives up; no test waits for it to pass."""
 
 
+def worker_command(engine: str, slot: int = 1, give_up_s: float = 30.0) -> list[str]:
+    module = [sys.executable, "-m", "processes.worker"]
+    return [*module, "--engine", engine, "--slot", str(slot), "--give-up-s", str(give_up_s)]
+
+
+def worker_environ(run_dir: Path, **environ: str) -> dict[str, str]:
+    return {**os.environ, "APPLIANCE_RUN_DIR": str(run_dir), **environ}
+
+
 class WorkerProcess:
     """`python -m processes.worker`, with its log lines readable as they come."""
 
@@ -34,11 +44,8 @@ class WorkerProcess:
         self.output: list[str] = []
         """Every line taken from `lines` so far."""
         self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "processes.worker"),
-                *("--engine", engine, "--slot", str(slot), "--give-up-s", str(give_up_s)),
-            ],
-            env={**os.environ, "APPLIANCE_RUN_DIR": str(run_dir), **environ},
+            worker_command(engine, slot, give_up_s),
+            env=worker_environ(run_dir, **environ),
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -112,6 +119,11 @@ class WorkerLink:
 
     def send_bytes(self, data: bytes) -> None:
         self._connection.sendall(data)
+
+    def shutdown_sending(self) -> None:
+        """Say that nothing more will be sent; the worker may have hung up already."""
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
 
     def next_heartbeat(self, timeout_s: float = PATIENCE_S) -> Heartbeat | None:
         message = self.channel.receive(timeout_s)

@@ -30,17 +30,16 @@ def test_synthesize_when_any_text_then_expected_pcm_in_chunks(text: str) -> None
 
 
 def test_expected_pcm_when_anything_differs_then_other_bytes() -> None:
-    base = {"text": "one two", "voice": "low", "speed": 1.0, "pitch": 1.0, "volume": 1.0}
-    others = [
-        {"text": "one twp"},
-        {"voice": "high"},
-        {"voice": "middle"},
-        {"speed": 1.5},
-        {"pitch": 1.5},
-        {"volume": 0.5},
-    ]
-    spoken = [expected_pcm(utterance(**(base | other))) for other in [{}, *others]]
-    assert len(set(spoken)) == len(spoken)
+    spoken = {
+        expected_pcm(utterance("one two")),
+        expected_pcm(utterance("one twp")),
+        expected_pcm(utterance("one two", "high")),
+        expected_pcm(utterance("one two", "middle")),
+        expected_pcm(utterance("one two", speed=1.5)),
+        expected_pcm(utterance("one two", pitch=1.5)),
+        expected_pcm(utterance("one two", volume=0.5)),
+    }
+    assert len(spoken) == 7
 
 
 @pytest.mark.parametrize("speed", [0.25, 0.5, 1.0, 2.0, 4.0])

@@ -1,0 +1,160 @@
+"""Writes the corpus of wire frames anew: `python -m tests.wire.generate`.
+
+Each `NNN.bin` holds the bytes of a stream as a peer could send them, and the `NNN.json` beside it says what
+it is and what the decoder makes of it: in `valid/` the frames, in `invalid/` the error's code. The bytes are
+put together here by hand, without the encoder under test, so that they pin the format down.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+KINDS = {
+    "HELLO": 1,
+    "SYNTHESIZE": 2,
+    "AUDIO": 3,
+    "DONE": 4,
+    "FAILED": 5,
+    "CANCEL": 6,
+    "GRANT": 7,
+    "HEARTBEAT": 8,
+    "DRAIN": 9,
+}
+
+
+def header(
+    kind: int,
+    meta_bytes: int = 0,
+    payload_bytes: int = 0,
+    utterance_id: int = 0,
+    magic: bytes = b"TS",
+    version: int = 1,
+) -> bytes:
+    return magic + struct.pack(">BBIIQ", version, kind, meta_bytes, payload_bytes, utterance_id)
+
+
+def frame(name: str, utterance_id: int = 0, meta: str = "", payload: bytes = b"") -> dict[str, Any]:
+    return {"kind": name, "utterance_id": utterance_id, "meta": meta, "payload_hex": payload.hex()}
+
+
+def encoded(values: dict[str, Any]) -> bytes:
+    meta: bytes
+    meta, payload = values["meta"].encode(), bytes.fromhex(values["payload_hex"])
+    return header(KINDS[values["kind"]], len(meta), len(payload), values["utterance_id"]) + meta + payload
+
+
+VOICE = (
+    '{"id":"en-us","name":"English (America)","engine":"espeak","engine_voice":"gmw/en-US",'
+    '"languages":["en-us","en"],"gender":"male","sample_rate_hz":22050,"min_speed":0.48,"max_speed":4.0}'
+)
+VARIANT = '{"id":"f3","name":"female3","engine":"espeak","gender":"female"}'
+HELLO = frame(
+    "HELLO",
+    0,
+    '{"worker":"worker-espeak-1","engine":"espeak","engine_version":"1.52.0","pid":4242,"page":0,"pages":1,'
+    f'"voices":[{VOICE}],"variants":[{VARIANT}]}}',
+)
+SYNTHESIZE = frame(
+    "SYNTHESIZE",
+    7,
+    '{"index":0,"text":"Zażółć 🎉","engine":"espeak","voice":"zlw/pl","speed":1.0,"pitch":1.0,"volume":1.0,'
+    '"is_ssml":false}',
+)
+AUDIO = frame(
+    "AUDIO", 7, '{"rate":22050,"last":false,"window":true,"marks":[[0,6,0.0],[7,8,0.5]]}', b"\x01\x00\xff\x7f"
+)
+LAST_AUDIO = frame("AUDIO", 2**64 - 1, '{"rate":22050,"last":true,"window":false}')
+DONE = frame("DONE", 7, '{"synthesis_s":0.25,"rss_bytes":41943040,"was_cancelled":false}')
+FAILED = frame("FAILED", 7, '{"code":"engine_failed","message":"no","rss_bytes":1}')
+
+VALID = [
+    ("hello with one voice and one variant", [HELLO]),
+    ("synthesize with letters beyond ASCII", [SYNTHESIZE]),
+    ("audio with word marks that ends a window", [AUDIO]),
+    ("last audio without PCM, highest utterance id", [LAST_AUDIO]),
+    ("done", [DONE]),
+    ("failed", [FAILED]),
+    ("cancel", [frame("CANCEL", 7)]),
+    ("grant", [frame("GRANT", 7)]),
+    ("heartbeat", [frame("HEARTBEAT", 0, '{"rss_bytes":0}')]),
+    ("drain", [frame("DRAIN")]),
+    ("a whole utterance in one go", [SYNTHESIZE, frame("GRANT", 7), AUDIO, LAST_AUDIO, DONE]),
+    ("nothing at all", []),
+    ("meta that is an empty object", [frame("DRAIN", 0, "{}")]),
+]
+
+INVALID = [
+    ("bad_magic", "an HTTP request", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ("bad_magic", "one wrong byte", b"X"),
+    ("bad_magic", "a frame behind a stray byte", b"\n" + encoded(frame("DRAIN"))),
+    ("bad_magic", "magic in the other byte order", header(9, magic=b"ST")),
+    ("unsupported_version", "version 0", header(9, version=0)),
+    ("unsupported_version", "version 2, header cut short behind it", header(9, version=2)[:3]),
+    ("unsupported_version", "version 255", header(9, version=255)),
+    ("unknown_kind", "kind 0", header(0)),
+    ("unknown_kind", "kind 10", header(10)),
+    ("unknown_kind", "kind 255", header(255)),
+    ("frame_too_large", "meta one byte over the limit", header(1, meta_bytes=64 * 1024 + 1)),
+    ("frame_too_large", "payload one byte over the limit", header(3, payload_bytes=1024 * 1024 + 1)),
+    ("frame_too_large", "all ones in both lengths", header(3, 2**32 - 1, 2**32 - 1)),
+    ("truncated_frame", "one byte of the magic", b"T"),
+    ("truncated_frame", "a header without its last byte", header(9)[:-1]),
+    ("truncated_frame", "a header without its meta", header(8, meta_bytes=2)),
+    ("truncated_frame", "a frame without its last payload byte", encoded(AUDIO)[:-1]),
+    ("truncated_frame", "a whole frame and half another", encoded(HELLO) + encoded(DONE)[:30]),
+    ("bad_message", "meta that is no JSON", encoded(frame("HEARTBEAT", 0, "{"))),
+    ("bad_message", "meta that is no object", encoded(frame("HEARTBEAT", 0, "[1]"))),
+    ("bad_message", "meta that is no UTF-8", header(8, meta_bytes=2) + b"\xff\xfe"),
+    ("bad_message", "a field is missing", encoded(frame("DONE", 1, '{"synthesis_s":1}'))),
+    ("bad_message", "a number is a text", encoded(frame("HEARTBEAT", 0, '{"rss_bytes":"1"}'))),
+    ("bad_message", "a number is true", encoded(frame("HEARTBEAT", 0, '{"rss_bytes":true}'))),
+    ("bad_message", "a number is NaN", encoded(frame("DONE", 1, DONE["meta"].replace("0.25", "NaN")))),
+    ("bad_message", "a size is negative", encoded(frame("HEARTBEAT", 0, '{"rss_bytes":-1}'))),
+    ("bad_message", "half a PCM frame", encoded(frame("AUDIO", 1, LAST_AUDIO["meta"], b"\x00\x01\x02"))),
+    (
+        "bad_message",
+        "a sample rate of 0",
+        encoded(frame("AUDIO", 1, '{"rate":0,"last":true,"window":false}')),
+    ),
+    (
+        "bad_message",
+        "a voice that is a number",
+        encoded(frame("HELLO", 0, HELLO["meta"].replace(VOICE, "5"))),
+    ),
+    ("bad_message", "an unknown gender", encoded(frame("HELLO", 0, HELLO["meta"].replace("female", "x")))),
+    (
+        "bad_message",
+        "a word mark of two numbers",
+        encoded(frame("AUDIO", 7, AUDIO["meta"].replace("7,8,", "7,"))),
+    ),
+    ("bad_message", "arrays nested without end", encoded(frame("HEARTBEAT", 0, "[" * 60_000))),
+]
+
+
+def write() -> None:
+    for folder in (FOLDER / "valid", FOLDER / "invalid"):
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            path.unlink()
+    for number, (about, frames) in enumerate(VALID, 1):
+        save(
+            FOLDER / "valid" / f"{number:03}",
+            b"".join(map(encoded, frames)),
+            {"about": about, "frames": frames},
+        )
+    for number, (code, about, data) in enumerate(INVALID, 1):
+        save(FOLDER / "invalid" / f"{number:03}", data, {"about": about, "code": code})
+
+
+def save(path: Path, data: bytes, values: dict[str, Any]) -> None:
+    path.with_suffix(".bin").write_bytes(data)
+    text = json.dumps(values, indent=2, ensure_ascii=False)
+    path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

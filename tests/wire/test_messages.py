@@ -1,0 +1,133 @@
+"""Every message comes out of its wire frame as it went in, and a wrong meta is a BadMessageError."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.errors import BadMessageError
+from appliance.ipc.frames import MAX_META_BYTES, Frame, FrameDecoder, Kind, encode_frame
+from appliance.ipc.messages import (
+    Audio,
+    Cancel,
+    Done,
+    Drain,
+    Failed,
+    Grant,
+    Heartbeat,
+    Hello,
+    Message,
+    Synthesize,
+    from_frame,
+    hello_pages,
+    to_frame,
+)
+from appliance.speech import PcmChunk, SpokenText, Utterance, WordMark
+from appliance.voices import Gender, Variant, Voice
+
+ids = st.integers(0, 2**64 - 1)
+counts = st.integers(0, 2**53)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+factors = st.floats(0, 100)
+pcm = st.binary(max_size=40).filter(lambda data: len(data) % 2 == 0)
+marks = st.lists(st.builds(WordMark, counts, counts, factors), max_size=3).map(tuple)
+voices = st.builds(
+    Voice,
+    texts,
+    texts,
+    texts,
+    texts,
+    st.lists(texts, min_size=1, max_size=3).map(tuple),
+    st.sampled_from(Gender),
+    st.integers(8000, 48000),
+    factors,
+    factors,
+)
+variants = st.builds(Variant, texts, texts, texts, st.sampled_from(Gender))
+
+
+def as_received(text: str, index: int, speed: float, is_ssml: bool) -> Utterance:
+    """An utterance with just the fields that cross the wire."""
+    return Utterance(index, 0, len(text), SpokenText(text), "tone", "low", speed, is_ssml=is_ssml)
+
+
+messages = st.one_of(
+    st.builds(
+        Hello,
+        texts,
+        texts,
+        texts,
+        counts,
+        counts,
+        counts,
+        st.lists(voices, max_size=3).map(tuple),
+        st.lists(variants, max_size=3).map(tuple),
+    ),
+    st.builds(Synthesize, ids, st.builds(as_received, texts, counts, factors, st.booleans())),
+    st.builds(
+        Audio,
+        ids,
+        st.builds(
+            PcmChunk,
+            pcm,
+            st.integers(1, 192_000),
+            marks,
+            is_last=st.booleans(),
+            ends_window=st.booleans(),
+        ),
+    ),
+    st.builds(Done, ids, factors, counts, st.booleans()),
+    st.builds(Failed, ids, texts, texts, counts),
+    st.builds(Cancel, ids),
+    st.builds(Grant, ids),
+    st.builds(Heartbeat, counts),
+    st.just(Drain()),
+)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(messages)
+def test_message_when_sent_then_received_alike(message: Message) -> None:
+    (frame,) = FrameDecoder().feed(encode_frame(to_frame(message)))
+    assert from_frame(frame) == message
+
+
+@given(st.sampled_from(Kind), st.binary(max_size=60), st.binary(max_size=9))
+def test_from_frame_when_meta_is_random_then_only_bad_message(
+    kind: Kind, meta: bytes, payload: bytes
+) -> None:
+    assert_read_or_refused(Frame(kind, 1, meta, payload))
+
+
+@given(messages, st.data())
+def test_from_frame_when_a_field_is_anything_then_only_bad_message(message: Message, data) -> None:
+    frame = to_frame(message)
+    values = json.loads(frame.meta or "{}")
+    if values:
+        values[data.draw(st.sampled_from(sorted(values)))] = data.draw(json_values)
+    assert_read_or_refused(Frame(frame.kind, 1, json.dumps(values).encode(), frame.payload))
+
+
+def assert_read_or_refused(frame: Frame) -> None:
+    with contextlib.suppress(BadMessageError):
+        message = from_frame(frame)
+        assert from_frame(to_frame(message)) == message
+
+
+@pytest.mark.parametrize("count", [0, 1, 2000])
+def test_hello_pages_when_voices_are_many_then_all_arrive_and_each_page_fits(count: int) -> None:
+    many = [Voice(f"v{n}", "Żółw " * 20, "tone", f"low{n}", ("en", "pl")) for n in range(count)]
+    others = [Variant(f"f{n}", "f", "tone") for n in range(count)]
+    pages = hello_pages("worker-tone-1", "tone", "1", 7, many, others)
+    assert [page.page for page in pages] == list(range(len(pages)))
+    assert {page.pages for page in pages} == {len(pages)}
+    assert all(len(to_frame(page).meta) <= MAX_META_BYTES for page in pages)
+    assert [voice for page in pages for voice in page.voices] == many
+    assert [variant for page in pages for variant in page.variants] == others
