@@ -3,7 +3,8 @@
 Owns: start and stop order. The listening socket is the launcher's: this process may come and go without a
 connection being refused.
 
-    stop accepting → half a second for what is in the sockets → running requests finish → workers let go
+    stop accepting → half a second for what is in the sockets, each answer with Connection: close →
+    running requests finish, for at most dispatch.drain_s → workers let go
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from processes.gateway.dispatch import Dispatcher
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.gateway import Gateway
 from processes.gateway.kept_audio import KeptAudio
+from processes.gateway.middleware import STOPPING_KEY
 from processes.gateway.models import ModelList
 from processes.gateway.pool import WorkerPool
 from processes.gateway.probe import Prober
@@ -132,10 +134,8 @@ async def _stop(
 ) -> None:
     logger.info("gateway_draining", in_flight=gateway.dispatcher.running_count())
     await site.stop()
+    runner.app[STOPPING_KEY].set()
     await asyncio.sleep(LINGER_S)
-    with suppress(TimeoutError):
-        async with asyncio.timeout(gateway.settings.dispatch.drain_s):
-            await gateway.dispatcher.drained()
     await runner.cleanup()
     for timer in timers:
         timer.cancel()

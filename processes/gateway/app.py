@@ -6,13 +6,15 @@ Refuses to know: sockets and processes (`__main__`).
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 
 from processes.gateway import control, health, lists, openapi, page_files, speech, speech_get
 from processes.gateway.access import ACCESS_KEY
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.lists import STRINGS_PREFIX
-from processes.gateway.middleware import METRICS_KEY, ROUTES_KEY, around
+from processes.gateway.middleware import METRICS_KEY, ROUTES_KEY, STOPPING_KEY, around
 
 API_PREFIXES = ("/v1", f"{STRINGS_PREFIX}/v1")
 OTHER_ROUTE = "other"
@@ -25,6 +27,7 @@ def make_app(gateway: Gateway) -> web.Application:
     app[GATEWAY_KEY] = gateway
     app[ACCESS_KEY] = gateway.access
     app[METRICS_KEY] = gateway.metrics
+    app[STOPPING_KEY] = asyncio.Event()
     add_routes(app)
     app[ROUTES_KEY] = frozenset(route_names())
     return app

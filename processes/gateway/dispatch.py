@@ -10,10 +10,8 @@ freed exactly once: when its DONE or FAILED comes, or when it is lost.
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
-from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import replace
 
@@ -66,9 +64,6 @@ class Dispatcher:
         self._ids = itertools.count(1)
         self._links: dict[str, WorkerLink] = {}
         self._grants = GrantLedger(cores, self._grant)
-        self._streams: OrderedDict[int, Stream] = OrderedDict()
-        self._is_empty = asyncio.Event()
-        self._is_empty.set()
         self.costs = CostModel()
         self.admission = Admission(settings, pool, self.costs)
         pool.events = self
@@ -114,10 +109,6 @@ class Dispatcher:
     def expected_wait_s(self, engine: str) -> float:
         """Return the seconds that a newcomer's first utterance would wait now."""
         return self.admission.expected_wait_s(engine, "", self._queue(engine))
-
-    async def drained(self) -> None:
-        """Wait until no request is under way."""
-        await self._is_empty.wait()
 
     def look_after(self) -> None:
         """Fail what waits for an engine whose workers are all gone for good; called by a timer."""
@@ -203,8 +194,6 @@ class Dispatcher:
     # The life of a ticket.
 
     async def _deliver(self, stream: Stream) -> AsyncGenerator[PcmChunk, None]:
-        self._streams[id(stream)] = stream
-        self._is_empty.clear()
         self.admission.enter(stream.client)
         try:
             self._advance(stream)
@@ -297,9 +286,6 @@ class Dispatcher:
 
     def _abandon(self, stream: Stream) -> None:
         """Take back everything that the request still has under way; called once, at its end."""
-        del self._streams[id(stream)]
-        if not self._streams:
-            self._is_empty.set()
         if stream.first_audio_at_s is None:
             self.admission.leave(stream.client)
         for ticket in stream.tickets:

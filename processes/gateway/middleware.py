@@ -6,6 +6,7 @@ Refuses to know: what a route does.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -27,6 +28,10 @@ from processes.gateway.answers import error_response
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 METRICS_KEY = web.AppKey("metrics", GatewayMetrics)
+ROUTES_KEY = web.AppKey("routes", frozenset[str])
+"""The closed set of route names that metrics are labelled with."""
+STOPPING_KEY = web.AppKey("stopping", asyncio.Event)
+"""Set once the gateway accepts no more connections, so that clients come back on a new one."""
 REQUEST_ID_KEY = web.RequestKey("request_id", str)
 ARRIVED_KEY = web.RequestKey("arrived_at_s", float)
 """Monotonic time at which the request's headers had been read."""
@@ -87,6 +92,8 @@ def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["Server"] = "tts-appliance"
+    if request.app[STOPPING_KEY].is_set():
+        response.force_close()
     origin = request.app[ACCESS_KEY].allowed_origin(request)
     if origin is not None:
         response.headers["Access-Control-Allow-Origin"] = origin
@@ -133,6 +140,3 @@ def _count(request: web.Request, status: str) -> None:
     route = route if route in known else "other"
     metrics.http_requests.labels(route, status).inc()
     metrics.http_duration_s.labels(route).observe(time.monotonic() - request[ARRIVED_KEY])
-
-
-ROUTES_KEY = web.AppKey("routes", frozenset[str])

@@ -261,5 +261,4 @@ async def test_admission_when_draining_then_newcomers_are_refused_and_the_rest_e
         rig.dispatcher.admission.is_draining = True
         with pytest.raises(DrainingError):
             rig.ask("Not this.")
-        await rig.dispatcher.drained()
         assert await task == [wanted_pcm("Finish this.")]

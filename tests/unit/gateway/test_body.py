@@ -1,0 +1,82 @@
+"""What a client sent becomes a speech request, or an error that names the field."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.errors import InvalidRequestError, RequestError, TextTooLongError, UnsupportedFormatError
+from appliance.speech import AudioFormat, InputType, SpeechRequest, StreamFormat
+from processes.gateway.body import SpeechBody, parse_speech_body, parse_speech_request
+
+
+def parsed(values: dict[str, Any], max_input_chars: int = 100) -> SpeechRequest:
+    body = parse_speech_body(values, max_input_chars)
+    return parse_speech_request(body, default_voice="default", make_speakable=True)
+
+
+def test_parse_when_only_a_text_is_given_then_the_defaults_are_openais() -> None:
+    request = parsed({"input": "Hello."})
+    assert request.format is AudioFormat.MP3
+    assert request.stream_format is StreamFormat.AUDIO
+    assert (request.speed, request.voice_id, request.input_type) == (1.0, "default", InputType.TEXT)
+
+
+def test_parse_when_the_voice_is_an_object_then_its_id_counts() -> None:
+    assert parsed({"input": "x", "voice": {"id": "nova", "extra": 1}}).voice_id == "nova"
+
+
+def test_parse_when_fields_are_null_or_unknown_then_they_are_ignored() -> None:
+    assert parsed({"input": "x", "speed": None, "voice": None, "future_field": [1]}).speed == 1.0
+
+
+@pytest.mark.parametrize(
+    ("values", "is_ssml"),
+    [
+        ({"input": "<speak>a</speak>"}, True),
+        ({"input": "  <speak>a</speak>"}, True),
+        ({"input": "<speak>a</speak>", "input_type": "text"}, False),
+        ({"input": "a", "input_type": "ssml"}, True),
+        ({"input": "a <speak>"}, False),
+    ],
+)
+def test_parse_when_mark_up_is_sent_then_it_is_recognised_unless_named(
+    values: dict[str, Any], is_ssml: bool
+) -> None:
+    assert (parsed(values).input_type is InputType.SSML) is is_ssml
+
+
+@pytest.mark.parametrize(
+    ("values", "error_class", "param"),
+    [
+        ({}, InvalidRequestError, "input"),
+        ({"input": "x", "speed": 4.01}, InvalidRequestError, "speed"),
+        ({"input": "x", "speed": float("nan")}, InvalidRequestError, "speed"),
+        ({"input": "x", "response_format": "ogg"}, UnsupportedFormatError, "response_format"),
+        ({"input": "x" * 101}, TextTooLongError, "input"),
+        ({"input": "x", "instructions": "y" * 4097}, InvalidRequestError, "instructions"),
+    ],
+)
+def test_parse_when_a_field_is_wrong_then_the_error_names_it(
+    values: dict[str, Any], error_class: type[RequestError], param: str
+) -> None:
+    with pytest.raises(error_class) as caught:
+        parsed(values)
+    assert caught.value.param == param
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*SpeechBody.model_fields, "other"]), json_values))
+def test_parse_when_anything_is_sent_then_only_request_errors_come(values: dict[str, Any]) -> None:
+    with suppress(RequestError):
+        assert 0.25 <= parsed(values).speed <= 4.0
