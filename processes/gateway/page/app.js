@@ -337,6 +337,8 @@ function listen() {
   page.text.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) page.form.requestSubmit(page.speak);
   });
+  page.form.addEventListener("pointerdown", () => player.prepare(), { once: true });
+  page.form.addEventListener("keydown", () => player.prepare(), { once: true });
   page.text.addEventListener("input", countChars);
   page.stop.addEventListener("click", stop);
   page.download.addEventListener("click", download);

@@ -23,10 +23,17 @@ export class Player {
   scheduled_s = 0;
   gaps = 0;
 
-  /** Begin anew. Call it from a click, so that the browser lets the sound through. */
+  /** Open the sound device, which takes 0.1 s and more; only in a click or key press will a browser do it. */
+  prepare() {
+    if (this.#context) return;
+    this.#context = new AudioContext({ sampleRate: SAMPLE_RATE_HZ, latencyHint: "interactive" });
+    this.rest();
+  }
+
+  /** Begin anew. */
   async start() {
     this.stop();
-    this.#context ??= new AudioContext({ sampleRate: SAMPLE_RATE_HZ, latencyHint: "interactive" });
+    this.prepare();
     this.#odd = null;
     this.#stoppedAt_s = null;
     this.scheduled_s = 0;

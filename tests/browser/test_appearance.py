@@ -1,0 +1,134 @@
+"""The page fits its screen, can be read, can be used without a mouse, and loads nothing foreign."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.actions import TEXT, painted, wait_for_state
+from tests.browser.conftest import Visit
+from tests.parts.appliance import Appliance
+
+LEAST_CONTRAST = 4.5
+"""Of text. Source: WCAG 2.2, success criterion 1.4.3."""
+CONTROLS = ("text", "language", "voice", "variant", "speed", "speak", "stop", "format", "download")
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1280])
+def test_page_when_narrow_or_wide_then_nothing_sticks_out(
+    width: int, browser: Browser, appliance: Appliance
+) -> None:
+    visit = Visit(browser, appliance.base_url, viewport={"width": width, "height": 800})
+    page = visit.open()
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for control in CONTROLS:
+        box = page.locator(f"#{control}").bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["height"] >= 44, f"{control} is too low for a finger"
+    page.fill("#text", TEXT)
+    page.click("#speak")
+    wait_for_state(page, "ended")
+    assert painted(page)["heard"] > 50
+    visit.context.close()
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_when_light_or_dark_then_contrast_is_enough(
+    scheme: str, browser: Browser, appliance: Appliance
+) -> None:
+    visit = Visit(browser, appliance.base_url, color_scheme=scheme)
+    page = visit.open()
+    page.fill("#text", "")
+    page.click("#speak")
+    wait_for_state(page, "error")
+    contrasts = page.evaluate("""() => {
+        const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+        const light = (colour) => {
+            const [r, g, b] = numbers(colour).map((v) => v / 255)
+                .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const paper = (element) => {
+            const colour = getComputedStyle(element).backgroundColor;
+            return numbers(colour)[3] === 0 ? paper(element.parentElement) : colour;
+        };
+        const names = ["h1", "label", "#counter", "#text", "#voice", "#speak", "#download", "#message",
+            "#health", "#status", "summary", "footer p", "code", "a"];
+        return Object.fromEntries(names.map((name) => {
+            const element = document.querySelector(name);
+            const both = [light(getComputedStyle(element).color), light(paper(element))];
+            const [a, b] = both.sort((x, y) => y - x);
+            return [name, (a + 0.05) / (b + 0.05)];
+        }));
+    }""")
+    assert {name: ratio for name, ratio in contrasts.items() if ratio < LEAST_CONTRAST} == {}
+    is_dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 23, 27)"
+    assert is_dark == (scheme == "dark")
+    visit.context.close()
+
+
+def test_controls_when_read_aloud_then_each_has_a_name(page: Page) -> None:
+    controls: list[tuple[Any, str]] = [
+        ("textbox", "Text"),
+        ("combobox", "Language"),
+        ("combobox", "Voice"),
+        ("combobox", "Variant"),
+        ("slider", "Speed"),
+        ("button", "Speak"),
+        ("button", "Stop"),
+        ("combobox", "File format"),
+        ("button", "Download"),
+        ("img", "Waveform of the audio"),
+    ]
+    for role, name in controls:
+        expect(page.get_by_role(role, name=name, exact=True)).to_have_count(1)
+
+
+def test_page_when_used_with_the_keyboard_then_every_control_is_reached_and_seen(page: Page) -> None:
+    page.focus("#text")
+    reached = ["text"]
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    assert reached[:-1] == [control for control in CONTROLS if control != "stop"]
+
+
+def test_languages_when_listed_then_by_name_and_the_default_is_chosen(page: Page) -> None:
+    names = page.locator("#language option").all_inner_texts()
+    assert names == sorted(names, key=str.casefold) or names == page.evaluate(
+        "(names) => [...names].sort((a, b) => a.localeCompare(b, 'en'))", names
+    )
+    assert {"English", "German", "Polish", "Japanese"} <= set(names)
+    assert len(names) > 90
+    assert [name for name in names if len(name) < 3] == []
+    assert (page.input_value("#language"), page.input_value("#voice")) == ("en", "en-us")
+
+
+def test_page_when_loaded_then_everything_comes_from_the_appliance(
+    visit: Visit, appliance: Appliance
+) -> None:
+    urls: list[str] = []
+    visit.page.on("request", lambda request: urls.append(request.url))
+    visit.open()
+    assert {url.removeprefix(appliance.base_url) for url in urls} >= {"/", "/page/app.js", "/page/style.css"}
+    assert [url for url in urls if not url.startswith(f"{appliance.base_url}/")] == []
+
+
+def test_page_when_foreign_code_gets_in_then_the_browser_refuses_it(visit: Visit) -> None:
+    page = visit.open()
+    blocked = page.evaluate("""() => new Promise((resolve) => {
+        document.addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
+        const script = document.createElement("script");
+        script.textContent = "document.title = 'foreign'";
+        document.body.append(script);
+    })""")
+    assert blocked == "script-src-elem"
+    assert page.title() == "Speech appliance"
+    assert len(visit.complaints) == 1
+    visit.complaints.clear()

@@ -1,0 +1,139 @@
+"""What the page says when something is wrong, and that it says it honestly."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.actions import LONG_TEXT, TEXT, wait_for_state
+from tests.browser.conftest import Visit
+from tests.parts.appliance import Appliance, running_appliance
+from tests.parts.ttsctl import run_ttsctl
+
+MAX_INPUT_CHARS = 20_000
+
+
+@pytest.mark.parametrize("button", ["#speak", "#download"])
+@pytest.mark.parametrize("text", ["", " \n\t "])
+def test_text_when_empty_then_said_without_asking(text: str, button: str, page: Page) -> None:
+    page.fill("#text", text)
+    page.click(button)
+    wait_for_state(page, "error")
+    expect(page.get_by_role("alert")).to_have_text("There is no text to speak yet.")
+    expect(page.locator("#text")).to_be_focused()
+    expect(page.locator("#text")).to_have_attribute("aria-invalid", "true")
+
+
+def test_text_when_too_long_then_counted_and_said(page: Page) -> None:
+    page.fill("#text", "😀" * (MAX_INPUT_CHARS + 3))
+    expect(page.locator("#counter")).to_have_text("20,003 of 20,000 characters")
+    page.click("#speak")
+    wait_for_state(page, "error")
+    expect(page.get_by_role("alert")).to_have_text("The text has 3 characters too many.")
+
+
+def test_text_when_mended_then_the_error_goes(page: Page) -> None:
+    page.fill("#text", "")
+    page.click("#speak")
+    wait_for_state(page, "error")
+    page.fill("#text", TEXT)
+    expect(page.locator("#text")).to_have_attribute("aria-invalid", "false")
+    page.click("#speak")
+    wait_for_state(page, "ended")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_text_when_unspeakable_then_the_appliances_own_words(visit: Visit) -> None:
+    page = visit.open()
+    page.fill("#text", "…")
+    page.click("#speak")
+    wait_for_state(page, "error")
+    expect(page.get_by_role("alert")).to_have_text(
+        re.compile(r"^The text holds nothing that can be spoken.*\(status 400, request \w+\)$")
+    )
+    assert visit.take_refusals() == 1
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script> Hello", '<img src=x onerror="alert(1)"> Hello'])
+def test_text_when_it_is_markup_then_it_stays_text(text: str, page: Page, tmp_path: Path) -> None:
+    page.fill("#text", text)
+    with page.expect_download() as download:
+        page.click("#download")
+    assert re.fullmatch(r"[a-z0-9-]+\.mp3", download.value.suggested_filename)
+    assert page.locator("main script, main img[src=x]").count() == 0
+
+
+def test_speak_when_draining_then_says_when_to_come_back(visit: Visit, appliance: Appliance) -> None:
+    page = visit.open()
+    drain(appliance, "on")
+    try:
+        page.click("#speak")
+        wait_for_state(page, "error")
+        expect(page.get_by_role("alert")).to_have_text(
+            re.compile(r"draining.* Try again in \d+ s\. \(status 503, request \w+\)$")
+        )
+        page.reload()
+        expect(page.locator("#health")).to_have_attribute("data-status", "draining")
+        expect(page.locator("#health-text")).to_have_text("Draining · 2 of 2 workers")
+    finally:
+        drain(appliance, "off")
+    assert visit.take_refusals() >= 1
+
+
+def test_speak_when_the_gateway_dies_then_the_break_is_told_and_it_mends(
+    visit: Visit, appliance: Appliance
+) -> None:
+    page = visit.open()
+    page.fill("#text", LONG_TEXT)
+    page.click("#speak")
+    wait_for_state(page, "playing")
+    appliance.program("gateway").send_signal(signal.SIGKILL)
+    wait_for_state(page, "error")
+    expect(page.get_by_role("alert")).to_have_text("The connection broke off before the speech was complete.")
+    expect(page.locator("#health")).to_have_attribute("data-status", "ok", timeout=60_000)
+    page.fill("#text", TEXT)
+    page.click("#speak")
+    wait_for_state(page, "ended")
+    visit.complaints = [text for text in visit.complaints if "net::ERR" not in text]
+    visit.take_refusals()
+
+
+def test_key_when_the_appliance_asks_for_one_then_typed_once_per_tab(
+    browser: Browser, base_dir: Path
+) -> None:
+    keys = base_dir / "keys"
+    keys.touch(mode=0o600)
+    keys.write_text("open-sesame\n")
+    settings = {"WORKERS_ESPEAK": 1, "WORKERS_TONE": 0, "HTTP_API_KEYS_FILE": keys}
+    with running_appliance(base_dir / "k", **settings) as guarded:
+        visit = Visit(browser, guarded.base_url)
+        page = visit.open()
+        page.fill("#text", TEXT)
+        page.click("#speak")
+        wait_for_state(page, "error")
+        expect(page.get_by_role("alert")).to_contain_text("status 401")
+        expect(page.locator("#key")).to_be_focused()
+        page.fill("#key", "open-sesame")
+        page.click("#speak")
+        wait_for_state(page, "ended")
+        page.reload()
+        page.locator("#speak:enabled").wait_for()
+        page.fill("#text", TEXT)
+        page.press("#text", "Control+Enter")
+        wait_for_state(page, "ended")
+        assert visit.take_refusals() == 1
+        assert visit.complaints == []
+        visit.context.close()
+        other = Visit(browser, guarded.base_url)
+        assert other.open().input_value("#key") == ""
+        other.context.close()
+
+
+def drain(appliance: Appliance, switch: str) -> None:
+    """Switch draining as an operator does."""
+    done = run_ttsctl(appliance, "drain", switch)
+    assert done.returncode == 0, done.stderr
