@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.parts.appliance import Appliance
+
+# How long an example takes on a busy machine says nothing about the code.
+hypothesis.settings.register_profile("appliance", deadline=None)
+hypothesis.settings.load_profile("appliance")
 
 
 @contextlib.contextmanager
