@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import json
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,27 @@ ConnectionFailure = (OSError, http.client.HTTPException)
 """What a connection raises when it can't be made or breaks off."""
 
 
-def ask_json(run_dir: Path, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def ask_json(
+    run_dir: Path,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    statuses: tuple[int, ...] = (HTTPStatus.OK,),
+) -> dict[str, Any]:
     """Ask the gateway and return its JSON object; blocks `ANSWER_S` between two bytes at most.
+
+    Args:
+        run_dir: Where the gateway's socket lies.
+        method: Of HTTP.
+        path: Of HTTP, with its query.
+        body: Sent as JSON.
+        statuses: Those that aren't a refusal.
 
     Raises:
         CommandError: Nobody answers, the gateway refuses, or the answer is no JSON object.
     """
-    with ask(run_dir, method, path, body, timeout_s=ANSWER_S) as answer:
+    with ask(run_dir, method, path, body, timeout_s=ANSWER_S, statuses=statuses) as answer:
         return _json_object(b"".join(pieces(answer)), path)
 
 
@@ -46,7 +61,13 @@ def _json_object(text: bytes, source: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def ask(
-    run_dir: Path, method: str, path: str, body: dict[str, Any] | None = None, *, timeout_s: float
+    run_dir: Path,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    timeout_s: float,
+    statuses: tuple[int, ...] = (HTTPStatus.OK,),
 ) -> Iterator[http.client.HTTPResponse]:
     """Ask the gateway and lend its answer, whose body is still to be read; the block's end closes it.
 
@@ -56,6 +77,7 @@ def ask(
         path: Of HTTP, with its query.
         body: Sent as JSON.
         timeout_s: Seconds that may pass without a byte.
+        statuses: Those that aren't a refusal.
 
     Raises:
         CommandError: Nobody answers or the gateway refuses.
@@ -70,7 +92,7 @@ def ask(
         except ConnectionFailure as error:
             message = f"the gateway doesn't answer on {socket_path}: {_reason(error)}"
             raise CommandError(message, code="unreachable", exit_code=ExitCode.DOWN) from None
-        if answer.status != http.HTTPStatus.OK:
+        if answer.status not in statuses:
             raise refusal(answer.status, answer.getheader("Retry-After"), b"".join(pieces(answer)))
         yield answer
     finally:

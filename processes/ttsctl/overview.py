@@ -35,7 +35,8 @@ def merge(
     """Put the picture together.
 
     Args:
-        gateway: The answer of GET /admin/status; None if there was none, which means down.
+        gateway: The answer of GET /admin/status with `probes` (those of GET /health/tts by engine); None if
+            there was none, which means down.
         supervised: The answer of supervisord's `getAllProcessInfo`; empty if there was none.
         watched: What the watchdog knows of each program, by its name; empty if nothing.
         problems: What was found wrong so far, for a person.
@@ -44,12 +45,13 @@ def merge(
         JSON-ready values. `status` is the gateway's, but never `ok` beside a problem.
     """
     programs = [_program(info, watched) for info in supervised]
+    known = gateway or {}
     found = [
         *problems,
         *(f"{program['name']} is {program['state']}" for program in programs if not _is_fine(program)),
+        *_failed_probes(known.get("probes", {})),
     ]
     status = "down" if gateway is None else gateway["status"]
-    known = gateway or {}
     return {
         "status": "degraded" if status == "ok" and found else status,
         "version": known.get("version"),
@@ -63,7 +65,17 @@ def merge(
         "requests": known.get("requests"),
         "latency": known.get("latency"),
         "success_ratio": known.get("success_ratio"),
+        "probes": known.get("probes"),
     }
+
+
+def _failed_probes(probes: dict[str, Any]) -> list[str]:
+    """Name the engines whose last probe failed; one that found the engine busy says nothing about it."""
+    return [
+        f"the probe of {engine} failed {probe['age_s']:.0f} s ago: {probe['cause']}"
+        for engine, probe in sorted(probes.items())
+        if not probe["audio_ok"] and probe["cause"] != "busy"
+    ]
 
 
 def _program(info: dict[str, Any], watched: dict[str, Any]) -> dict[str, Any]:

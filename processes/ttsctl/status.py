@@ -7,6 +7,7 @@ Refuses to know: how the parts fit together (`overview`) and how they look (`rep
 from __future__ import annotations
 
 import argparse
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,16 @@ def exit_code(status: str) -> ExitCode:
 
 
 def _ask_gateway(run_dir: Path, problems: list[str]) -> dict[str, Any] | None:
+    """Return the gateway's figures, with the last probe of each engine."""
     try:
-        return ask_json(run_dir, "GET", "/admin/status")
+        status = ask_json(run_dir, "GET", "/admin/status")
+        probed = ask_json(
+            run_dir, "GET", "/health/tts", statuses=(HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
+        )
     except CommandError as error:
         problems.append(error.message)
         return None
+    return {**status, "probes": probed["engines"]}
 
 
 def _ask_supervisord(run_dir: Path, problems: list[str]) -> list[dict[str, Any]]:

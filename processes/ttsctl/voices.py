@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     ]
     print(format_table(COLUMNS, rows))
     if variants:
-        names = " ".join(variant["id"] for variant in variants)
+        names = ", ".join(variant["id"] for variant in variants)
         print(f"\nvariants, as in {answer.get('default')}+{variants[0]['id']}: {names}")
     return ExitCode.OK
 

@@ -40,6 +40,7 @@ GATEWAY = {
         "samples": 3,
     },
     "success_ratio": 1.0,
+    "probes": {"espeak": {"sample_latency_ms": 7.0, "audio_ok": True, "cause": None, "age_s": 3.0}},
 }
 
 
@@ -132,6 +133,16 @@ def test_merge_when_a_program_is_not_running_then_degraded_and_named(statename):
     assert overview["problems"] == [f"exporter is {statename}"]
     [program] = overview["programs"]
     assert (program["pid"], program["uptime_s"], program["last_exit"]) == (None, None, "no such file")
+
+
+def test_merge_when_a_probe_failed_then_it_is_named():
+    probes = {
+        "espeak": {"audio_ok": True, "cause": None, "age_s": 3.0},
+        "tone": {"audio_ok": False, "cause": "no_workers", "age_s": 4.4},
+        "busy": {"audio_ok": False, "cause": "busy", "age_s": 4.4},
+    }
+    overview = merge({**GATEWAY, "status": "degraded", "probes": probes}, [], {}, [])
+    assert overview["problems"] == ["the probe of tone failed 4 s ago: no_workers"]
 
 
 def test_merge_when_the_gateway_is_silent_then_down_and_its_parts_are_unknown():
