@@ -1,0 +1,86 @@
+"""Every worker of the default voice's engine stops answering, as a hang in native code would look."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.parts.appliance import Appliance, eventually, running_appliance
+
+RED_WITHIN_S = 1.5
+"""The bound of /health/tts: 1 s of silence and the time to look."""
+MACHINE_IS_BUSY_S = 3.0
+"""What a machine that runs other tests beside this one may add."""
+
+
+@pytest.fixture(scope="module")
+def appliance() -> Iterator[Appliance]:
+    base = Path(tempfile.mkdtemp(prefix="tts-", dir="/tmp"))
+    with running_appliance(base, WORKERS_TONE=2, VOICES_DEFAULT="tone-low") as running:
+        yield running
+    shutil.rmtree(base)
+
+
+def health(appliance: Appliance, path: str) -> int:
+    try:
+        appliance.get(path)
+    except urllib.error.HTTPError as error:
+        return error.code
+    return 200
+
+
+def speak(appliance: Appliance) -> tuple[int, bytes]:
+    request = urllib.request.Request(
+        f"{appliance.base_url}/v1/audio/speech",
+        json.dumps({"input": "Are you there?", "voice": "tone-low"}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_pool_when_every_worker_is_stopped_then_health_is_red_and_it_comes_back(appliance: Appliance) -> None:
+    eventually(lambda: health(appliance, "/health/tts") == 200)
+    eventually(lambda: b'"ready":2' in appliance.get("/health"))
+    seen = len(appliance.lines)
+    for slot in (1, 2):
+        appliance.program(f"worker-tone-{slot}").send_signal(signal.SIGSTOP)
+    stopped_at_s = time.monotonic()
+
+    eventually(lambda: health(appliance, "/health/tts") == 503, RED_WITHIN_S + MACHINE_IS_BUSY_S)
+    red_after_s = time.monotonic() - stopped_at_s
+    assert health(appliance, "/health/live") == 200
+
+    for slot in (1, 2):
+        worker = f"worker-tone-{slot}"
+        appliance.wait_for("worker_killed", after=seen, worker=worker, cause="hung")
+        appliance.wait_for("worker_joined", after=seen, worker=worker)
+    assert b'tts_worker_exits_total{cause="hung"} 2.0' in appliance.get("/metrics")
+    status, audio = speak(appliance)
+    assert status == 200
+    assert len(audio) > 1000
+    eventually(lambda: health(appliance, "/health/tts") == 200)
+    print(f"red after {red_after_s:.2f} s")
+
+
+def test_worker_when_killed_while_idle_then_no_client_sees_it(appliance: Appliance) -> None:
+    eventually(lambda: b'"ready":2' in appliance.get("/health"))
+    seen = len(appliance.lines)
+    appliance.program("worker-tone-1").send_signal(signal.SIGKILL)
+    answers = [speak(appliance)[0] for _ in range(20)]
+    assert answers == [200] * 20
+    appliance.wait_for("worker_lost", after=seen, worker="worker-tone-1")
+    appliance.wait_for("worker_joined", after=seen, worker="worker-tone-1")
+    assert b'tts_worker_exits_total{cause="lost"} 1.0' in appliance.get("/metrics")
