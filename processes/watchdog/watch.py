@@ -7,7 +7,7 @@ Refuses to know: workers' hangs and recycling, which are the gateway's business.
 One thread, one `select`: supervisord's events on stdin, programs' datagrams on `run/notify.sock`.
 A gateway that is FATAL takes the appliance down with it (the launcher reads `run/verdict.json`), and so does
 one that keeps ending before it is ready: supervisord alone would start that for ever, if only each start took
-longer than `startsecs`. Any other program is reported and tried again after `RETRY_S`, for ever.
+longer than `startsecs`. Any other program is reported, and tried again after `RETRY_S`, for ever.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ from processes.watchdog.notifications import Notification, NotificationSocket
 from processes.watchdog.programs import ProgramTable
 
 VITAL_PROGRAM = "gateway"
-MAX_FAILED_STARTS = 4
-"""Starts of the gateway in a row that fail before the appliance gives up; `startretries` and the first."""
+SPEAKING_PROGRAMS = ("gateway", "exporter")
+"""Programs that say READY=1; of the others nobody can tell here whether a start has failed."""
+MAX_FAILED_STARTS = 3
+"""Failed starts in a row after which a program counts as given up: the gateway's `startretries` and one."""
 RETRY_S = 30.0
 """Seconds that a program stays given up before it is tried again."""
 STALE_S = 0.5
@@ -120,9 +122,10 @@ class Watch:
 
     def _act(self, supervisor: object) -> None:
         """Give up, or try again, or report."""
-        given_up = set(self._table.names_in("FATAL"))
-        if self._table[VITAL_PROGRAM].failed_starts >= MAX_FAILED_STARTS:
-            given_up.add(VITAL_PROGRAM)
+        fatal = set(self._table.names_in("FATAL"))
+        given_up = fatal | {
+            name for name in SPEAKING_PROGRAMS if self._table[name].failed_starts >= MAX_FAILED_STARTS
+        }
         for name in sorted(given_up - self._reported):
             logger.error("program_given_up", name=name, restarts=self._table[name].restarts)
         self._reported = given_up
@@ -130,7 +133,7 @@ class Watch:
             return
         if VITAL_PROGRAM in given_up:
             write_json(self._run_dir / VERDICT_FILE, {"reason": "gateway_fatal"})
-        for name in given_up - {VITAL_PROGRAM}:
+        for name in fatal - {VITAL_PROGRAM}:
             if time.monotonic() - self._table[name].since_s >= RETRY_S:
                 logger.info("program_tried_again", name=name)
                 supervisor.startProcess(name, False)  # type: ignore[attr-defined]  # XML-RPC

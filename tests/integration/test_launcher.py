@@ -1,0 +1,238 @@
+"""How the launcher starts, refuses to start, and ends."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from appliance.lifecycle import (
+    EXIT_CONFIG,
+    EXIT_FATAL,
+    EXIT_OK,
+    EXIT_SUPERVISOR,
+    RPC_ERRORS,
+    listen_unix,
+    supervisor_rpc,
+)
+from appliance.settings import ROOT
+from tests.parts.appliance import Appliance, eventually, run_launcher, taken_port
+
+pytestmark = pytest.mark.timeout(120)
+NOBODY = 65534
+
+
+def assert_one_line(result, *words):
+    assert result.returncode == EXIT_CONFIG, result
+    assert result.stdout == ""
+    assert result.stderr.startswith("configuration: ")
+    assert result.stderr.count("\n") == 1
+    for word in words:
+        assert word in result.stderr
+
+
+def plant_file_as_run_dir(base):
+    (base / "run").write_text("")
+
+
+def plant_file_as_supervisor_socket(base):
+    (base / "run").mkdir()
+    (base / "run" / "supervisor.sock").write_text("")
+
+
+def plant_foreign_socket(base):
+    listen_unix(base / "run" / "supervisor.sock").close()
+    os.chown(base / "run" / "supervisor.sock", NOBODY, NOBODY)
+
+
+def plant_nothing(_base):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("plant", "settings", "words"),
+    [
+        (plant_nothing, {"HTTP_PORT": 99_999}, ["http.port = '99999'"]),
+        (plant_nothing, {"HTTP_COLOUR": "red"}, ["APPLIANCE_HTTP_COLOUR", "no such setting"]),
+        (plant_nothing, {"HTTP_HOST": "192.0.2.1"}, ["http.port", "192.0.2.1"]),
+        (plant_nothing, {"HTTP_HOST": "not a host"}, ["http.host = 'not a host'"]),
+        (plant_nothing, {"VOICES_FILE": "absent.toml"}, ["absent.toml: can't be read"]),
+        (plant_file_as_run_dir, {}, ["run: can't be used as a directory"]),
+        (plant_file_as_supervisor_socket, {}, ["supervisor.sock: is in the way"]),
+        pytest.param(
+            plant_foreign_socket,
+            {},
+            ["supervisor.sock: belongs to user 65534"],
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away"),
+        ),
+    ],
+)
+def test_start_when_something_is_wrong_then_it_says_so_in_one_line(run_dir, plant, settings, words):
+    plant(run_dir)
+    assert_one_line(run_launcher(run_dir, **settings), *words)
+
+
+def test_start_when_the_port_is_taken_then_it_says_so_in_one_line(run_dir):
+    listener, port = taken_port()
+    with listener:
+        assert_one_line(run_launcher(run_dir, HTTP_PORT=port), f"http.port = {port}", "in use")
+
+
+def test_check_when_the_configuration_is_right_then_nothing_starts(run_dir):
+    result = run_launcher(run_dir, "--check-config")
+    assert (result.returncode, result.stdout, result.stderr) == (EXIT_OK, "configuration: ok\n", "")
+    assert list(run_dir.iterdir()) == []
+
+
+def test_check_when_the_configuration_is_wrong_then_it_says_so_in_one_line(run_dir):
+    assert_one_line(run_launcher(run_dir, "--check-config", LOG_LEVEL="LOUD"), "log.level")
+
+
+@pytest.fixture(scope="module")
+def lives(appliance_factory):
+    """Appliances that start at the same time, since each test ends one."""
+    made = {name: appliance_factory() for name in ("interrupted", "hung", "orphaned", "killed", "doomed")}
+    doomed = made["doomed"]
+    doomed.wait_for("launcher_started")
+    (doomed.run_dir / "gateway.sock").write_text("in the way of every gateway")
+    return made
+
+
+def assert_stops_in_order(appliance, number):
+    assert appliance.stop(number) == EXIT_OK
+    events = [line["event"] for line in appliance.lines]
+    places = [events.index(event) for event in ("appliance_ready", "appliance_stopping", "launcher_ends")]
+    assert places == sorted(places)
+    messages = [str(line.get("message")) for line in appliance.lines]
+    stopped = [message.split()[1] for message in messages if message.startswith("stopped: ")]
+    assert stopped[0] == "gateway"
+    assert set(stopped) == {"gateway", "worker-tone-1", "exporter", "watchdog"}
+
+
+def test_stop_when_interrupted_then_all_ends_in_order_with_exit_code_0(lives):
+    lives["interrupted"].wait_until_ready()
+    assert_stops_in_order(lives["interrupted"], signal.SIGINT)
+
+
+def test_stop_when_signalled_at_the_very_start_then_it_ends_too(appliance_factory):
+    appliance = appliance_factory()
+    appliance.wait_for("launcher_started")
+    assert appliance.stop() == EXIT_OK
+
+
+def test_stop_when_the_gateway_hangs_and_a_second_signal_comes_then_it_hurries(lives):
+    appliance = lives["hung"]
+    appliance.wait_until_ready()
+    appliance.program("gateway").suspend()
+    appliance.send_signal(signal.SIGTERM)
+    appliance.wait_for("appliance_stopping")
+    assert appliance.process.poll() is None
+    assert appliance.stop() == EXIT_OK
+    assert appliance.lines[-1]["event"] == "launcher_ends"
+
+
+def test_supervisord_when_it_is_killed_then_all_end_with_an_error(lives):
+    appliance = lives["orphaned"]
+    appliance.wait_until_ready()
+    appliance.supervisord().kill()
+    assert appliance.wait() == EXIT_SUPERVISOR
+    appliance.assert_nothing_left()
+    assert any(line["event"] == "supervisord_died" and line["status"] == -9 for line in appliance.lines)
+
+
+def test_launcher_when_it_is_killed_then_nothing_outlives_it_and_the_next_one_starts(lives):
+    appliance = lives["killed"]
+    appliance.wait_until_ready()
+    appliance.process.kill()
+    appliance.process.wait()
+    eventually(lambda: appliance.left_processes() == [], 5)
+    assert (appliance.run_dir / "gateway.sock").exists()
+    with contextlib.closing(Appliance(appliance.base)) as next_one:
+        next_one.wait_until_ready()
+        assert_stops_in_order(next_one, signal.SIGTERM)
+
+
+def test_gateway_when_it_cannot_be_kept_running_then_the_appliance_gives_up(lives):
+    appliance = lives["doomed"]
+    given_up = appliance.wait_for("program_given_up", name="gateway")
+    assert appliance.wait(10) == EXIT_FATAL
+    assert given_up["level"] == "ERROR"
+    appliance.assert_nothing_left()
+    assert json.loads((appliance.run_dir / "verdict.json").read_text())["reason"] == "gateway_fatal"
+
+
+CLOCK_STEP = """
+import os, sys, time
+real = time.time
+time.time = lambda: real() + (3600 if os.path.exists(sys.argv[1]) else 0)
+from processes.launcher.supervisord import steady_clock
+from supervisor import supervisord
+if sys.argv[2] == "steady":
+    steady_clock()
+supervisord.main(["-n", "-c", sys.argv[3]])
+"""
+CHILD = """
+import pathlib, signal, sys, time
+here = pathlib.Path(sys.argv[1])
+def stop(number, frame):
+    (here / "stopping").write_text("")
+    time.sleep(2)
+    (here / "clean").write_text("")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, stop)
+(here / "started").write_text("")
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize(("clock", "is_clean"), [("steady", True), ("wall", False)])
+def test_stop_when_the_wall_clock_steps_then_only_a_steady_supervisord_waits(run_dir, clock, is_clean):
+    (run_dir / "child.py").write_text(CHILD)
+    config = run_dir / "supervisord.conf"
+    config.write_text(
+        textwrap.dedent(f"""\
+            [unix_http_server]
+            file={run_dir}/supervisor.sock
+            [supervisord]
+            logfile=/dev/null
+            logfile_maxbytes=0
+            pidfile={run_dir}/supervisord.pid
+            [rpcinterface:supervisor]
+            supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+            [program:child]
+            command={sys.executable} {run_dir}/child.py {run_dir}
+            stopwaitsecs=60
+            """)
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", CLOCK_STEP, str(run_dir / "step"), clock, str(config)],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            eventually((run_dir / "started").exists)
+            ask(run_dir, lambda supervisor: supervisor.stopProcess("child", False))
+            eventually((run_dir / "stopping").exists)
+            (run_dir / "step").write_text("")
+            eventually(lambda: ask(run_dir, state_of_child) == "STOPPED")
+            assert (run_dir / "clean").exists() is is_clean
+        finally:
+            process.terminate()
+
+
+def state_of_child(supervisor):
+    return supervisor.getProcessInfo("child")["statename"]
+
+
+def ask(run_dir, call):
+    try:
+        with supervisor_rpc(run_dir) as supervisor:
+            return call(supervisor)
+    except RPC_ERRORS as error:
+        pytest.fail(f"supervisord doesn't answer: {error}")

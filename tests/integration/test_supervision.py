@@ -1,0 +1,236 @@
+"""What an operator does with supervisorctl, and what the watchdog, the exporter and the log do meanwhile."""
+
+import http.client
+import json
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from appliance.lifecycle import EXIT_CONFIG, EXIT_OK, LAUNCHER_FILE, notify, read_json
+from tests.parts.appliance import eventually, run_launcher, taken_port
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def appliance(appliance_factory):
+    """A running appliance; each test leaves it ready."""
+    made = appliance_factory(WORKERS_TONE=2)
+    made.wait_until_ready()
+    made.wait_until_running()
+    return made
+
+
+def is_ready(appliance, name):
+    return appliance.programs().get(name, {}).get("ready")
+
+
+def scrape(appliance):
+    with urllib.request.urlopen(appliance.exporter_url + "/metrics", timeout=30) as response:
+        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+        text = response.read().decode()
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_supervisorctl_when_asked_for_the_status_then_every_program_runs(appliance):
+    result = appliance.supervisorctl("status")
+    assert result.returncode == 0, result
+    states = {line.split()[0]: line.split()[1] for line in result.stdout.splitlines()}
+    names = ["exporter", "gateway", "watchdog", "worker-tone-1", "worker-tone-2"]
+    assert states == dict.fromkeys(names, "RUNNING")
+
+
+def test_supervisorctl_when_asked_for_the_tail_then_it_shows_the_programs_json_lines(appliance):
+    result = appliance.supervisorctl("tail", "-100000", "gateway")
+    lines = [json.loads(line) for line in result.stdout.splitlines() if line]
+    assert {line["program"] for line in lines} == {"gateway"}
+    assert "gateway_ready" in {line["event"] for line in lines}
+
+
+@contextmanager
+def knocking(port, knockers=4):
+    """Clients that each open connection after connection; yields what they got."""
+    answers: list[int | str] = []
+    is_over = threading.Event()
+
+    def knock():
+        while not is_over.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            try:
+                connection.request("GET", "/health/live", headers={"Connection": "close"})
+                answers.append(connection.getresponse().status)
+            except (OSError, http.client.HTTPException) as error:
+                answers.append(repr(error))
+            finally:
+                connection.close()
+
+    threads = [threading.Thread(target=knock) for _ in range(knockers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_gateway_when_restarted_under_connections_then_none_is_refused(appliance):
+    before = appliance.program("gateway").pid
+    with knocking(appliance.port) as answers:
+        eventually(lambda: len(answers) > 20)
+        result = appliance.supervisorctl("restart", "gateway")
+        eventually(lambda: is_ready(appliance, "gateway"))
+        count = len(answers)
+        eventually(lambda: len(answers) > count + 20)
+    assert "gateway: started" in result.stdout
+    assert appliance.program("gateway").pid != before
+    assert set(answers) == {200}, [answer for answer in answers if answer != 200]
+
+
+def test_launcher_when_another_one_comes_then_it_is_refused(appliance):
+    result = run_launcher(appliance.base)
+    assert result.returncode == EXIT_CONFIG
+    assert result.stderr.count("\n") == 1
+    assert f"another launcher (process {appliance.process.pid}) runs there" in result.stderr
+    assert appliance.get("/health/live")
+
+
+def test_programs_when_ready_then_the_file_says_so(appliance):
+    programs = appliance.programs()
+    gateway = programs["gateway"]
+    assert (gateway["ready"], programs["exporter"]["ready"], programs["watchdog"]["ready"]) == (True,) * 3
+    assert "tone 2/2" in gateway["status"]
+    assert gateway["pid"] == appliance.program("gateway").pid
+    assert 0 < gateway["since_s"] < time.monotonic()
+
+
+def test_ready_when_a_stranger_says_it_then_it_is_ignored(appliance):
+    before = appliance.programs()
+    seen = len(appliance.lines)
+    assert notify(appliance.run_dir, "READY=1", "STATUS=I am the gateway")
+    appliance.wait_for("notification_of_a_stranger", after=seen)
+    assert appliance.programs() == before
+
+
+def test_watchdog_when_restarted_then_it_still_knows_who_is_ready(appliance):
+    old = appliance.program("watchdog").pid
+    appliance.supervisorctl("restart", "watchdog")
+    eventually(
+        lambda: appliance.programs()["watchdog"]["pid"] not in {0, old} and is_ready(appliance, "watchdog")
+    )
+    assert is_ready(appliance, "gateway")
+    eventually(lambda: appliance.programs()["watchdog"]["state"] == "RUNNING")
+
+
+def test_worker_when_it_is_killed_then_it_is_counted_and_replaced(appliance):
+    victim = appliance.program("worker-tone-2")
+    restarts = appliance.programs()["worker-tone-2"]["restarts"]
+    victim.kill()
+    eventually(lambda: appliance.programs()["worker-tone-2"]["pid"] not in {0, victim.pid})
+    program = appliance.programs()["worker-tone-2"]
+    assert (program["restarts"], program["last_exit"]) == (restarts + 1, "unexpected")
+    eventually(lambda: scrape(appliance)["tts_process_restarts_total", "worker"] == restarts + 1)
+    appliance.wait_until_running()
+
+
+def test_exporter_when_scraped_then_gateway_and_processes_are_one_exposition(appliance):
+    seen = scrape(appliance)
+    assert seen["tts_up",] == 1
+    assert seen["tts_supervisor_up",] == 1
+    assert seen["tts_process_state", "running", "worker"] == 2
+    assert seen["tts_process_state", "gateway", "running"] == 1
+    assert seen["tts_requests_in_flight",] == 0
+    assert seen["tts_process_resident_memory_bytes", "gateway"] > 10_000_000
+    assert 0 < seen["tts_disk_used_ratio",] <= 1
+    assert seen["tts_disk_free_bytes",] > 0
+
+
+def test_exporter_when_the_gateway_is_gone_then_it_shows_all_else(appliance):
+    try:
+        appliance.supervisorctl("stop", "gateway")
+        seen = scrape(appliance)
+        assert seen["tts_up",] == 0
+        assert seen["tts_process_state", "gateway", "stopped"] == 1
+        assert seen["tts_process_state", "running", "worker"] == 2
+        assert ("tts_requests_in_flight",) not in seen
+    finally:
+        appliance.supervisorctl("start", "gateway")
+    eventually(lambda: is_ready(appliance, "gateway"))
+    assert scrape(appliance)["tts_up",] == 1
+
+
+def test_exporter_when_the_gateway_hangs_then_a_scrape_still_ends(appliance):
+    gateway = appliance.program("gateway")
+    gateway.suspend()
+    try:
+        seen = scrape(appliance)
+    finally:
+        gateway.resume()
+    assert seen["tts_up",] == 0
+    assert seen["tts_process_state", "gateway", "running"] == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/health", 200), ("HEAD", "/metrics", 200), ("GET", "/", 404), ("POST", "/metrics", 405)],
+)
+def test_exporter_when_asked_for_something_else_then_it_refuses(appliance, method, path, status):
+    request = urllib.request.Request(appliance.exporter_url + path, method=method)
+    try:
+        response = urllib.request.urlopen(request, timeout=30)
+    except urllib.error.HTTPError as error:
+        response = error
+    with response:
+        assert response.status == status
+
+
+def test_appliance_when_one_program_cannot_start_then_it_degrades_and_serves(appliance_factory):
+    listener, port = taken_port()
+    with listener:
+        appliance = appliance_factory(EXPORTER_PORT=port)
+        appliance.wait_until_ready()
+        appliance.wait_for("program_given_up", name="exporter")
+        assert not is_ready(appliance, "exporter")
+        assert appliance.get("/health/live")
+        assert appliance.process.poll() is None
+        assert appliance.stop() == EXIT_OK
+
+
+def test_log_when_its_reader_stalls_then_nothing_stops(appliance_factory):
+    appliance = appliance_factory(pipe_bytes=4096)
+    appliance.wait_until_ready()
+    appliance.pause_reading()
+    eventually(lambda: says_much(appliance) and dropped_lines(appliance))
+    worker = appliance.program("worker-tone-1")
+    worker.kill()
+    eventually(lambda: appliance.programs()["worker-tone-1"]["pid"] not in {0, worker.pid})
+    assert "gateway" in appliance.supervisorctl("status").stdout
+    assert appliance.get("/health/live")
+    assert scrape(appliance)["tts_container_log_lines_dropped_total",] >= 1
+    seen = len(appliance.lines)
+    appliance.resume_reading()
+    appliance.wait_for("log_lines_dropped", after=seen, program="launcher")
+    appliance.pause_reading()
+    appliance.send_signal(signal.SIGTERM)
+    assert appliance.process.wait(60) == EXIT_OK
+    appliance.assert_nothing_left()
+
+
+def says_much(appliance):
+    """Have the watchdog log a line for each of many datagrams of a stranger."""
+    return [notify(appliance.run_dir, "READY=1") for _ in range(200)]
+
+
+def dropped_lines(appliance):
+    return read_json(appliance.run_dir / LAUNCHER_FILE).get("log_lines_dropped", 0)
