@@ -32,6 +32,11 @@ SSML = 0x10
 POSITION_CHARACTER = 1
 EVENT_LIST_TERMINATED = 0
 EVENT_WORD = 1
+COMMANDS_TO_SPACES = dict.fromkeys((*range(1, 9), 11, 12, *range(14, 32)), " ")
+"""Control characters other than tab and line ends. Behind 0x01 the library takes commands out of the text.
+
+Source: espeak-ng 1.52, readclause.c, CTRL_EMBEDDED.
+"""
 VARIANT_PREFIX = "!v/"
 """What the identifier of every variant begins with."""
 
@@ -186,7 +191,8 @@ class EspeakLibrary:
         No pause is appended at the end of the text.
 
         Args:
-            text: Plain text, or SSML where `is_ssml`; no NUL and no lone surrogate.
+            text: Plain text, or SSML where `is_ssml`; no NUL and no lone surrogate. Other control characters
+                are spoken as spaces.
             on_audio: Called in this thread about every `BUFFER_MS` of audio; may be called with no PCM.
             is_ssml: Whether what stands between < and > is markup.
 
@@ -194,7 +200,7 @@ class EspeakLibrary:
             EngineFailedError: The library reported an error, or the text can't be handed to it.
         """
         try:
-            encoded = text.encode()
+            encoded = text.translate(COMMANDS_TO_SPACES).encode()
         except UnicodeEncodeError:
             raise EngineFailedError("The text holds a lone surrogate") from None
         if b"\0" in encoded:

@@ -154,6 +154,12 @@ def test_synthesize_when_text_cannot_be_handed_over_then_engine_failed(engine, t
         speak(engine, text)
 
 
+def test_synthesize_when_text_holds_a_command_of_the_library_then_it_has_no_effect(engine) -> None:
+    plain = speak(engine, "say  300S hello there")
+    commanded = speak(engine, "say \x01300S hello there")
+    assert audio_s(commanded) == pytest.approx(audio_s(plain), rel=0.01)
+
+
 def test_synthesize_when_audio_passes_the_limit_then_engine_failed_and_the_next_is_whole(engine) -> None:
     reference_s = audio_s(speak(engine))
     with pytest.raises(EngineFailedError, match="more audio"):
