@@ -25,7 +25,7 @@ function fill(select, options, chosen) {
   select.replaceChildren(...options);
   select.value = chosen;
   if (select.selectedIndex < 0) select.selectedIndex = 0;
-  select.disabled = options.length < 2;
+  select.disabled = false;
 }
 
 /** Three selects that depend on each other, from the left to the right. */
