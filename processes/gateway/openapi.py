@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 import appliance
+from appliance.audio.encoders import MEDIA_TYPES
 from appliance.errors import ApplianceError, error_classes
 from appliance.speech import AudioFormat
 from processes.gateway.answers import error_type, json_response
@@ -20,14 +21,6 @@ from processes.gateway.page_files import FILES
 
 JSON = "application/json"
 SCHEMAS = "#/components/schemas/"
-MEDIA_TYPES = {
-    AudioFormat.MP3: "audio/mpeg",
-    AudioFormat.OPUS: "audio/ogg",
-    AudioFormat.AAC: "audio/aac",
-    AudioFormat.FLAC: "audio/flac",
-    AudioFormat.WAV: "audio/wav",
-    AudioFormat.PCM: "audio/pcm",
-}
 LIST_FILTERS = ("language", "engine", "legacy")
 
 
