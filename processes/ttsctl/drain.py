@@ -13,11 +13,7 @@ from processes.ttsctl.place import find_run_dir
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Switch draining on or off if asked to, then say how it stands; doesn't wait for the end of the work.
-
-    Raises:
-        CommandError: The gateway doesn't answer or refuses.
-    """
+    """Switch draining on or off if asked to, then say how it stands; doesn't wait for the end of the work."""
     run_dir = find_run_dir(arguments.run_dir)
     if arguments.switch == "status":
         status = ask_json(run_dir, "GET", "/admin/status")

@@ -17,11 +17,7 @@ COLUMNS = ("VOICE", "LANGUAGES", "GENDER", "ENGINE", "NAME")
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Print the voices that match, sorted by language; no match is no error.
-
-    Raises:
-        CommandError: The gateway doesn't answer or refuses.
-    """
+    """Print the voices that match, sorted by language; no match is no error."""
     answer = ask_json(find_run_dir(arguments.run_dir), "GET", "/v1/audio/voices")
     voices = choose(answer["voices"], language=arguments.language, engine=arguments.engine)
     variants = [
