@@ -61,11 +61,11 @@ def main() -> int:
         configure_logging("gateway", settings.log.level)
         gateway = build_gateway(settings)
         sockets = receive_sockets(settings.run.dir)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(gateway, sockets["http"]))
     except ConfigurationError as error:
         sys.stderr.write(f"configuration: {error.message}\n")
         return EXIT_CONFIG
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(gateway, sockets["http"]))
     return EXIT_OK
 
 

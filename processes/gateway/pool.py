@@ -197,7 +197,7 @@ class WorkerPool:
             logger.info(
                 "worker_joined",
                 worker=link.name,
-                pid=link.pid,
+                worker_pid=link.pid,
                 engine=link.engine,
                 engine_version=hello.engine_version,
             )
@@ -226,7 +226,7 @@ class WorkerPool:
         logger.warning(
             "worker_lost",
             worker=link.name,
-            pid=link.pid,
+            worker_pid=link.pid,
             cause=link.cause,
             error=None if error is None else error.message,
             utterance_id=None if link.ticket is None else link.ticket.utterance_id,

@@ -125,7 +125,7 @@ class WorkerLink:
             return
         self.cause = cause
         self.set_state(WorkerState.HUNG)
-        logger.warning("worker_killed", worker=self.name, pid=self.pid, cause=cause)
+        logger.warning("worker_killed", worker=self.name, worker_pid=self.pid, cause=cause)
         self._signal(signal.SIGABRT)
         asyncio.get_running_loop().call_later(KILL_AFTER_ABORT_S, self._kill_group)
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientPayloadError, ClientSession
 
 from tests.parts.appliance import Appliance
-from tests.parts.decoding import decode
+from tests.parts.audio import heard_s
 from tests.parts.dispatch_rig import wanted_pcm
 
 SPEECH = "/v1/audio/speech"
@@ -51,14 +51,14 @@ async def refused(http: ClientSession, **fields: Any) -> dict[str, Any]:
 async def test_speech_when_asked_in_any_format_then_it_decodes_to_the_same_duration(
     http: ClientSession, audio_format: str, text: str
 ) -> None:
-    reference = decode(await speak(http, input=text, response_format="wav"), "wav")
+    reference_s = heard_s("wav", await speak(http, input=text, response_format="wav"))
     async with http.post(
         SPEECH, json={"input": text, "voice": "alloy", "response_format": audio_format}
     ) as answer:
         assert answer.content_type == MEDIA_TYPES[audio_format]
-        heard = decode(await answer.read(), audio_format)
-    assert heard.audio_s == pytest.approx(reference.audio_s, rel=0.01, abs=0.15)
-    assert reference.audio_s > 3
+        audio_s = heard_s(audio_format, await answer.read())
+    assert audio_s == pytest.approx(reference_s, rel=0.01, abs=0.15)
+    assert reference_s > 3
 
 
 async def test_speech_when_no_format_is_named_then_it_is_mp3_without_tags(http: ClientSession) -> None:
@@ -67,8 +67,8 @@ async def test_speech_when_no_format_is_named_then_it_is_mp3_without_tags(http: 
     assert b"Xing" not in one
     assert b"Info" not in one
     two = await speak(http)
-    both = decode(one + two, "mp3").audio_s
-    assert both == pytest.approx(decode(one, "mp3").audio_s + decode(two, "mp3").audio_s, abs=0.1)
+    both = heard_s("mp3", one + two)
+    assert both == pytest.approx(heard_s("mp3", one) + heard_s("mp3", two), abs=0.1)
 
 
 async def test_speech_when_one_short_wav_then_its_sizes_are_exact(http: ClientSession) -> None:
@@ -94,7 +94,7 @@ async def test_speech_when_sent_as_events_then_deltas_make_the_audio_and_usage_c
     *deltas, done = events
     assert {event["type"] for event in deltas} == {"speech.audio.delta"}
     audio = b"".join(base64.b64decode(event["audio"]) for event in deltas)
-    assert decode(audio, "mp3").audio_s > 3
+    assert heard_s("mp3", audio) > 3
     usage = done["usage"]
     assert done["type"] == "speech.audio.done"
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"] > 0
@@ -111,7 +111,7 @@ async def test_speech_when_the_openai_package_asks_then_it_streams_audio_and_eve
         ) as answer,
     ):
         audio = b"".join([chunk async for chunk in answer.iter_bytes()])
-    assert decode(audio, "mp3").audio_s > 3
+    assert heard_s("mp3", audio) > 3
     client = openai.AsyncOpenAI(base_url=f"{speaking.base_url}/v1", api_key="none", max_retries=0)
     async with (
         client,
@@ -150,8 +150,8 @@ async def test_speech_when_speed_is_asked_then_the_duration_follows_even_past_th
     http: ClientSession, speed: float
 ) -> None:
     text = "A sentence of some length that is spoken faster or slower. " * 3
-    normal = decode(await speak(http, input=text, response_format="wav"), "wav").audio_s
-    asked = decode(await speak(http, input=text, response_format="wav", speed=speed), "wav").audio_s
+    normal = heard_s("wav", await speak(http, input=text, response_format="wav"))
+    asked = heard_s("wav", await speak(http, input=text, response_format="wav", speed=speed))
     assert asked == pytest.approx(normal / speed, rel=0.2)
 
 
@@ -210,7 +210,7 @@ async def test_speech_when_a_field_is_wrong_then_the_error_names_it(
 async def test_speech_when_the_text_is_odd_but_speakable_then_it_is_spoken(
     http: ClientSession, text: str
 ) -> None:
-    assert decode(await speak(http, input=text), "mp3").audio_s > 0.05
+    assert heard_s("mp3", await speak(http, input=text)) > 0.05
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ async def test_speech_when_the_engine_fails_then_the_status_is_honest(http: Clie
 
 
 async def test_speech_when_ssml_is_sent_then_mark_up_is_not_read_out(http: ClientSession) -> None:
-    plain = decode(await speak(http, input="One two three.", response_format="wav"), "wav").audio_s
+    plain = heard_s("wav", await speak(http, input="One two three.", response_format="wav"))
     ssml = '<speak>One <break time="1s"/> two <emphasis>three</emphasis>.</speak>'
-    with_break = decode(await speak(http, input=ssml, response_format="wav"), "wav").audio_s
+    with_break = heard_s("wav", await speak(http, input=ssml, response_format="wav"))
     assert plain + 0.5 < with_break < plain + 2.5

@@ -64,3 +64,8 @@ def signal_to_noise_db(original: bytes, decoded: bytes, delay_frames: int) -> fl
     pairs = list(zip(wanted, got, strict=False))
     noise = sum((left - right) ** 2 for left, right in pairs)
     return 10 * math.log10(sum(left**2 for left, _ in pairs) / max(1, noise))
+
+
+def heard_s(audio_format: str, data: bytes) -> float:
+    """Return the seconds of audio that a player would get."""
+    return len(decode(AudioFormat(audio_format), data)) / 2 / RATE_HZ

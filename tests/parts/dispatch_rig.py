@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from appliance.engines.tone import expected_pcm
 from appliance.metrics import GatewayMetrics
@@ -90,7 +91,7 @@ async def dispatch_rig(
     cores: int = 4,
     dispatch: DispatchSettings | None = None,
     workers: WorkersSettings | None = None,
-    **environ: str,
+    **environ: Any,
 ) -> AsyncIterator[DispatchRig]:
     """Bring a rig up with its workers connected, and down again."""
     metrics = GatewayMetrics()
