@@ -13,9 +13,7 @@ import functools
 import hashlib
 import hmac
 import ipaddress
-import stat
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -25,11 +23,11 @@ from appliance.errors import (
     AccessError,
     AdminNetworkError,
     AuthenticationError,
-    ConfigurationError,
     HostNotAllowedError,
     OriginNotAllowedError,
     RouteNotFoundError,
 )
+from appliance.keys import read_keys
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings
 
@@ -208,33 +206,6 @@ def is_on_socket(request: web.Request) -> bool:
     """Return whether a request came over `run/gateway.sock`, which only this user can reach."""
     transport = request.transport
     return transport is not None and isinstance(transport.get_extra_info("sockname"), str | bytes)
-
-
-def read_keys(name: str) -> frozenset[bytes]:
-    """Read a file of keys, one on each line, and keep their SHA-256.
-
-    Args:
-        name: The file's path; empty gives no keys.
-
-    Raises:
-        ConfigurationError: The file can't be read, holds no key, or others may read it.
-    """
-    if not name:
-        return frozenset()
-    path = Path(name)
-    try:
-        mode = path.stat().st_mode
-        keys = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: the key file can't be read: {error}"
-        raise ConfigurationError(message) from None
-    if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        message = f"{path}: others may read the key file; chmod 600 it"
-        raise ConfigurationError(message)
-    if not keys:
-        message = f"{path}: the key file holds no key"
-        raise ConfigurationError(message)
-    return frozenset(hashlib.sha256(key.encode()).digest() for key in keys)
 
 
 def _bearer(request: web.Request) -> str:

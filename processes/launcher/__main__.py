@@ -27,8 +27,8 @@ from appliance.lifecycle import (
     remove_stale_socket,
 )
 from appliance.logs import configure_logging
+from appliance.preflight import check_files
 from appliance.settings import Settings, load_settings
-from appliance.voices import read_voices_file
 from processes.launcher.launch import Launch
 from processes.launcher.listeners import open_listeners
 from processes.launcher.rendering import render_configuration
@@ -46,7 +46,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = load_settings()
-        read_voices_file(settings.config_dir() / settings.voices.file)
+        check_files(settings)
         if arguments.check_config:
             print("configuration: ok")
             return EXIT_OK

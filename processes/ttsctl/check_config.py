@@ -16,13 +16,15 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Load the settings as every program of the appliance does.
 
     Raises:
-        CommandError: A setting is wrong.
+        CommandError: A setting or a file that one names is wrong.
     """
     # Not at the top: pydantic takes longer to import than every other verb takes altogether.
+    from appliance.preflight import check_files
     from appliance.settings import CONFIG_FILE, load_settings
 
     try:
         settings = load_settings()
+        check_files(settings)
     except ConfigurationError as error:
         raise CommandError(error.message, code=error.code, exit_code=ExitCode.BAD_CONFIGURATION) from None
     source = os.environ.get("APPLIANCE_CONFIG", os.fspath(CONFIG_FILE))

@@ -1,0 +1,23 @@
+"""What must be right before anything starts, beyond the settings themselves.
+
+Owns: looking into every file that the settings name, so that a mistake is one line and exit code 78 at the
+start, and not a program that ends again and again.
+Refuses to know: what the files are used for.
+"""
+
+from __future__ import annotations
+
+from appliance.keys import read_keys
+from appliance.settings import Settings
+from appliance.voices import read_voices_file
+
+
+def check_files(settings: Settings) -> None:
+    """Read every file that the settings name and forget what is in it.
+
+    Raises:
+        ConfigurationError: A file is missing, holds something else, or others may read its keys.
+    """
+    read_voices_file(settings.config_dir() / settings.voices.file)
+    read_keys(settings.http.api_keys_file)
+    read_keys(settings.admin.key_file)
