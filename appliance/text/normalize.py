@@ -1,0 +1,105 @@
+"""Make a text speakable: no character an engine can't take, no mark-up, words for emoji.
+
+Owns: which characters are dropped, the order of the steps, and whether there is anything to speak.
+Refuses to know: utterances.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from appliance.speech import SpokenText
+from appliance.text.blocks import BlockScanner, Region, plain_regions
+from appliance.text.inline import InlineScanner, white_space_edits
+from appliance.text.offsets import Edit, apply_edits
+
+MAX_MARKS = 8
+"""Combining marks that one letter keeps; a ninth is never writing."""
+
+# C0 and C1 controls that are no white space, soft hyphen, zero-width space, direction marks, word joiner,
+# byte order mark, surrogates, private use, noncharacters. Joiners stay: scripts and emoji need them.
+_DROPPED = (
+    "\\x00-\\x08\\x0e-\\x1b\\x7f-\\x84\\x86-\\x9f\\xad\\u061c\\u180e\\u200b\\u200e\\u200f\\u202a-\\u202e"
+    "\\u2060-\\u206f\\ufeff\\ufff0-\\ufffb\\ufffe\\uffff\\ud800-\\udfff\\ue000-\\uf8ff\\ufdd0-\\ufdef"
+)
+_WORD = re.compile(r"[A-Za-z0-9]")
+_SIGNS = "#%&*+/=@\\~§°©®™±×÷¬∞≤≥"
+
+
+def _mark_ranges() -> str:
+    """Return all combining marks as the inside of a regular expression's set."""
+    marks = [code for code in range(0x300, 0x11FFF) if unicodedata.category(chr(code)).startswith("M")]
+    starts = [code for code in marks if not unicodedata.category(chr(code - 1)).startswith("M")]
+    ends = [code for code in marks if not unicodedata.category(chr(code + 1)).startswith("M")]
+    return "".join(f"{chr(start)}-{chr(end)}" for start, end in zip(starts, ends, strict=True))
+
+
+_MARKS = _mark_ranges()
+_MARK_TOWER = re.compile(f"[{_MARKS}](?<=[{_MARKS}]{{{MAX_MARKS + 1}}})[{_MARKS}]*")
+_UNSPEAKABLE = re.compile(f"[{_DROPPED}]+")
+
+
+def drop_unspeakable(text: str) -> SpokenText:
+    """Return a text without the characters that no engine can speak.
+
+    Drops controls, NUL, lone surrogates, direction marks, private and noncharacters, and all combining
+    marks of a letter behind the eighth. What is left can be encoded as UTF-8. Takes linear time.
+    """
+    spoken = SpokenText(text, ((0, 0),))
+    if _UNSPEAKABLE.search(text):
+        spoken = apply_edits(spoken, _deletions(_UNSPEAKABLE, text))
+    if not text.isascii() and _MARK_TOWER.search(spoken.text):
+        spoken = apply_edits(spoken, _deletions(_MARK_TOWER, spoken.text))
+    return spoken
+
+
+def _deletions(pattern: re.Pattern[str], text: str) -> Iterator[Edit]:
+    for found in pattern.finditer(text):
+        yield Edit(found.start(), found.end(), "")
+
+
+def make_speakable(text: str, language: str, *, is_enabled: bool = True) -> SpokenText:
+    """Return a text as it is to be spoken, mapped back to its original.
+
+    Runs of white space become one space. A line break stands for a paragraph's end and nothing else.
+    Takes linear time.
+
+    Args:
+        text: Any text, also with NUL or lone surrogates.
+        language: BCP 47 tag of the voice, for the names of emoji.
+        is_enabled: Whether markdown, HTML, addresses and emoji become words; else they stay as they are.
+    """
+    clean = drop_unspeakable(text)
+    if is_enabled:
+        return apply_edits(clean, _markup_edits(clean.text, language))
+    return apply_edits(clean, _region_edits(clean.text, plain_regions(clean.text)))
+
+
+def _markup_edits(text: str, language: str) -> list[Edit]:
+    scanner = InlineScanner(text, language)
+    done = 0
+    for region in BlockScanner(text).regions():
+        scanner.edit(done, region.start_char, region.lead if done else "")
+        goes_on = not region.lead.startswith("\n")
+        scanner.scan(region.start_char, region.end_char, is_code=region.is_code, goes_on=goes_on)
+        done = region.end_char
+    scanner.edit(done, len(text))
+    return scanner.edits()
+
+
+def _region_edits(text: str, regions: Iterator[Region]) -> Iterator[Edit]:
+    done = 0
+    for region in regions:
+        yield Edit(done, region.start_char, region.lead if done else "")
+        yield from white_space_edits(text, region.start_char, region.end_char)
+        done = region.end_char
+    yield Edit(done, len(text), "")
+
+
+def has_something_to_speak(text: str) -> bool:
+    """Return whether a text holds a letter, a digit or a sign that is read by its name, as % or €."""
+    if _WORD.search(text):
+        return True
+    return any(char.isalnum() or char in _SIGNS or unicodedata.category(char) == "Sc" for char in text)

@@ -1,0 +1,108 @@
+"""Hop 3 of the path of an utterance: a request's text becomes what workers speak.
+
+Owns: `split_into_utterances`: the pauses between utterances, and speed as the engine can take it.
+Refuses to know: the queue, workers, audio.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from appliance.errors import NothingToSpeakError
+from appliance.speech import MAX_UTTERANCE_CHARS, InputType, SpeechRequest, SpokenText, Utterance
+from appliance.text.fragments import Fragment, group_parts
+from appliance.text.normalize import has_something_to_speak, make_speakable
+from appliance.text.offsets import cut_out, trimmed
+from appliance.text.split import Border, split_into_spans
+from appliance.text.ssml import is_ssml, parse_ssml
+from appliance.voices import Voice
+
+PAUSE_FACTORS = {Border.NONE: 0.0, Border.CLAUSE: 0.4, Border.SENTENCE: 1.0, Border.PARAGRAPH: 2.5}
+"""How long the silence behind an utterance is, as a factor of the pause between two sentences."""
+
+_SLOW_SHARE = 0.9
+"""A slow voice's pauses grow too."""
+
+_DEFAULT_LANGUAGE = "en"
+
+
+@dataclass(slots=True)
+class _Piece:
+    """What one utterance speaks, and what ends it."""
+
+    spoken: SpokenText
+    start_char: int
+    border: Border
+
+
+def split_into_utterances(
+    request: SpeechRequest, voice: Voice, *, pause_s: float = 0.15, max_chars: int = MAX_UTTERANCE_CHARS
+) -> list[Utterance]:
+    """Return what workers are to speak, in order.
+
+    The utterances' spans are contiguous and cover the request's text exactly; what can't be spoken lies
+    in the span of the utterance before it. Takes linear time and doesn't block, except that the first
+    emoji of a language reads a file of a library.
+
+    Args:
+        request: Any text, also with NUL or lone surrogates; its length is the caller's to limit.
+        voice: Who speaks.
+        pause_s: Seconds of silence between two sentences; clauses get less, paragraphs more.
+        max_chars: Most characters of an utterance; fewer where they take longer to speak.
+
+    Raises:
+        NothingToSpeakError: The text holds no letter, digit or sign that has a name.
+        InvalidRequestError: The SSML isn't well-formed or isn't allowed.
+        TextTooLongError: An SSML element that can't be cut is longer than an utterance.
+    """
+    language = voice.languages[0] if voice.languages else _DEFAULT_LANGUAGE
+    speed = min(max(request.speed, voice.min_speed), voice.max_speed)
+    # A slow voice fills its share of memory with fewer characters.
+    max_chars = max_chars if speed >= 1 else max(1, int(max_chars * _SLOW_SHARE * speed))
+    has_ssml = request.input_type is InputType.SSML or is_ssml(request.text)
+    if has_ssml:
+        pieces = _ssml_pieces(request, language, max_chars)
+    else:
+        pieces = _text_pieces(request, language, max_chars)
+    if not pieces:
+        raise NothingToSpeakError(param="input")
+    starts = [0, *(piece.start_char for piece in pieces[1:]), len(request.text)]
+    last = len(pieces) - 1
+    return [
+        Utterance(
+            index=index,
+            start_char=starts[index],
+            end_char=starts[index + 1],
+            spoken=piece.spoken,
+            engine=voice.engine,
+            engine_voice=voice.engine_voice,
+            speed=speed,
+            pitch=request.pitch,
+            volume=request.volume,
+            is_ssml=has_ssml,
+            pause_after_s=pause_s * PAUSE_FACTORS[piece.border] if index < last else 0.0,
+        )
+        for index, piece in enumerate(pieces)
+    ]
+
+
+def _text_pieces(request: SpeechRequest, language: str, max_chars: int) -> list[_Piece]:
+    """Return the spans of a plain or markdown text that have something to speak."""
+    whole = make_speakable(request.text, language, is_enabled=request.make_speakable)
+    pieces: list[_Piece] = []
+    for span in split_into_spans(whole.text, language, max_chars=max_chars):
+        start, end = trimmed(whole.text, span.start_char, span.end_char)
+        if has_something_to_speak(whole.text[start:end]):
+            spoken = cut_out(whole, start, end)
+            pieces.append(_Piece(spoken, spoken.original_offset(0), span.border))
+        elif pieces:
+            pieces[-1].border = max(pieces[-1].border, span.border)
+    return pieces
+
+
+def _ssml_pieces(request: SpeechRequest, language: str, max_chars: int) -> list[_Piece]:
+    """Return the fragments of an SSML document."""
+    fragments: list[Fragment] = group_parts(
+        parse_ssml(request.text), language, max_chars=max_chars, is_enabled=request.make_speakable
+    )
+    return [_Piece(*fragment) for fragment in fragments]
