@@ -39,7 +39,8 @@ def shown(path: Path) -> str:
 
 def _walk(folder: Path, left_out: set[str]) -> Iterator[Path]:
     for path in folder.iterdir():
-        if path.name in left_out or path.name.endswith(".egg-info") or path.is_symlink():
+        is_made = path.name.startswith(".coverage") or path.name.endswith(".egg-info")
+        if is_made or path.name in left_out or path.is_symlink():
             continue
         if path.is_dir():
             yield from _walk(path, _CACHES)

@@ -1,0 +1,38 @@
+"""Write the documents that are made of code anew: `python -m tests.docs.generate`, or `make docs`.
+
+A settings file in which somebody has set something is left alone.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+
+from tests.docs import errors_page, import_diagram, metrics_page, settings_page, stop_diagram
+from tests.docs.checkout import ROOT
+
+SETTINGS_FILE = "config/appliance.toml"
+TARGETS: dict[str, Callable[[], str]] = {
+    "docs/settings.md": settings_page.page,
+    "docs/errors.md": errors_page.page,
+    "docs/metrics.md": metrics_page.page,
+    "diagrams/what-can-go-wrong.puml": errors_page.diagram,
+    "diagrams/who-may-import-whom.puml": import_diagram.diagram,
+    "diagrams/how-it-stops.puml": stop_diagram.diagram,
+    SETTINGS_FILE: settings_page.settings_file,
+}
+
+
+def main() -> None:
+    for name, text in TARGETS.items():
+        path = ROOT / name
+        if name == SETTINGS_FILE and any(tomllib.loads(path.read_text("utf-8")).values()):
+            print(f"left alone: {name} (it sets something)")
+            continue
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text(), "utf-8")
+        print(f"written: {name}")
+
+
+if __name__ == "__main__":
+    main()

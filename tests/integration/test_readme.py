@@ -1,0 +1,79 @@
+"""Every block of the pages that is marked as tested runs as it stands; only the port and the place differ."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.parts.appliance import Appliance, running_appliance
+from tests.parts.pages import Block, blocks, pages
+
+TESTED = [block for page in pages() for block in blocks(page) if block.is_tested]
+NAMES = [f"{block.page}-{block.language}-{index}" for index, block in enumerate(TESTED)]
+BIN = str(Path(sys.executable).parent)
+LIMIT_S = 60
+SHELLS = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}
+LEAST_AUDIO_S = 0.05
+AUDIO_SUFFIXES = {".mp3", ".opus", ".wav", ".aac", ".flac"}
+
+
+@pytest.fixture(scope="module")
+def appliance() -> Iterator[Appliance]:
+    with (
+        tempfile.TemporaryDirectory(prefix="tts-", dir="/tmp") as base,
+        running_appliance(Path(base), WORKERS_ESPEAK=1, WORKERS_TONE=0) as appliance,
+    ):
+        appliance.wait_for("worker_joined")
+        appliance.wait_until_running()
+        yield appliance
+
+
+@pytest.mark.timeout(LIMIT_S * 2)
+@pytest.mark.parametrize("block", TESTED, ids=NAMES)
+def test_block_when_run_as_it_stands_then_works(block: Block, appliance: Appliance, tmp_path: Path) -> None:
+    text = _for_this_place(block.text, appliance)
+    if block.language == "sh" and "curl" in text and shutil.which("curl") is None:
+        pytest.skip("this machine has no curl")
+    done = subprocess.run(
+        [*SHELLS[block.language], text],
+        cwd=tmp_path,
+        env=appliance.environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert '"error"' not in done.stdout
+    for path in tmp_path.iterdir():
+        if path.suffix in AUDIO_SUFFIXES:
+            assert _audio_s(path) > LEAST_AUDIO_S, path.name
+    written = re.findall(r"-o (\S+\.\w+)", text)
+    assert {path.name for path in tmp_path.iterdir()} >= set(written)
+
+
+def _for_this_place(text: str, appliance: Appliance) -> str:
+    places = {
+        "http://127.0.0.1:8000": appliance.base_url,
+        "http://127.0.0.1:9464": appliance.exporter_url,
+        "-c config/supervisord.conf": f"-c {appliance.run_dir}/supervisord.conf",
+        ".venv/bin/": f"{BIN}/",
+    }
+    for shown, here in places.items():
+        text = text.replace(shown, here)
+    assert ":8000" not in text
+    return text
+
+
+def _audio_s(path: Path) -> float:
+    """Seconds of audio that can be decoded of a file."""
+    with av.open(str(path)) as file:
+        return sum(frame.samples / frame.sample_rate for frame in file.decode(audio=0))
