@@ -15,8 +15,9 @@ SAMPLE_WIDTH_BYTES = 2
 MAX_UTTERANCE_CHARS = 300
 """An utterance is at most this long, so that memory is bounded per request."""
 
-MAX_UTTERANCE_PCM_BYTES = 1_500_000
-"""More PCM than this from one utterance is an engine's fault and is refused."""
+MAX_UTTERANCE_PCM_BYTES = 3_000_000
+"""More PCM than this from one utterance is refused: 68 s at 22,050 Hz. The splitter aims at half of it, which
+all that people write stays under; strings of random letters can take longer."""
 
 
 class AudioFormat(StrEnum):

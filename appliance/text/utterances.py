@@ -14,7 +14,7 @@ from appliance.text.fragments import Fragment, group_parts
 from appliance.text.normalize import has_something_to_speak, make_speakable
 from appliance.text.offsets import cut_out, trimmed
 from appliance.text.split import Border, split_into_spans
-from appliance.text.ssml import is_ssml, parse_ssml
+from appliance.text.ssml import parse_ssml
 from appliance.voices import Voice
 
 PAUSE_FACTORS = {Border.NONE: 0.0, Border.CLAUSE: 0.4, Border.SENTENCE: 1.0, Border.PARAGRAPH: 2.5}
@@ -59,7 +59,7 @@ def split_into_utterances(
     speed = min(max(request.speed, voice.min_speed), voice.max_speed)
     # A slow voice fills its share of memory with fewer characters.
     max_chars = max_chars if speed >= 1 else max(1, int(max_chars * _SLOW_SHARE * speed))
-    has_ssml = request.input_type is InputType.SSML or is_ssml(request.text)
+    has_ssml = request.input_type is InputType.SSML
     if has_ssml:
         pieces = _ssml_pieces(request, language, max_chars)
     else:

@@ -5,7 +5,7 @@ Refuses to know: what an engine really does; the dispatcher learns real costs.
 
 One unit is an ordinary letter of the voice's own script, at most 0.1 s of audio. A digit is spoken as
 a word, and a letter of a script that the voice can't read is announced by its name, which takes up to
-1.6 s. So 300 units stay under 34 s, which is `MAX_UTTERANCE_PCM_BYTES` at 22,050 Hz, for all that people
+1.6 s. So 300 units stay under 34 s, half of `MAX_UTTERANCE_PCM_BYTES` at 22,050 Hz, for all that people
 write; only strings of random letters can be longer.
 
 Source: espeak-ng 1.52 through its library, 60 characters of each kind with the voices en-us, de, cmn

@@ -23,6 +23,7 @@ from appliance.errors import (
     UnsupportedMediaTypeError,
 )
 from appliance.speech import AudioFormat, InputType, SpeechRequest, StreamFormat
+from appliance.text.ssml import is_ssml
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, strict=True)]
 
@@ -118,9 +119,7 @@ def parse_speech_request(body: SpeechBody, *, default_voice: str, make_speakable
         make_speakable: Whether markdown and emoji become words when the client doesn't say.
     """
     voice = body.voice.id if isinstance(body.voice, VoiceReference) else body.voice
-    is_ssml = body.input_type is InputType.SSML or (
-        body.input_type is None and body.input.lstrip().startswith("<speak")
-    )
+    input_type = body.input_type or (InputType.SSML if is_ssml(body.input) else InputType.TEXT)
     return SpeechRequest(
         text=body.input,
         voice_id=voice or default_voice,
@@ -129,7 +128,7 @@ def parse_speech_request(body: SpeechBody, *, default_voice: str, make_speakable
         volume=body.volume,
         format=body.response_format,
         stream_format=body.stream_format,
-        input_type=InputType.SSML if is_ssml else InputType.TEXT,
+        input_type=input_type,
         make_speakable=make_speakable if body.normalize is None else body.normalize,
     )
 

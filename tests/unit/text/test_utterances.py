@@ -101,10 +101,9 @@ def test_voice_without_language_is_read_as_english():
     assert split("Dr. Smith is in. 😀", NAMELESS)[0].spoken.text == "Dr. Smith is in. grinning face"
 
 
-@pytest.mark.parametrize("fields", [{}, {"input_type": InputType.SSML}])
-def test_ssml_is_recognised_and_split(fields):
+def test_ssml_is_split_between_elements():
     text = "<speak><p>One.</p><p>Two.</p></speak>"
-    found = split(text, **fields)
+    found = split(text, input_type=InputType.SSML)
     assert [utterance.spoken.text for utterance in found] == [
         "<speak><p>One.</p></speak>",
         "<speak><p>Two.</p></speak>",
