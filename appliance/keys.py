@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from pathlib import Path
 
 from appliance.errors import ConfigurationError
+from appliance.settings import ROOT
 
 
 def read_keys(name: str) -> frozenset[bytes]:
     """Read a file of keys, one on each line, and keep their SHA-256.
 
     Args:
-        name: The file's path; empty gives no keys.
+        name: The file's path, a relative one from the checkout; empty gives no keys.
 
     Raises:
         ConfigurationError: The file can't be read, holds no key, or others may read it.
     """
     if not name:
         return frozenset()
-    path = Path(name)
+    path = ROOT / name
     try:
         mode = path.stat().st_mode
         keys = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]

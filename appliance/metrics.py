@@ -123,8 +123,8 @@ class GatewayMetrics:
         )
 
     def _declare_process(self) -> None:
-        self.log_lines_dropped = self._gauge(
-            "tts_log_lines_dropped_total", "Log lines of the gateway dropped because nobody read them."
+        self.log_lines_dropped = self._counter(
+            "tts_log_lines_dropped", "Log lines of the gateway dropped because nobody read them."
         )
         self.event_loop_lag_s = self._histogram(
             "tts_event_loop_lag_seconds", "Seconds the event loop woke up late.", LAG_BUCKETS_S

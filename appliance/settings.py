@@ -4,6 +4,8 @@ Owns: the sections and their bounds, reading `config/appliance.toml` and the `AP
 environment over it.
 Refuses to know: what the settings are used for; secrets (settings name the files that hold them).
 
+A relative path counts from the checkout, whatever directory a program was started in.
+
 `docs/settings.md` is generated from here; a test keeps it and `config/appliance.toml` in step.
 """
 
@@ -164,11 +166,12 @@ class RunSettings(Section):
     @field_validator("dir")
     @classmethod
     def _short_enough(cls, value: Path) -> Path:
-        longest = len(os.fsencode(value.absolute() / LONGEST_SOCKET_NAME))
+        path = ROOT / value
+        longest = len(os.fsencode(path / LONGEST_SOCKET_NAME))
         if longest > MAX_SOCKET_PATH_BYTES:
             message = f"too long by {longest - MAX_SOCKET_PATH_BYTES} bytes for Unix sockets"
             raise ValueError(message)
-        return value.absolute()
+        return path
 
 
 class DataSettings(Section):
@@ -179,7 +182,7 @@ class DataSettings(Section):
     @field_validator("dir")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
-        return value.absolute()
+        return ROOT / value
 
 
 class Settings(Section):
@@ -205,7 +208,7 @@ class Settings(Section):
 
     def config_dir(self) -> Path:
         """Return the folder of the settings file in force, where its neighbours are looked up."""
-        return Path(os.environ.get(f"{PREFIX}CONFIG", CONFIG_FILE)).absolute().parent
+        return (ROOT / os.environ.get(f"{PREFIX}CONFIG", CONFIG_FILE)).parent
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -219,7 +222,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             one line with the setting, the value and the bound.
     """
     environ = os.environ if environ is None else environ
-    path = Path(environ.get(f"{PREFIX}CONFIG", CONFIG_FILE))
+    path = ROOT / environ.get(f"{PREFIX}CONFIG", CONFIG_FILE)
     values = _read_file(path)
     _overlay(values, environ)
     try:

@@ -59,13 +59,19 @@ def split_into_utterances(
     speed = min(max(request.speed, voice.min_speed), voice.max_speed)
     # A slow voice fills its share of memory with fewer characters.
     max_chars = max_chars if speed >= 1 else max(1, int(max_chars * _SLOW_SHARE * speed))
-    has_ssml = request.input_type is InputType.SSML
-    if has_ssml:
+    if request.input_type is InputType.SSML:
         pieces = _ssml_pieces(request, language, max_chars)
     else:
         pieces = _text_pieces(request, language, max_chars)
     if not pieces:
         raise NothingToSpeakError(param="input")
+    return _utterances(request, voice, pieces, speed, pause_s)
+
+
+def _utterances(
+    request: SpeechRequest, voice: Voice, pieces: list[_Piece], speed: float, pause_s: float
+) -> list[Utterance]:
+    """Return an utterance for each piece; together they cover the request's text."""
     starts = [0, *(piece.start_char for piece in pieces[1:]), len(request.text)]
     last = len(pieces) - 1
     return [
@@ -79,7 +85,7 @@ def split_into_utterances(
             speed=speed,
             pitch=request.pitch,
             volume=request.volume,
-            is_ssml=has_ssml,
+            is_ssml=request.input_type is InputType.SSML,
             pause_after_s=pause_s * PAUSE_FACTORS[piece.border] if index < last else 0.0,
         )
         for index, piece in enumerate(pieces)

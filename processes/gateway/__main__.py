@@ -10,6 +10,7 @@ connection being refused.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -109,6 +110,8 @@ async def serve(gateway: Gateway, listener: socket.socket) -> None:
         make_app(gateway),
         handler_cancellation=True,
         access_log=None,
+        logger=quiet_server_logger(),
+        max_line_size=gateway.settings.http.max_body_bytes,
         keepalive_timeout=KEEPALIVE_S,
         shutdown_timeout=gateway.settings.dispatch.drain_s,
     )
@@ -129,6 +132,20 @@ async def serve(gateway: Gateway, listener: socket.socket) -> None:
     await _stop(gateway, runner, site, timers)
 
 
+def quiet_server_logger() -> logging.Logger:
+    """Return the logger for aiohttp's own complaints, which quote what a client sent: the quotes stay out."""
+
+    def hush(record: logging.LogRecord) -> bool:
+        cause = record.exc_info[0] if record.exc_info else None
+        record.msg, record.args = f"bad request: {cause.__name__ if cause else 'unreadable'}", None
+        record.exc_info = None
+        return True
+
+    server_logger = logging.getLogger("aiohttp.server")
+    server_logger.addFilter(hush)
+    return server_logger
+
+
 async def _stop(
     gateway: Gateway, runner: web.AppRunner, site: web.SockSite, timers: list[asyncio.Task[None]]
 ) -> None:
@@ -136,6 +153,7 @@ async def _stop(
     await site.stop()
     runner.app[STOPPING_KEY].set()
     await asyncio.sleep(LINGER_S)
+    gateway.ledger.is_stopping = True
     await runner.cleanup()
     for timer in timers:
         timer.cancel()

@@ -74,7 +74,8 @@ async def get_metrics(request: web.Request) -> web.Response:
     """Render the gateway's registry, in OpenMetrics where the scraper takes it."""
     gateway = request.app[GATEWAY_KEY]
     metrics = gateway.metrics
-    metrics.log_lines_dropped.set(dropped_lines())
+    counted = metrics.registry.get_sample_value("tts_log_lines_dropped_total") or 0
+    metrics.log_lines_dropped.inc(dropped_lines() - counted)
     metrics.queue_wait_expected_s.set(gateway.dispatcher.expected_wait_s(default_engine(gateway)))
     if "application/openmetrics-text" in request.headers.get("Accept", ""):
         body = openmetrics.generate_latest(metrics.registry)  # type: ignore[no-untyped-call]  # has no types

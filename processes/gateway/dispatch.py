@@ -210,8 +210,8 @@ class Dispatcher:
                     stream.tickets.popleft()
                 if stream.first_audio_at_s is None:
                     self._first_audio(stream)
-                self._advance(stream)
                 yield chunk
+                self._advance(stream)
         finally:
             self._abandon(stream)
 
@@ -235,6 +235,7 @@ class Dispatcher:
                 time.monotonic(),
             )
             stream.tickets.append(ticket)
+            stream.utterance_count += 1
             self._queue(utterance.engine).put(ticket)
             self._serve(utterance.engine)
 

@@ -52,27 +52,9 @@ def description() -> dict[str, Any]:
 
 
 def _api_paths(prefix: str) -> dict[str, Any]:
+    models = _answers(_json_answer("Models"), 401, 403)
     return {
-        f"{prefix}/audio/speech": {
-            "post": {
-                "summary": "Speak a text and stream its audio",
-                "requestBody": {
-                    "required": True,
-                    "content": {JSON: {"schema": {"$ref": f"{SCHEMAS}SpeechBody"}}},
-                },
-                "responses": _answers(
-                    _audio_answer(with_events=True), 400, 401, 403, 404, 413, 415, 422, 429
-                ),
-            },
-            "get": {
-                "summary": "Speak a text and answer with finished audio; HEAD and Range work",
-                "parameters": _speech_parameters(),
-                "responses": {
-                    **_answers(_audio_answer(with_events=False), 400, 401, 403, 404, 413, 416, 422, 429),
-                    "206": _audio_answer(with_events=False),
-                },
-            },
-        },
+        f"{prefix}/audio/speech": {"post": _post_speech(), "get": _get_speech()},
         f"{prefix}/audio/voices": {
             "get": {
                 "summary": "List the voices",
@@ -80,15 +62,8 @@ def _api_paths(prefix: str) -> dict[str, Any]:
                 "responses": _answers(_json_answer("Voices"), 401, 403),
             }
         },
-        f"{prefix}/audio/models": {
-            "get": {
-                "summary": "List the models (Open WebUI)",
-                "responses": _answers(_json_answer("Models"), 401, 403),
-            }
-        },
-        f"{prefix}/models": {
-            "get": {"summary": "List the models", "responses": _answers(_json_answer("Models"), 401, 403)}
-        },
+        f"{prefix}/audio/models": {"get": {"summary": "List the models (Open WebUI)", "responses": models}},
+        f"{prefix}/models": {"get": {"summary": "List the models", "responses": models}},
         f"{prefix}/models/{{model}}": {
             "get": {
                 "summary": "Describe a model and its voices",
@@ -96,6 +71,24 @@ def _api_paths(prefix: str) -> dict[str, Any]:
                 "responses": _answers(_json_answer("Model"), 401, 403, 404),
             }
         },
+    }
+
+
+def _post_speech() -> dict[str, Any]:
+    schema = {"$ref": f"{SCHEMAS}SpeechBody"}
+    return {
+        "summary": "Speak a text and stream its audio",
+        "requestBody": {"required": True, "content": {JSON: {"schema": schema}}},
+        "responses": _answers(_audio_answer(with_events=True), 400, 401, 403, 404, 413, 415, 422, 429),
+    }
+
+
+def _get_speech() -> dict[str, Any]:
+    audio = _audio_answer(with_events=False)
+    return {
+        "summary": "Speak a text and answer with finished audio; HEAD and Range work",
+        "parameters": _speech_parameters(),
+        "responses": {**_answers(audio, 400, 401, 403, 404, 413, 416, 422, 429), "206": audio},
     }
 
 

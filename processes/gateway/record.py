@@ -68,7 +68,9 @@ class RequestLedger:
         self.recent: deque[RecentRequest] = deque(maxlen=RECENT)
         self.accepted = 0
         self.rejected = 0
-        self.finished = {"completed": 0, "failed": 0, "cancelled": 0}
+        self.finished = {"completed": 0, "failed": 0, "cancelled": 0, "interrupted": 0}
+        self.is_stopping = False
+        """Set when the gateway stops: what is cancelled then was cut short by it, not by its client."""
 
     def reject(self, error: ApplianceError) -> None:
         """Count a request that was refused before any work."""
@@ -115,7 +117,6 @@ class RequestRecord:
         self.encode_s = 0.0
         """Seconds of encoding so far."""
         self.sent_bytes = 0
-        self.utterances = 0
 
     def __enter__(self) -> Self:
         """Begin; nothing more happens here."""
@@ -128,6 +129,8 @@ class RequestRecord:
         error = error or self._error
         if error is None:
             self._end("completed", "completed")
+        elif isinstance(error, asyncio.CancelledError) and self._ledger.is_stopping:
+            self._end("interrupted", "stop")
         elif isinstance(error, asyncio.CancelledError | ConnectionError):
             self._end("cancelled", "client")
         else:
@@ -156,7 +159,7 @@ class RequestRecord:
             if seconds is not None:
                 self._ledger.metrics.duration_s.labels(stage).observe(seconds)
         self._ledger.metrics.audio_s.inc(max(0.0, stream.audio_s))
-        is_success = None if outcome == "cancelled" else outcome == "completed"
+        is_success = None if outcome in ("cancelled", "interrupted") else outcome == "completed"
         self._ledger.finish(outcome, RecentRequest(self._ttfa_s, total_s, is_success))
         self._log(outcome, ended_by, total_s)
 
@@ -171,7 +174,7 @@ class RequestRecord:
             voice=self._voice.id,
             format=self._request.format.value,
             chars=len(self._request.text),
-            utterances=self.utterances,
+            utterances=stream.utterance_count,
             queue_wait_s=_rounded(stream.queue_wait_s),
             ttfa_s=_rounded(self._ttfa_s),
             synthesis_s=_rounded(stream.synthesis_s),

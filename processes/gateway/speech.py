@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +16,8 @@ from typing import Any
 from aiohttp import web
 
 from appliance.errors import ApplianceError, NoWorkersError, VoiceNotFoundError
-from appliance.speech import AudioFormat, PcmChunk, SpeechRequest, StreamFormat, Utterance
-from appliance.text.utterances import split_into_utterances
+from appliance.speech import AudioFormat, PcmChunk, SpeechRequest, StreamFormat
+from appliance.text.early import EarlyUtterances
 from appliance.voices import Voice
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.audio_answer import AudioAnswer
@@ -39,7 +39,7 @@ class PlannedSpeech:
 
     request: SpeechRequest
     voice: Voice
-    utterances: Sequence[Utterance]
+    utterances: EarlyUtterances
 
     def fingerprint(self) -> bytes:
         """Return a hash of all that decides what a worker does with it."""
@@ -80,7 +80,7 @@ def plan_speech(gateway: Gateway, values: Mapping[str, Any]) -> PlannedSpeech:
         body, default_voice=gateway.catalog.default, make_speakable=settings.text.make_speakable
     )
     voice = find_voice(gateway, request.voice_id)
-    utterances = split_into_utterances(request, voice, pause_s=settings.text.pause_s)
+    utterances = EarlyUtterances(request, voice, pause_s=settings.text.pause_s)
     return PlannedSpeech(request, voice, utterances)
 
 
@@ -112,11 +112,9 @@ def start_speech(gateway: Gateway, speech: PlannedSpeech, client: str) -> Delive
 
 def open_record(request: web.Request, speech: PlannedSpeech, delivery: Delivery) -> RequestRecord:
     """Count the request as accepted; use the record as a context manager."""
-    record = request.app[GATEWAY_KEY].ledger.accept(
+    return request.app[GATEWAY_KEY].ledger.accept(
         request[REQUEST_ID_KEY], request[ARRIVED_KEY], speech.request, speech.voice, delivery.stream
     )
-    record.utterances = len(speech.utterances)
-    return record
 
 
 def is_quick(gateway: Gateway, speech: PlannedSpeech) -> bool:
@@ -124,8 +122,9 @@ def is_quick(gateway: Gateway, speech: PlannedSpeech) -> bool:
     return (
         speech.request.format in SIZED_FORMATS
         and speech.request.stream_format is StreamFormat.AUDIO
-        and len(speech.utterances) == 1
-        and gateway.dispatcher.costs.expected_s(speech.utterances[0]) <= QUICK_WORK_S
+        and speech.utterances.is_whole
+        and len(speech.utterances.known) == 1
+        and gateway.dispatcher.costs.expected_s(speech.utterances.known[0]) <= QUICK_WORK_S
     )
 
 
@@ -137,7 +136,9 @@ async def collect_audio(
     Raises:
         SynthesisError: It can't be made.
     """
-    encoding = SpeechEncoding(speech.request, speech.voice, speech.utterances, gateway.threads, is_whole=True)
+    encoding = SpeechEncoding(
+        speech.request, speech.voice, speech.utterances.known, gateway.threads, is_whole=True
+    )
     parts = [await _timed_feed(encoding, chunk, record) async for chunk in delivery.chunks]
     parts.append(await encoding.finish())
     return b"".join(parts), encoding.media_type
@@ -177,7 +178,7 @@ async def answer_streamed(
     """
     gateway = request.app[GATEWAY_KEY]
     encoding = SpeechEncoding(
-        speech.request, speech.voice, speech.utterances, gateway.threads, is_whole=False
+        speech.request, speech.voice, speech.utterances.known, gateway.threads, is_whole=False
     )
     answer = AudioAnswer(request, speech.request, encoding.media_type)
     answer.response.headers.update(headers or {})

@@ -83,6 +83,8 @@ class Stream:
     """Seconds until a worker took the first utterance."""
     synthesis_s: float = 0.0
     """Seconds that workers took, from a grant to the end of its window."""
+    utterance_count: int = 0
+    """Utterances queued so far."""
     worker: str = ""
     """Name of the last worker that spoke for it."""
 

@@ -54,18 +54,11 @@ def merge(
     status = "down" if gateway is None else gateway["status"]
     return {
         "status": "degraded" if status == "ok" and found else status,
-        "version": known.get("version"),
-        "since": known.get("since"),
-        "uptime_s": known.get("uptime_s"),
-        "draining": known.get("draining"),
+        **{name: known.get(name) for name in ("version", "since", "uptime_s", "draining")},
         "problems": found,
         "workers": _workers(known.get("workers", []), programs, is_gateway_up=gateway is not None),
         "programs": [program for program in programs if not program["name"].startswith(WORKER_PREFIX)],
-        "queue": known.get("queue"),
-        "requests": known.get("requests"),
-        "latency": known.get("latency"),
-        "success_ratio": known.get("success_ratio"),
-        "probes": known.get("probes"),
+        **{name: known.get(name) for name in ("queue", "requests", "latency", "success_ratio", "probes")},
     }
 
 

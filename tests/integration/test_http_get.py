@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from aiohttp import ClientSession
 
+from tests.parts.appliance import Appliance
 from tests.parts.audio import heard_s
 
 SPEECH = "/v1/audio/speech"
@@ -104,3 +106,23 @@ async def test_get_when_the_query_is_wrong_then_it_is_refused(
     async with http.get(SPEECH + query) as answer:
         assert answer.status == status
         assert (await answer.json())["error"]["code"] == code
+
+
+async def test_get_when_the_address_is_long_then_it_is_spoken_up_to_the_texts_limit(
+    http: ClientSession,
+) -> None:
+    async with http.head(SPEECH, params={"text": "A sentence. " * 1600, "format": "wav"}) as answer:
+        assert answer.status == 200
+    async with http.get(SPEECH, params={"text": "x" * 20_001}) as answer:
+        assert answer.status == 413
+
+
+async def test_get_when_the_address_is_past_all_bounds_then_400_and_no_text_in_the_log(
+    http: ClientSession, speaking: Appliance
+) -> None:
+    seen = len(speaking.lines)
+    async with http.get(SPEECH, params={"text": "secretword" * 40_000}) as answer:
+        assert answer.status == 400
+    line = await asyncio.to_thread(speaking.wait_for, "library_log", after=seen, logger="aiohttp.server")
+    assert "bad request" in line["message"]
+    assert "secretword" not in json.dumps(speaking.lines)

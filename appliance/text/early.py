@@ -1,0 +1,91 @@
+"""The utterances of a request, the first of them early.
+
+Owns: the order of work. Splitting a long text whole takes longer than a first sound may wait, so the first
+utterance is cut from the text's head, and the rest is split once it is asked for.
+Refuses to know: how a text is split (`utterances`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from appliance.errors import NothingToSpeakError
+from appliance.speech import InputType, SpeechRequest, Utterance
+from appliance.text.utterances import split_into_utterances
+from appliance.voices import Voice
+
+HEAD_CHARS = 1_000
+"""Enough for a first utterance and a second one that shows where the first really ends."""
+
+
+class EarlyUtterances:
+    """Iterates over a request's utterances, which cover its text as `split_into_utterances` does."""
+
+    def __init__(self, request: SpeechRequest, voice: Voice, *, pause_s: float) -> None:
+        """Find the first utterance; a text that isn't long is split whole at once.
+
+        Args:
+            request: The text and how to speak it.
+            voice: Who speaks.
+            pause_s: Seconds of silence between two sentences.
+
+        Raises:
+            NothingToSpeakError, InvalidRequestError, TextTooLongError: As `split_into_utterances`.
+        """
+        self._request = request
+        self._voice = voice
+        self._pause_s = pause_s
+        first = self._first_of_head()
+        self.is_whole = first is None
+        """Whether `known` holds every utterance."""
+        self.known = self._split(request) if first is None else [first]
+        """The utterances found so far, by index."""
+
+    def __iter__(self) -> Iterator[Utterance]:
+        """Yield every utterance in order; iterate once. The second one of a long text takes longest."""
+        index = 0
+        while index < len(self.known) or not self.is_whole:
+            if index == len(self.known):
+                self.known += self._rest()
+                self.is_whole = True
+                continue
+            yield self.known[index]
+            index += 1
+
+    def _split(self, request: SpeechRequest) -> list[Utterance]:
+        return split_into_utterances(request, self._voice, pause_s=self._pause_s)
+
+    def _first_of_head(self) -> Utterance | None:
+        request = self._request
+        if request.input_type is InputType.SSML or len(request.text) <= 2 * HEAD_CHARS:
+            return None
+        try:
+            found = self._split(replace(request, text=request.text[:HEAD_CHARS]))
+        except NothingToSpeakError:
+            return None
+        return found[0] if len(found) > 1 else None
+
+    def _rest(self) -> list[Utterance]:
+        """Split the whole text; where its first utterance ends elsewhere, split what is left by itself."""
+        first = self.known[0]
+        whole = self._split(self._request)
+        if whole[0].end_char == first.end_char:
+            return whole[1:]
+        try:
+            rest = self._split(replace(self._request, text=self._request.text[first.end_char :]))
+        except NothingToSpeakError:
+            return []
+        return [_moved(utterance, first.end_char) for utterance in rest]
+
+
+def _moved(utterance: Utterance, offset_chars: int) -> Utterance:
+    """Return an utterance of a text's end as one of the whole text."""
+    origins = tuple((spoken, original + offset_chars) for spoken, original in utterance.spoken.origins)
+    return replace(
+        utterance,
+        index=utterance.index + 1,
+        start_char=utterance.start_char + offset_chars,
+        end_char=utterance.end_char + offset_chars,
+        spoken=replace(utterance.spoken, origins=origins or ((0, offset_chars),)),
+    )
