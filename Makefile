@@ -26,7 +26,7 @@ run: .venv/run.stamp ## start the appliance on port 8000 (Ctrl-C stops it)
 
 test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a container
 	$(PYTEST) $(call rings,unit docs wire integration faults)
-	@echo "not run here: browser (make browser), accept and soak (continuous integration)"
+	@echo "not run here: browser (make browser) and acceptance (make accept)"
 
 check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
 	$(BIN)/ruff format --check .
@@ -38,10 +38,10 @@ check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit 
 
 faults: .venv/dev.stamp ## break things on purpose and see that they mend
 	$(PYTEST) tests/faults
-
+accept: .venv/dev.stamp ## what players make of the audio (needs ffmpeg)
+	$(PYTEST) tests/acceptance
 browser: .venv/browser.stamp ## the page at / in a headless Chromium
 	$(PYTEST) tests/browser
-
 bench: .venv/dev.stamp ## measure the figures of docs/benchmarks.md
 	$(BIN)/python -m loadtests.bench
 
@@ -57,4 +57,4 @@ lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-
 clean: ## remove what was built; data and run stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
 
-.PHONY: help run test check faults browser bench docs lock clean
+.PHONY: help run test check faults accept browser bench docs lock clean

@@ -5,18 +5,39 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import psutil
 import pytest
+from blockbuster import BlockBuster, blockbuster_ctx
 
 from tests.parts.appliance import Appliance
 
 # How long an example takes on a busy machine says nothing about the code.
 hypothesis.settings.register_profile("appliance", deadline=None)
 hypothesis.settings.load_profile("appliance")
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> Iterator[BlockBuster]:
+    """Our own code that blocks the event loop raises."""
+    with blockbuster_ctx(scanned_modules=["appliance", "processes"]) as detector:
+        yield detector
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that starts no shared part leaves no thread and no process."""
+    is_sharing = bool({"speaking", "appliance_factory", "appliance", "guarded"} & set(request.fixturenames))
+    threads, children = set(threading.enumerate()), set(psutil.Process().children())
+    yield
+    if not is_sharing:
+        assert [thread for thread in threading.enumerate() if thread not in threads] == []
+        assert [child for child in psutil.Process().children() if child not in children] == []
 
 
 @contextlib.contextmanager

@@ -116,12 +116,13 @@ async def serve(gateway: Gateway, listener: socket.socket) -> None:
         shutdown_timeout=gateway.settings.dispatch.drain_s,
     )
     await runner.setup()
-    await gateway.pool.open(run_dir / "workers.sock")
+    await gateway.pool.open(await asyncio.to_thread(listen_unix, run_dir / "workers.sock"))
     timers = [
         asyncio.create_task(each)
         for each in (gateway.pool.watch(), gateway.prober.run(), _look_after(gateway))
     ]
-    await web.SockSite(runner, listen_unix(run_dir / "gateway.sock")).start()
+    local = await asyncio.to_thread(listen_unix, run_dir / "gateway.sock")
+    await web.SockSite(runner, local).start()
     await _first_workers(gateway)
     site = web.SockSite(runner, listener)
     await site.start()

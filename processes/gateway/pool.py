@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Protocol
 
 from loguru import logger
@@ -22,7 +22,7 @@ from loguru import logger
 from appliance.errors import BadMessageError, ProtocolError
 from appliance.ipc.messages import Audio, Done, Failed, Heartbeat, Hello, Message
 from appliance.ipc.stream_channel import StreamChannel
-from appliance.lifecycle import listen_unix, peer_credentials
+from appliance.lifecycle import peer_credentials
 from appliance.metrics import WORKER_STATES, GatewayMetrics
 from appliance.settings import WorkersSettings
 from appliance.voices import VoiceCatalog
@@ -80,16 +80,12 @@ class WorkerPool:
         self.known_engines: set[str] = set()
         """Engines of which a worker has joined since the start, so that their voices are known."""
 
-    async def open(self, path: Path) -> None:
-        """Listen for workers.
+    async def open(self, listener: socket.socket) -> None:
+        """Let workers in.
 
         Args:
-            path: The Unix socket to make; a stale one is replaced.
-
-        Raises:
-            ConfigurationError: The socket belongs to somebody else or is in use.
+            listener: The listening Unix socket; the pool closes it.
         """
-        listener = listen_unix(path)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(
             lambda: StreamChannel(self._opened, self._received, self._closed), sock=listener

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.engines.tone import expected_pcm
+from appliance.lifecycle import listen_unix
 from appliance.metrics import GatewayMetrics
 from appliance.settings import DispatchSettings, WorkersSettings
 from appliance.speech import RequestClass, Utterance
@@ -98,7 +99,7 @@ async def dispatch_rig(
     pool = WorkerPool(workers or WorkersSettings(), VoiceCatalog({}, "tone-low"), metrics)
     dispatcher = Dispatcher(dispatch or DispatchSettings(), cores, pool, metrics)
     async with AsyncExitStack() as stack:
-        await pool.open(run_dir / "workers.sock")
+        await pool.open(await asyncio.to_thread(listen_unix, run_dir / "workers.sock"))
         stack.push_async_callback(pool.close)
         watch = asyncio.create_task(pool.watch())
         stack.push_async_callback(_cancelled, watch)
