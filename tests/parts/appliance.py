@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import signal
@@ -145,12 +146,13 @@ class Appliance:
 
     def wait_until_ready(self) -> None:
         self.wait_for("appliance_ready")
+        assert self.port  # read once, so that no test reads the file on an event loop
 
     def wait_until_running(self) -> None:
         """Wait until supervisord calls every program RUNNING (`startsecs` after the start)."""
         eventually(lambda: {program["state"] for program in self.programs().values()} == {"RUNNING"})
 
-    @property
+    @functools.cached_property
     def port(self) -> int:
         return int(read_json(self.run_dir / LAUNCHER_FILE)["http_port"])
 
