@@ -1,0 +1,85 @@
+"""Measure the figures of docs/benchmarks.md: `python -m loadtests.bench`, or `make bench`.
+
+Owns: the command line, the order of the sections, the page, the exit code.
+Refuses to know: how a section measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+from appliance.settings import ROOT
+from loadtests import cpu_section, first_audio, memory, workers_section
+from loadtests.figures import Figure, figures_table, machine
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+PICTURE = ROOT / "docs" / "memory.svg"
+EXIT_MISSED = 1
+NOTE = (
+    "Ratios and differences inside one run are the result; milliseconds are an anchor only.\n"
+    "A shared machine is noisy: look at the best round, and measure again before believing a missed bound."
+)
+
+
+def main() -> int:
+    """Measure the chosen sections; return 1 when a bound was missed."""
+    arguments = _parse_arguments()
+    figures: list[Figure] = []
+    for name in arguments.sections or SECTIONS:
+        measured = SECTIONS[name](arguments)
+        table = figures_table(measured)
+        print(f"\n{name}\n\n{table}", flush=True)
+        if arguments.write:
+            _write(name, table, is_short=arguments.short)
+        figures += measured
+    missed = [figure.name for figure in figures if figure.is_missed]
+    print(f"\n{machine()}\n{NOTE}")
+    print(f"missed: {'; '.join(missed)}" if missed else "every bound held")
+    return EXIT_MISSED if missed else 0
+
+
+def _run_memory(arguments: argparse.Namespace) -> list[Figure]:
+    figures, picture = memory.run(is_short=arguments.short)
+    if arguments.write:
+        PICTURE.write_text(picture, "utf-8")
+    return figures
+
+
+SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
+    "cpu": lambda arguments: cpu_section.run(is_short=arguments.short),
+    "first-audio": lambda arguments: first_audio.run(is_short=arguments.short),
+    "workers": lambda arguments: workers_section.run(is_short=arguments.short),
+    "memory": _run_memory,
+}
+
+
+def _write(name: str, table: str, *, is_short: bool) -> None:
+    """Put a section's table between its two marks on the page.
+
+    Raises:
+        ValueError: The page hasn't got the marks.
+    """
+    begin, end = f"<!-- {name} begins -->\n", f"<!-- {name} ends -->"
+    before, found_begin, rest = PAGE.read_text("utf-8").partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        message = f"{PAGE.name} has no marks for {name}"
+        raise ValueError(message)
+    day = time.strftime("%Y-%m-%d")
+    head = f"Measured on {day}{' (short form)' if is_short else ''}: {machine()}.\n\n"
+    PAGE.write_text(f"{before}{begin}{head}{table}\n{end}{after}", "utf-8")
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench", description="Measure the figures of docs/benchmarks.md.")
+    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="all, if none is named")
+    parser.add_argument("--short", action="store_true", help="fewer rounds and requests")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Memory of every process over many requests.
+
+Owns: the section `memory` of the measurements, and its picture.
+Refuses to know: how a request is sent, how memory is read.
+
+Four clients ask for short sentences, engines and formats in turns. What is judged is the memory that a
+process has for itself (USS) at the end, less that after the warm-up.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle, islice
+
+from loadtests.appliance import running_appliance
+from loadtests.chart import line_chart
+from loadtests.client import Client, speech_request
+from loadtests.figures import Figure
+from loadtests.texts import sentences
+
+REQUESTS = {False: 10_000, True: 1_000}
+WARM_UP = 500
+STEPS = 20
+"""Points of each line in the picture."""
+CLIENTS = 4
+FORMATS = ("mp3", "wav", "opus", "flac", "aac", "pcm")
+VOICES = ("tone-low", "en-us")
+MOST_MIB = 1.0
+MIB = 1024 * 1024
+
+
+def run(*, is_short: bool) -> tuple[list[Figure], str]:
+    """Measure the section; return its figures and a picture (SVG). Takes minutes, or a quarter of one."""
+    requests = REQUESTS[is_short]
+    with running_appliance(WORKERS_TONE=1, WORKERS_ESPEAK=1) as appliance:
+        asked = _requests()
+        with ThreadPoolExecutor(CLIENTS) as threads:
+            clients = [Client(appliance.port) for _ in range(CLIENTS)]
+            _ask(threads, clients, list(islice(asked, WARM_UP)))
+            samples = [appliance.memory_bytes()]
+            for _ in range(STEPS):
+                _ask(threads, clients, list(islice(asked, requests // STEPS)))
+                samples.append(appliance.memory_bytes())
+            for client in clients:
+                client.close()
+    lines = {name: [sample[name] / MIB for sample in samples] for name in samples[0]}
+    figures = [
+        Figure(
+            f"{name}, {line[0]:.1f} MiB at first, growth over {requests:,} requests",
+            line[-1] - line[0],
+            "MiB",
+            most=MOST_MIB,
+        )
+        for name, line in lines.items()
+    ]
+    title = f"Growth of each process's own memory, MiB, over {requests:,} requests"
+    return figures, line_chart(
+        title, {name: [each - line[0] for each in line] for name, line in lines.items()}
+    )
+
+
+def _requests() -> islice[bytes] | cycle[bytes]:
+    """Return requests without end, every engine in every format."""
+    pairs = [(voice, name) for name in FORMATS for voice in VOICES]
+    texts = islice(sentences(), 997 * len(pairs))
+    return cycle([speech_request(text, *pair) for text, pair in zip(texts, cycle(pairs), strict=False)])
+
+
+def _ask(threads: ThreadPoolExecutor, clients: list[Client], requests: list[bytes]) -> None:
+    def ask_share(place: int) -> None:
+        for request in requests[place :: len(clients)]:
+            clients[place].send(request)
+
+    for _ in threads.map(ask_share, range(len(clients))):
+        pass

@@ -1,0 +1,27 @@
+"""What is spoken in the measurements.
+
+Owns: the texts and their lengths.
+Refuses to know: what is measured with them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+CHARS_150 = (
+    "The library opens at nine in the morning and closes at six. "
+    "On Saturdays it stays open until three, and on Sundays the reading room is closed all day."
+)
+"""Two sentences, about eight seconds of speech."""
+CHARS_6000 = " ".join([CHARS_150] * 40)[:5999] + "."
+"""The same again and again."""
+SEED = 20_000
+
+
+def sentences() -> Iterator[str]:
+    """Yield sentences of three to nine words without end, the same ones in every run."""
+    words = CHARS_150.replace(".", "").replace(",", "").lower().split()
+    chosen = random.Random(SEED)
+    while True:
+        yield " ".join(chosen.choices(words, k=chosen.randint(3, 9))).capitalize() + "."
