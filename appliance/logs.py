@@ -44,6 +44,12 @@ MAX_LINE_BYTES = 4_096
 
 Source: pipe(7), PIPE_BUF on Linux.
 """
+GATHER_S = 0.05
+"""Seconds that a line waits for others, so that a busy program's lines leave together.
+
+Every write wakes supervisord twice and the launcher once: for each line alone that costs as much as 4 % of
+speaking 150 characters.
+"""
 END = b""
 """Queued after the last line."""
 FLUSH_S = 1.0
@@ -79,6 +85,7 @@ class LineWriter:
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self._dropped_lines = 0
         self._reported_lines = 0
+        self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._write_all, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -96,19 +103,30 @@ class LineWriter:
 
     def close(self, timeout_s: float = FLUSH_S) -> None:
         """Let the writer finish what is queued, for `timeout_s` seconds at most."""
+        self._is_closing.set()
         self._lines.put(END)
         self._thread.join(timeout_s)
 
     def _write_all(self) -> None:
-        while line := self._lines.get():
-            self._write(line)
+        line: bytes | None = None
+        while True:
+            if line is None:
+                line = self._lines.get()
+                self._is_closing.wait(GATHER_S)
+            batch = bytearray()
+            while line and (not batch or len(batch) + len(line) <= MAX_LINE_BYTES):
+                batch += line
+                line = None if self._lines.empty() else self._lines.get()
+            self._write(batch)
             if self._dropped_lines > self._reported_lines:
                 self._write(self._drop_report())
+            if line == END:
+                return
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, lines: bytes | bytearray) -> None:
         """Write to every descriptor, waiting for its reader; one that is closed or broken is given up."""
         for descriptor in tuple(self._descriptors):
-            rest = memoryview(line)
+            rest = memoryview(lines)
             while rest:
                 try:
                     rest = rest[os.write(descriptor, rest) :]

@@ -154,9 +154,9 @@ def _ramp(pcm: bytes, *, is_rising: bool, start: int = 0, whole: int = 0) -> byt
     samples = _samples(pcm)
     whole = whole or len(samples)
     if is_rising:
-        scaled = (sample * (start + place) // whole for place, sample in enumerate(samples))
+        scaled = [sample * (start + place) // whole for place, sample in enumerate(samples)]
     else:
-        scaled = (sample * (whole - 1 - place) // whole for place, sample in enumerate(samples))
+        scaled = [sample * (whole - 1 - place) // whole for place, sample in enumerate(samples)]
     return struct.pack(f"<{len(samples)}h", *scaled)
 
 

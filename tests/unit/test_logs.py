@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import socket
 import threading
 from datetime import datetime, timedelta, timezone
 
@@ -187,6 +188,21 @@ def test_writer_when_a_descriptor_is_non_blocking_then_no_line_is_torn(pipe):
         received += os.read(reader, 1 << 16)
     target.close()
     assert received == line * 100
+
+
+def test_writer_when_many_lines_wait_then_whole_ones_leave_in_pieces_that_a_pipe_keeps_whole():
+    reader, writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # keeps writes apart
+    lines = [f"{number:999}\n".encode() for number in range(50)]
+    with reader, writer:
+        target = LineWriter([writer.fileno()], "tester")
+        for line in lines:
+            target.put(line)
+        pieces: list[bytes] = []
+        while sum(map(len, pieces)) < sum(map(len, lines)):
+            pieces.append(reader.recv(1 << 16))
+        target.close()
+    assert b"".join(pieces) == b"".join(lines)
+    assert all(piece.endswith(b"\n") and len(piece) <= MAX_LINE_BYTES for piece in pieces)
 
 
 def test_close_when_the_reader_stalls_then_it_comes_back(pipe):

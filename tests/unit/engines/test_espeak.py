@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance.engines.base import FIRST_CHUNK_BYTES, NEXT_CHUNK_BYTES
-from appliance.engines.espeak import MAX_SPEED, MIN_SPEED, EspeakEngine, name_voices
+from appliance.engines.base import FIRST_CHUNK_BYTES
+from appliance.engines.espeak import MAX_SPEED, MIN_SPEED, NEXT_CHUNK_BYTES, EspeakEngine, name_voices
 from appliance.engines.espeak_library import LibraryVoice
 from appliance.errors import EngineFailedError
 from appliance.speech import PcmChunk
