@@ -22,13 +22,16 @@ HEAD_CHARS = 1_000
 class EarlyUtterances:
     """Iterates over a request's utterances, which cover its text as `split_into_utterances` does."""
 
-    def __init__(self, request: SpeechRequest, voice: Voice, *, pause_s: float) -> None:
+    def __init__(
+        self, request: SpeechRequest, voice: Voice, *, pause_s: float, is_quick: bool = False
+    ) -> None:
         """Find the first utterance; a text that isn't long is split whole at once.
 
         Args:
             request: The text and how to speak it.
             voice: Who speaks.
             pause_s: Seconds of silence between two sentences.
+            is_quick: As of `split_into_utterances`.
 
         Raises:
             NothingToSpeakError, InvalidRequestError, TextTooLongError: As `split_into_utterances`.
@@ -36,6 +39,7 @@ class EarlyUtterances:
         self._request = request
         self._voice = voice
         self._pause_s = pause_s
+        self._is_quick = is_quick
         first = self._first_of_head()
         self.is_whole = first is None
         """Whether `known` holds every utterance."""
@@ -54,7 +58,7 @@ class EarlyUtterances:
             index += 1
 
     def _split(self, request: SpeechRequest) -> list[Utterance]:
-        return split_into_utterances(request, self._voice, pause_s=self._pause_s)
+        return split_into_utterances(request, self._voice, pause_s=self._pause_s, is_quick=self._is_quick)
 
     def _first_of_head(self) -> Utterance | None:
         request = self._request

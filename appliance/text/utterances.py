@@ -13,8 +13,9 @@ from appliance.speech import MAX_UTTERANCE_CHARS, InputType, SpeechRequest, Spok
 from appliance.text.fragments import Fragment, group_parts
 from appliance.text.normalize import has_something_to_speak, make_speakable
 from appliance.text.offsets import cut_out, trimmed
-from appliance.text.split import Border, split_into_spans
+from appliance.text.split import Border, Span, split_into_spans
 from appliance.text.ssml import parse_ssml
+from appliance.text.weight import spoken_weight
 from appliance.voices import Voice
 
 PAUSE_FACTORS = {Border.NONE: 0.0, Border.CLAUSE: 0.4, Border.SENTENCE: 1.0, Border.PARAGRAPH: 2.5}
@@ -36,7 +37,12 @@ class _Piece:
 
 
 def split_into_utterances(
-    request: SpeechRequest, voice: Voice, *, pause_s: float = 0.15, max_chars: int = MAX_UTTERANCE_CHARS
+    request: SpeechRequest,
+    voice: Voice,
+    *,
+    pause_s: float = 0.15,
+    max_chars: int = MAX_UTTERANCE_CHARS,
+    is_quick: bool = False,
 ) -> list[Utterance]:
     """Return what workers are to speak, in order.
 
@@ -49,6 +55,8 @@ def split_into_utterances(
         voice: Who speaks.
         pause_s: Seconds of silence between two sentences; clauses get less, paragraphs more.
         max_chars: Most characters of an utterance; fewer where they take longer to speak.
+        is_quick: Whether the whole is spoken so soon that a paragraph which fits one utterance is best
+            left in one piece: every further utterance is work for three processes.
 
     Raises:
         NothingToSpeakError: The text holds no letter, digit or sign that has a name.
@@ -62,7 +70,7 @@ def split_into_utterances(
     if request.input_type is InputType.SSML:
         pieces = _ssml_pieces(request, language, max_chars)
     else:
-        pieces = _text_pieces(request, language, max_chars)
+        pieces = _text_pieces(request, language, max_chars, is_quick=is_quick)
     if not pieces:
         raise NothingToSpeakError(param="input")
     return _utterances(request, voice, pieces, speed, pause_s)
@@ -92,11 +100,11 @@ def _utterances(
     ]
 
 
-def _text_pieces(request: SpeechRequest, language: str, max_chars: int) -> list[_Piece]:
+def _text_pieces(request: SpeechRequest, language: str, max_chars: int, *, is_quick: bool) -> list[_Piece]:
     """Return the spans of a plain or markdown text that have something to speak."""
     whole = make_speakable(request.text, language, is_enabled=request.make_speakable)
     pieces: list[_Piece] = []
-    for span in split_into_spans(whole.text, language, max_chars=max_chars):
+    for span in _spans(whole.text, language, max_chars, is_quick=is_quick):
         start, end = trimmed(whole.text, span.start_char, span.end_char)
         if has_something_to_speak(whole.text[start:end]):
             spoken = cut_out(whole, start, end)
@@ -104,6 +112,13 @@ def _text_pieces(request: SpeechRequest, language: str, max_chars: int) -> list[
         elif pieces:
             pieces[-1].border = max(pieces[-1].border, span.border)
     return pieces
+
+
+def _spans(text: str, language: str, max_chars: int, *, is_quick: bool) -> list[Span]:
+    is_one_paragraph = len(text) <= max_chars and "\n" not in text.strip()
+    if is_quick and is_one_paragraph and spoken_weight(text, language) <= max_chars:
+        return [Span(0, len(text), Border.SENTENCE)]
+    return split_into_spans(text, language, max_chars=max_chars)
 
 
 def _ssml_pieces(request: SpeechRequest, language: str, max_chars: int) -> list[_Piece]:

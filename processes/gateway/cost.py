@@ -30,9 +30,13 @@ class CostModel:
 
     def expected_s(self, utterance: Utterance) -> float:
         """Return the seconds of work that an utterance is likely to take."""
-        default = self._per_engine.get(utterance.engine, INITIAL_S_PER_CHAR)
-        per_char = self._per_voice.get((utterance.engine, utterance.engine_voice), default)
-        return per_char * _chars(utterance) / utterance.speed
+        per_char_s = self.per_char_s(utterance.engine, utterance.engine_voice)
+        return per_char_s * _chars(utterance) / utterance.speed
+
+    def per_char_s(self, engine: str, engine_voice: str) -> float:
+        """Return the seconds of work that a character of a voice is likely to take at normal speed."""
+        default = self._per_engine.get(engine, INITIAL_S_PER_CHAR)
+        return self._per_voice.get((engine, engine_voice), default)
 
     def learn(self, utterance: Utterance, synthesis_s: float) -> None:
         """Take in how long an utterance really took, in seconds of work."""

@@ -29,7 +29,8 @@ from processes.gateway.record import RequestRecord
 from processes.gateway.ticket import Delivery
 
 QUICK_WORK_S = 0.1
-"""A wav or flac of one utterance with at most this much expected work is finished first, with exact sizes."""
+"""A text with at most this much expected work isn't cut for an early first sound, and as wav or flac of one
+utterance it is finished first, with exact sizes."""
 SIZED_FORMATS = (AudioFormat.WAV, AudioFormat.FLAC)
 
 
@@ -61,7 +62,7 @@ async def post_speech(request: web.Request) -> web.StreamResponse:
         raise
     with open_record(request, speech, delivery) as record:
         async with aclosing(delivery.chunks):
-            if is_quick(gateway, speech):
+            if is_finished_first(gateway, speech):
                 return await _answer_whole(request, speech, delivery, record)
             return await answer_streamed(request, speech, delivery, record)
 
@@ -80,7 +81,9 @@ def plan_speech(gateway: Gateway, values: Mapping[str, Any]) -> PlannedSpeech:
         body, default_voice=gateway.catalog.default, make_speakable=settings.text.make_speakable
     )
     voice = find_voice(gateway, request.voice_id)
-    utterances = EarlyUtterances(request, voice, pause_s=settings.text.pause_s)
+    per_char_s = gateway.dispatcher.costs.per_char_s(voice.engine, voice.engine_voice)
+    is_quick = per_char_s * len(request.text) / request.speed <= QUICK_WORK_S
+    utterances = EarlyUtterances(request, voice, pause_s=settings.text.pause_s, is_quick=is_quick)
     return PlannedSpeech(request, voice, utterances)
 
 
@@ -117,7 +120,7 @@ def open_record(request: web.Request, speech: PlannedSpeech, delivery: Delivery)
     )
 
 
-def is_quick(gateway: Gateway, speech: PlannedSpeech) -> bool:
+def is_finished_first(gateway: Gateway, speech: PlannedSpeech) -> bool:
     """Return whether the answer is finished first, so that its sizes are exact."""
     return (
         speech.request.format in SIZED_FORMATS

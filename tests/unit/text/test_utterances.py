@@ -166,3 +166,13 @@ def test_any_text_gives_utterances_that_cover_it_or_a_request_error(text, voice,
         originals = [each.spoken.original_offset(at) for at in range(len(each.spoken.text))]
         assert originals == sorted(originals)
         assert all(each.start_char <= original <= each.end_char for original in originals)
+
+
+def test_text_that_is_spoken_quickly_stays_in_one_piece_if_it_is_one_paragraph():
+    text = "A first sentence that goes on for a while, with a clause. A second one, as long as that. And a third."
+    assert len(split(text)) > 1
+    assert len(split_into_utterances(SpeechRequest(text, ENGLISH.id), ENGLISH, is_quick=True)) == 1
+    apart = text.replace(". ", ".\n\n")
+    assert len(split_into_utterances(SpeechRequest(apart, ENGLISH.id), ENGLISH, is_quick=True)) > 1
+    heavy = "1234567 " * 30
+    assert len(split_into_utterances(SpeechRequest(heavy, ENGLISH.id), ENGLISH, is_quick=True)) > 1
