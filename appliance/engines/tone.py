@@ -92,7 +92,8 @@ class ToneEngine:
         pcm = expected_pcm(utterance)
         marks = _word_marks(utterance)
         faults = self._faults(utterance.spoken.text)
-        self._leaked.append(b"\x01" * self._settings.leak_bytes)
+        if self._settings.leak_bytes:
+            self._leaked.append(b"\x01" * self._settings.leak_bytes)
         for index, (start, end) in enumerate(_spans(len(pcm))):
             time.sleep(self._settings.chunk_delay_s if index else self._settings.delay_s)
             _misbehave(faults.get(index))
