@@ -19,8 +19,8 @@ from appliance.lifecycle import become_subreaper
 from appliance.settings import ROOT
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(8 * 1024**2), "MALLOC_TRIM_THRESHOLD_": str(32 * 1024**2)}
-"""Buffers of audio come from the heap instead of fresh pages each time: that costs all processes together a
-tenth less CPU for each request, and their memory doesn't step. Source: mallopt(3); measured with `make bench`."""
+"""Buffers of audio come from the heap instead of fresh pages each time: a request costs a tenth less CPU, and
+memory doesn't step. Source: mallopt(3); measured with `make bench`."""
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
 KEPT_PREFIXES = ("APPLIANCE_", "PYTHON", "LC_", "COVERAGE_")
 """The environment that programs get; what a desktop session or a container adds stays out."""
