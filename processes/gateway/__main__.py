@@ -10,6 +10,7 @@ connection being refused.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -62,6 +63,7 @@ def main() -> int:
         configure_logging("gateway", settings.log.level)
         gateway = build_gateway(settings)
         sockets = receive_sockets(settings.run.dir)
+        gc.freeze()  # what is there now stays for good, so no collection needs to look at it again
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(gateway, sockets["http"]))
     except ConfigurationError as error:
