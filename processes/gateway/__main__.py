@@ -25,6 +25,7 @@ import appliance
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import (
     EXIT_CONFIG,
+    EXIT_FATAL,
     EXIT_OK,
     available_cores,
     listen_unix,
@@ -65,11 +66,11 @@ def main() -> int:
         sockets = receive_sockets(settings.run.dir)
         gc.freeze()  # what is there now stays for good, so no collection needs to look at it again
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(gateway, sockets["http"]))
+            is_whole = runner.run(serve(gateway, sockets["http"]))
     except ConfigurationError as error:
         sys.stderr.write(f"configuration: {error.message}\n")
         return EXIT_CONFIG
-    return EXIT_OK
+    return EXIT_OK if is_whole else EXIT_FATAL
 
 
 def build_gateway(settings: Settings) -> Gateway:
@@ -101,8 +102,11 @@ def build_gateway(settings: Settings) -> Gateway:
     )
 
 
-async def serve(gateway: Gateway, listener: socket.socket) -> None:
-    """Serve until SIGTERM or SIGINT, then drain."""
+async def serve(gateway: Gateway, listener: socket.socket) -> bool:
+    """Serve until SIGTERM or SIGINT, then drain; return whether nothing but that was the reason.
+
+    A timer that fails would leave hung workers alone, so it ends the gateway, which supervisord starts again.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -123,6 +127,8 @@ async def serve(gateway: Gateway, listener: socket.socket) -> None:
         asyncio.create_task(each)
         for each in (gateway.pool.watch(), gateway.prober.run(), _look_after(gateway))
     ]
+    for timer in timers:
+        timer.add_done_callback(lambda timer: _timer_ended(timer, stop))
     local = await asyncio.to_thread(listen_unix, run_dir / "gateway.sock")
     await web.SockSite(runner, local).start()
     await _first_workers(gateway)
@@ -132,7 +138,9 @@ async def serve(gateway: Gateway, listener: socket.socket) -> None:
     logger.info("gateway_ready", workers=len(gateway.pool.links()))
     await stop.wait()
     notify(run_dir, "STOPPING=1")
+    is_whole = not any(timer.done() for timer in timers)
     await _stop(gateway, runner, site, timers)
+    return is_whole
 
 
 def quiet_server_logger() -> logging.Logger:
@@ -147,6 +155,12 @@ def quiet_server_logger() -> logging.Logger:
     server_logger = logging.getLogger("aiohttp.server")
     server_logger.addFilter(hush)
     return server_logger
+
+
+def _timer_ended(timer: asyncio.Task[None], stop: asyncio.Event) -> None:
+    if not timer.cancelled():
+        logger.opt(exception=timer.exception()).error("timer_failed")
+        stop.set()
 
 
 async def _stop(

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ from appliance.errors import (
     AdminNetworkError,
     AuthenticationError,
     HostNotAllowedError,
+    InvalidRequestError,
     OriginNotAllowedError,
     RouteNotFoundError,
 )
@@ -36,6 +38,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LOCAL_SUFFIXES = (".local", ".lan", ".home.arpa")
 LOCAL_NAMES = ("host.docker.internal",)
+HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 MAX_FORWARDED_CHARS = 2048
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -86,15 +89,18 @@ class AccessRules:
     def check_host(self, request: web.Request) -> None:
         """Refuse a Host that names somebody else: a page that rebinds its name to our address.
 
+        A request without any Host (HTTP/1.0) comes from no browser, so no page has rebound its name.
+
         Raises:
             HostNotAllowedError: The name isn't local and isn't in `http.allowed_hosts`.
+            InvalidRequestError: It isn't a host name at all.
         """
-        if is_on_socket(request):
+        if is_on_socket(request) or "Host" not in request.headers:
             return
-        name = (request.url.host or "").lower().rstrip(".")
+        name = _host_name(request)
         is_allowed = (
             _parse_address(name) is not None
-            or (name != "" and "." not in name)
+            or "." not in name
             or name.endswith(LOCAL_SUFFIXES)
             or name in LOCAL_NAMES
             or name in self._hosts
@@ -206,6 +212,18 @@ def is_on_socket(request: web.Request) -> bool:
     """Return whether a request came over `run/gateway.sock`, which only this user can reach."""
     transport = request.transport
     return transport is not None and isinstance(transport.get_extra_info("sockname"), str | bytes)
+
+
+def _host_name(request: web.Request) -> str:
+    """Return the name that a request is addressed to, in lower case and without its port."""
+    try:
+        name = (request.url.host or "").lower().rstrip(".")
+    except ValueError:
+        name = ""
+    if _parse_address(name) is None and not HOST_NAME.fullmatch(name):
+        message = "The Host header isn't a host name"
+        raise InvalidRequestError(message)
+    return name
 
 
 def _bearer(request: web.Request) -> str:

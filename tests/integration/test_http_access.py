@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -126,6 +128,26 @@ async def test_admin_when_called_on_the_local_socket_then_no_key_is_needed(guard
                 assert is_on == ("Retry-After" in answer.headers)
             async with local.get("/health") as answer:
                 assert ((await answer.json())["status"] == "draining") == is_on
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET http://evil.example/health HTTP/1.1\r\nHost: localhost\r\n", 421),
+        (b"GET /health HTTP/1.1\r\nHost: a b\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n", 400),
+        (b"GET /health HTTP/1.0\r\n", 200),
+    ],
+)
+async def test_host_when_the_request_is_odd_then_it_is_never_taken_for_ours(
+    guarded: Appliance, head: bytes, status: int
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", guarded.port)
+    with contextlib.closing(writer):
+        writer.write(head + b"Connection: close\r\n\r\n")
+        answer = await reader.read()
+    await writer.wait_closed()
+    assert answer.split()[1] == str(status).encode()
 
 
 @pytest.mark.parametrize(
