@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from appliance.audio.encoders import Encoder, create_encoder
+from appliance.audio.encoders import MEDIA_TYPES, Encoder, create_encoder
 from appliance.audio.pcm import PcmJoiner
 from appliance.audio.tempo import TempoStretcher
 from appliance.speech import AudioFormat, PcmChunk, SpeechRequest, Utterance
@@ -58,7 +58,7 @@ class SpeechEncoding:
         *,
         is_whole: bool,
     ) -> None:
-        """Set the stages up; nothing is encoded yet.
+        """Begin to set the stages up, in a thread, while the first audio is still being made.
 
         Args:
             request: Gives format and speed.
@@ -67,19 +67,21 @@ class SpeechEncoding:
             threads: Where the work is done.
             is_whole: Whether all audio is collected first, so that headers can hold exact sizes.
         """
-        rate_hz = voice.sample_rate_hz
+        self._rate_hz = voice.sample_rate_hz
+        self._format = request.format
+        self._tempo = tempo_of(request, voice)
+        self._is_whole = is_whole
         self._utterances = utterances
         self._threads = threads
-        self._joiner = PcmJoiner(rate_hz)
-        tempo = tempo_of(request, voice)
-        self._stretcher = None if tempo == 1.0 else TempoStretcher(rate_hz, tempo)
-        self._encoder: Encoder = create_encoder(request.format, rate_hz, is_whole=is_whole)
-        self._is_light = self._stretcher is None and request.format is AudioFormat.WAV
-
-    @property
-    def media_type(self) -> str:
+        self._joiner = PcmJoiner(self._rate_hz)
+        self.media_type = MEDIA_TYPES[request.format]
         """The answer's Content-Type."""
-        return self._encoder.media_type
+        self._is_light = self._tempo == 1.0 and request.format is AudioFormat.WAV
+        self._opening: asyncio.Future[None] | None = None
+        if self._is_light:
+            self._open()
+        else:
+            self._opening = asyncio.ensure_future(threads.run(self._open))
 
     async def feed(self, chunk: PcmChunk) -> bytes:
         """Take a chunk in; return the bytes that are ready, possibly none.
@@ -89,15 +91,22 @@ class SpeechEncoding:
         """
         if self._is_light:
             return self._feed(chunk)
+        if self._opening is not None:
+            await self._opening
+            self._opening = None
         return await self._threads.run(lambda: self._feed(chunk))
 
     async def finish(self) -> bytes:
-        """End the audio; return the last bytes.
+        """End the audio, of which at least one chunk was fed; return the last bytes.
 
         Raises:
             EncoderFailedError: The codec failed.
         """
         return self._finish() if self._is_light else await self._threads.run(self._finish)
+
+    def _open(self) -> None:
+        self._stretcher = None if self._tempo == 1.0 else TempoStretcher(self._rate_hz, self._tempo)
+        self._encoder: Encoder = create_encoder(self._format, self._rate_hz, is_whole=self._is_whole)
 
     def _feed(self, chunk: PcmChunk) -> bytes:
         pcm = self._joiner.feed(chunk)
