@@ -175,24 +175,18 @@ class _Speech:
         self._words = WordTimer(utterance.spoken.text, is_ssml=utterance.is_ssml)
         self._marks: list[WordMark] = []
         self._parts: list[bytes] = []
-        self._waiting_bytes = 0
         self._total_bytes = 0
-        self._threshold_bytes = NEXT_CHUNK_BYTES if utterance.index else FIRST_CHUNK_BYTES
+        self._pass_on_at_bytes = NEXT_CHUNK_BYTES if utterance.index else FIRST_CHUNK_BYTES
 
     def take(self, pcm: bytes, events: list[WordEvent]) -> bool:
         """Take in what the library gives; return whether it shall go on."""
         if self.is_cancelled:
             return False
         self._parts.append(pcm)
-        self._waiting_bytes += len(pcm)
         self._total_bytes += len(pcm)
-        if self._total_bytes > MAX_UTTERANCE_PCM_BYTES:
-            message = "espeak-ng gave more audio than an utterance may hold"
-            raise EngineFailedError(message)
         if events:
             self._marks += self._words.take(events)
-        if self._waiting_bytes >= self._threshold_bytes:
-            self._threshold_bytes = NEXT_CHUNK_BYTES
+        if self._total_bytes >= self._pass_on_at_bytes:
             self._pass_on(is_last=False)
         return True
 
@@ -203,10 +197,13 @@ class _Speech:
         self._pass_on(is_last=True)
 
     def _pass_on(self, *, is_last: bool) -> None:
+        if self._total_bytes > MAX_UTTERANCE_PCM_BYTES:
+            message = "espeak-ng gave more audio than an utterance may hold"
+            raise EngineFailedError(message)
         self._hand_over(PcmChunk(b"".join(self._parts), self._rate_hz, tuple(self._marks), is_last=is_last))
         self._parts.clear()
         self._marks.clear()
-        self._waiting_bytes = 0
+        self._pass_on_at_bytes = self._total_bytes + NEXT_CHUNK_BYTES
 
 
 def name_voices(listed: Sequence[LibraryVoice], rate_hz: int) -> list[Voice]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -93,12 +92,12 @@ class _Voice(ctypes.Structure):
     )
 
 
-_EVENT_HEAD = struct.Struct("@iIiii")
-"""The first fields of espeak_EVENT: type, unique_identifier, text_position, length, audio_position in ms.
-
-Read from a copy of the bytes: a ctypes structure costs several times as much, 43 times in 8 s of audio.
-"""
-_EVENT_BYTES = struct.calcsize("@iIiiiiP8s0P")
+MAX_EVENTS = BUFFER_MS * 200 // 1000 + 20
+"""Length of the library's one event list. Source: espeak-ng 1.52, speech.c, espeak_ng_InitializeOutput."""
+EVENT_INTS = 10
+"""Size of espeak_EVENT, 40 bytes where a pointer has 8: six ints, a pointer and a union of 8 bytes."""
+TEXT_POSITION_INT, AUDIO_POSITION_INT = 2, 4
+"""Places of `text_position` and of `audio_position` in milliseconds; `type` is at 0."""
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
 
@@ -131,6 +130,8 @@ class EspeakLibrary:
         self.version: str = self._library.espeak_Info(None).decode("ascii", "replace").strip()
         self._on_audio: OnAudio | None = None
         self._error: BaseException | None = None
+        self._events_address = 0
+        self._events = memoryview(b"")
         self._callback = _Callback(self._take_audio)  # must live as long as the library may call it
         self._library.espeak_SetSynthCallback(self._callback)
 
@@ -231,10 +232,28 @@ class EspeakLibrary:
         try:
             assert self._on_audio is not None
             pcm = ctypes.string_at(samples, 2 * count) if samples and count else b""
-            return 0 if self._on_audio(pcm, _read_word_events(events)) else 1
+            return 0 if self._on_audio(pcm, self._read_word_events(events)) else 1
         except BaseException as error:  # noqa: BLE001 (kept, and raised again by `speak`)
             self._error = error
             return 1
+
+    def _read_word_events(self, address: int) -> list[WordEvent]:
+        """Return the word events of the event list, which ends with an event of type 0.
+
+        A view of the list's integers, kept between the calls, is several times as fast as a ctypes structure.
+        """
+        if address != self._events_address:
+            integers = (ctypes.c_int * (MAX_EVENTS * EVENT_INTS)).from_address(address)
+            self._events_address, self._events = address, memoryview(integers).cast("B").cast("i")
+        events = self._events
+        found: list[WordEvent] = []
+        at = 0
+        while (kind := events[at]) != EVENT_LIST_TERMINATED:
+            if kind == EVENT_WORD:
+                text_position, audio_ms = events[at + TEXT_POSITION_INT], events[at + AUDIO_POSITION_INT]
+                found.append(WordEvent(text_position - 1, audio_ms / 1000))
+            at += EVENT_INTS
+        return found
 
 
 def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
@@ -260,19 +279,6 @@ def _declare(library: ctypes.CDLL) -> ctypes.CDLL:
         ctypes.c_void_p,
     )
     return library
-
-
-def _read_word_events(address: int) -> list[WordEvent]:
-    """Return the word events of an event list, which ends with an event of type 0."""
-    found: list[WordEvent] = []
-    while True:
-        head = ctypes.string_at(address, _EVENT_HEAD.size)
-        kind, _, position_chars, _, audio_ms = _EVENT_HEAD.unpack(head)
-        if kind == EVENT_LIST_TERMINATED:
-            return found
-        if kind == EVENT_WORD:
-            found.append(WordEvent(position_chars - 1, audio_ms / 1000))
-        address += _EVENT_BYTES
 
 
 def _read_languages(address: int) -> tuple[str, ...]:
