@@ -159,7 +159,8 @@ def quiet_server_logger() -> logging.Logger:
 
 def _timer_ended(timer: asyncio.Task[None], stop: asyncio.Event) -> None:
     if not timer.cancelled():
-        logger.opt(exception=timer.exception()).error("timer_failed")
+        error = timer.exception()
+        logger.opt(exception=error).error("timer_failed")
         stop.set()
 
 

@@ -100,3 +100,8 @@ def visit(browser: Browser, appliance: Appliance) -> Iterator[Visit]:
 @pytest.fixture
 def page(visit: Visit) -> Page:
     return visit.open()
+
+
+@pytest.fixture(autouse=True)
+def blockbuster() -> None:
+    """Playwright runs these tests on an event loop of its own, where they may block."""

@@ -110,7 +110,7 @@ def test_programs_when_ready_then_the_file_says_so(appliance):
     programs = appliance.programs()
     gateway = programs["gateway"]
     assert (gateway["ready"], programs["exporter"]["ready"], programs["watchdog"]["ready"]) == (True,) * 3
-    assert "tone 2/2" in gateway["status"]
+    eventually(lambda: "tone 2/2" in appliance.programs()["gateway"]["status"])
     assert gateway["pid"] == appliance.program("gateway").pid
     assert 0 < gateway["since_s"] < time.monotonic()
 

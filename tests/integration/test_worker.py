@@ -16,7 +16,7 @@ import pytest
 from appliance.engines.tone import EXIT_CODE, expected_pcm
 from appliance.ipc.messages import Audio, Cancel, Done, Drain, Failed, Grant, Heartbeat, Hello, Synthesize
 from appliance.lifecycle import EXIT_CONFIG
-from appliance.speech import PcmChunk
+from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk
 from tests.parts.utterances import SENTENCE, audio_s, english, utterance, whole_pcm
 from tests.parts.worker_link import (
     PATIENCE_S,
@@ -347,7 +347,7 @@ def test_worker_when_an_utterance_gives_too_much_audio_then_failed(gateway, star
         chunks, ending = link.speak(1, utterance("x" * 300, speed=0.1))
         assert isinstance(ending, Failed)
         assert ending.code == "engine_failed"
-        assert len(whole_pcm(chunks)) <= 1_500_000
+        assert len(whole_pcm(chunks)) <= MAX_UTTERANCE_PCM_BYTES
         assert_speaks(link)
 
 
