@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 PYTEST = $(BIN)/python -m pytest
 rings = $(wildcard $(addprefix tests/,$(1)))
 COMPILE = .venv/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-annotate --no-header $(UPGRADE) setup.cfg requirements/build.in
+	--no-strip-extras --no-emit-index-url --no-annotate --no-header $(UPGRADE) setup.cfg requirements/build.in
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 15
