@@ -122,7 +122,7 @@ class AccessRules:
         origin = request.headers.get("Origin")
         is_cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
         if origin is not None:
-            is_foreign = urlsplit(origin).netloc.lower() != request.host.lower()
+            is_foreign = _authority(origin) != request.host.lower()
         else:
             is_foreign = is_cross_site and not _is_navigation_to_page(request) and "*" not in self._origins
         matters = request.method not in SAFE_METHODS or is_cross_site
@@ -229,6 +229,14 @@ def _host_name(request: web.Request) -> str:
 def _bearer(request: web.Request) -> str:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def _authority(origin: str) -> str:
+    """Return host and port of an Origin header in lower case; nothing for one that has none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _parse_address(text: str) -> Address | None:

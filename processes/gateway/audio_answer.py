@@ -10,9 +10,11 @@ from __future__ import annotations
 import base64
 import json
 import math
+import socket
+import struct
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from appliance.speech import SpeechRequest, StreamFormat
 from processes.gateway.middleware import BROKEN_KEY, add_headers
@@ -22,6 +24,8 @@ CHARS_PER_TOKEN = 4
 """For `usage`. Source: OpenAI's rule of thumb for English text."""
 AUDIO_TOKENS_PER_S = 20
 """For `usage`; an estimate, as no engine here counts in tokens."""
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""Source: socket(7), SO_LINGER: on, for 0 seconds."""
 
 
 class AudioAnswer:
@@ -38,9 +42,12 @@ class AudioAnswer:
         self._request = request
         self._speech = speech
         self._is_sse = speech.stream_format is StreamFormat.SSE
+        self._ends_by_closing = request.version < HttpVersion11
         self.response = web.StreamResponse()
         self.response.content_type = "text/event-stream" if self._is_sse else media_type
         self.response.headers["X-Accel-Buffering"] = "no"
+        if self._ends_by_closing:
+            self.response.force_close()
 
     @property
     def has_begun(self) -> bool:
@@ -78,10 +85,19 @@ class AudioAnswer:
         await self.response.write_eof()
 
     def break_off(self) -> None:
-        """Cut the connection, so that the client sees that the audio isn't whole."""
+        """Cut the connection, so that the client sees that the audio isn't whole.
+
+        A chunked body that lacks its end shows that by itself. To a client of HTTP/1.0 the end of the
+        connection is the end of the body, so it gets a reset.
+        """
         self._request[BROKEN_KEY] = True
-        if self._request.transport is not None:
-            self._request.transport.abort()
+        transport = self._request.transport
+        if transport is None:
+            return
+        if self._ends_by_closing:
+            connection = transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        transport.abort()
 
     def _usage(self, audio_s: float) -> dict[str, int]:
         input_tokens = math.ceil(len(self._speech.text) / CHARS_PER_TOKEN)

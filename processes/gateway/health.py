@@ -104,11 +104,10 @@ async def get_tts_health(request: web.Request) -> web.Response:
     engine = default_engine(gateway)
     result = gateway.prober.results.get(engine)
     alive = gateway.pool.alive_count(engine)
-    is_good = alive > 0 and result is not None and _is_fresh(gateway, result) and result.is_success
-    if is_good:
-        status = "ok"
-    elif alive and (result is None or result.cause == "busy"):
-        status = "starting" if result is None else "busy"
+    if alive and result is None:
+        status = "starting"
+    elif alive and result is not None and _is_fresh(gateway, result) and result.cause in ("none", "busy"):
+        status = "ok" if result.is_success else "busy"
     else:
         status = "down"
     body = {

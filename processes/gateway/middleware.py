@@ -18,6 +18,7 @@ from loguru import logger
 from appliance.errors import (
     ApplianceError,
     BodyTooLargeError,
+    HostNotAllowedError,
     InvalidRequestError,
     MethodNotAllowedError,
     RouteNotFoundError,
@@ -128,6 +129,8 @@ def _error_response(
     response = error_response(error)
     if isinstance(source, web.HTTPMethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(source.allowed_methods))
+    if isinstance(error, HostNotAllowedError):
+        response.force_close()
     logger.info("request_refused", request_id=request[REQUEST_ID_KEY], status=error.status, code=error.code)
     return response
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from loguru import logger
 
 from appliance.audio.pcm import rms_level_dbfs
-from appliance.errors import ApplianceError, CapacityError, VoiceNotFoundError
+from appliance.errors import ApplianceError, OverloadedError, VoiceNotFoundError
 from appliance.metrics import GatewayMetrics
 from appliance.settings import HealthSettings
 from appliance.speech import SpeechRequest
@@ -109,8 +109,8 @@ class Prober:
                     latency_s = latency_s or time.monotonic() - begun_at_s
                     pcm += chunk.pcm
             cause = _verdict(bytes(pcm), rate_hz)
-        except CapacityError as error:
-            cause = "busy" if self._dispatcher.running_count() else error.code
+        except OverloadedError:
+            cause = "busy"
         except (ApplianceError, TimeoutError) as error:
             cause = error.code if isinstance(error, ApplianceError) else "timeout"
         audio_s = len(pcm) / (2 * rate_hz)

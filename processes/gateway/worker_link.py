@@ -103,11 +103,12 @@ class WorkerLink:
             self._outbox.clear()
 
     def end_utterance(self) -> None:
-        """Free the worker for the next utterance."""
+        """Free the worker for the next utterance, unless it is about to be killed."""
         self.ticket = None
         self.cancelled_at_s = None
         self.utterances += 1
-        self.set_state(WorkerState.READY)
+        if self.state is not WorkerState.HUNG:
+            self.set_state(WorkerState.READY)
 
     def restart_clocks(self, now_s: float) -> None:
         """Forgive all silence up to now: it was ours, not the worker's."""
@@ -144,11 +145,14 @@ class WorkerLink:
         self._close_pidfd()
 
     def _is_alive(self) -> bool:
+        """Return whether the process itself is there still, and not another with its number."""
+        if self._pidfd is None:
+            return False
         try:
-            self._signal(0)
+            signal.pidfd_send_signal(self._pidfd, 0)
         except ProcessLookupError:
             return False
-        return self._pidfd is not None
+        return True
 
     def _signal(self, number: int) -> None:
         if self._pidfd is not None:

@@ -84,6 +84,8 @@ class Children:
         """Ask supervisord to stop; never blocks."""
         if self.exit_status is None:
             self._supervisord.send_signal(signal.SIGTERM)
+            # It looks first, and takes the exit status of one that has ended since the last `reap`.
+            self.exit_status = self._supervisord.returncode
 
     def kill_all(self) -> list[int]:
         """Kill supervisord and all that is left below this process; blocks `KILL_S` at most.
