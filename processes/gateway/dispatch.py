@@ -303,7 +303,7 @@ class Dispatcher:
                 link.cancel()
 
     def _current(self, link: WorkerLink, utterance_id: int) -> Ticket | None:
-        """Return what a worker speaks; a frame with another id, or of a worker that was replaced, is dropped."""
+        """Return what a worker speaks; a frame with another id, or of a replaced worker, is dropped."""
         is_current = self._links.get(link.name) is link
         if is_current and link.ticket is not None and link.ticket.utterance_id == utterance_id:
             return link.ticket
