@@ -131,6 +131,10 @@ class Utterance:
     is_ssml: bool = False
     pause_after_s: float = 0.0
     """Seconds of silence that the gateway puts behind this utterance."""
+    wants_early_sound: bool = True
+    """Whether the first chunk is small, so that a first sound can leave; each further chunk costs work."""
+    wants_word_marks: bool = False
+    """Whether the engine says when each word sounds: work for nothing where somebody only listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,7 @@ class PcmChunk:
     """Whole frames; may be empty in the last chunk."""
     sample_rate_hz: int
     word_marks: tuple[WordMark, ...] = field(default=())
-    """Words that begin in this chunk or before it."""
+    """Words that begin in this chunk or before it; none unless the utterance wants them."""
     utterance_index: int = 0
     """Which utterance of its request this is audio of."""
     is_last: bool = False

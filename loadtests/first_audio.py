@@ -8,6 +8,7 @@ One request at a time; formats and lengths take turns, so that all share the mac
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from statistics import median
 
@@ -17,8 +18,10 @@ from loadtests.figures import Figure
 from loadtests.floor import VOICE_ID
 from loadtests.texts import CHARS_150, CHARS_6000
 
-FORMATS = ("mp3", "wav", "pcm", "opus")
-"""Every one of them is judged."""
+FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
+FINISHED_FIRST = ("wav", "flac")
+"""At 150 characters their first byte comes with the whole, so that sizes are exact (decision 13), and says how
+fast the engine is; so their streams are judged, of 6,000 characters."""
 SAMPLES = {False: 60, True: 12}
 WARM_UP = 10
 MOST_MS = 5.0
@@ -42,9 +45,18 @@ def run(*, is_short: bool) -> list[Figure]:
 
 def _figures(name: str, taken_ms: dict[tuple[str, str], list[float]]) -> list[Figure]:
     short_ms, long_ms = taken_ms[name, CHARS_150], taken_ms[name, CHARS_6000]
+    is_whole = name in FINISHED_FIRST
+    most_ms = {CHARS_150: math.inf if is_whole else MOST_MS, CHARS_6000: MOST_MS if is_whole else math.inf}
+    title = f"{name}, whole of 150 characters" if is_whole else f"{name}, first byte of 150 characters"
     return [
-        Figure(f"{name}, first byte of 150 characters", median(short_ms), "ms", min(short_ms), most=MOST_MS),
-        Figure(f"{name}, first byte of 6,000 characters", median(long_ms), "ms", min(long_ms)),
+        Figure(title, median(short_ms), "ms", min(short_ms), most=most_ms[CHARS_150]),
+        Figure(
+            f"{name}, first byte of 6,000 characters",
+            median(long_ms),
+            "ms",
+            min(long_ms),
+            most=most_ms[CHARS_6000],
+        ),
         Figure(
             f"{name}, 6,000 ÷ 150 characters",
             median(long_ms) / median(short_ms),

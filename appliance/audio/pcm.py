@@ -104,15 +104,13 @@ class PcmJoiner:
                 f"PCM at {chunk.sample_rate_hz} Hz can't be joined to PCM at {self._sample_rate_hz} Hz"
             )
         require_whole_frames(chunk.pcm)
-        pcm = self._held + self._fade_in(chunk.pcm)
-        self._held = b""
+        head, end = self._cut_end(self._fade_in(chunk.pcm))
         if chunk.is_last:
             self._taken_frames = 0
-            edge = max(0, len(pcm) - self._fade_out_bytes)
-            return self._note_tail(pcm[:edge] + _ramp(pcm[edge:], is_rising=False))
-        edge = max(0, len(pcm) - self._fade_out_bytes)
-        self._held = pcm[edge:]
-        return self._note_tail(pcm[:edge])
+            head.append(_ramp(end, is_rising=False))
+            end = b""
+        self._held = end
+        return self._note_tail(b"".join(head))
 
     def pause(self, pause_s: float) -> bytes:
         """Return the silence that is still missing between two utterances.
@@ -133,6 +131,15 @@ class PcmJoiner:
             return pcm
         edge = (self._fade_in_frames - done) * SAMPLE_WIDTH_BYTES
         return _ramp(pcm[:edge], is_rising=True, start=done, whole=self._fade_in_frames) + pcm[edge:]
+
+    def _cut_end(self, pcm: bytes) -> tuple[list[bytes | memoryview], bytes]:
+        """Return all but what may be the end, in parts so that it is copied only once, and what may be it."""
+        edge = len(pcm) - self._fade_out_bytes
+        if edge >= 0:
+            return [self._held, memoryview(pcm)[:edge]], pcm[edge:]
+        pcm = self._held + pcm
+        edge = max(0, len(pcm) - self._fade_out_bytes)
+        return [pcm[:edge]], pcm[edge:]
 
     def _note_tail(self, pcm: bytes) -> bytes:
         """Count the zeros that the joined PCM ends with, in whole frames."""

@@ -16,7 +16,7 @@ from appliance.speech import PcmChunk, Utterance
 from appliance.voices import Variant, Voice
 
 FIRST_CHUNK_BYTES = 4608
-"""PCM bytes of an utterance's first chunk: small, for the first sound, and just enough that every encoder
+"""PCM bytes of an utterance's first chunk where a first sound waits for it: just enough that every encoder
 gives bytes for it (aac needs 2,048 frames, and the joiner holds 5 ms back)."""
 
 NEXT_CHUNK_BYTES = 65536
@@ -58,6 +58,7 @@ class Engine(Protocol):
 
         Yields:
             Whole frames, int16 little-endian mono at the voice's sample rate; the last chunk has `is_last`.
+            With word marks where the utterance wants them.
 
         Raises:
             EngineFailedError: The engine refused the voice or the text, or crashed; nothing more will come.

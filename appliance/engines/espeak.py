@@ -157,7 +157,12 @@ class EspeakEngine:
             library.set_parameter(Parameter.RATE_WPM, round(NORMAL_WPM * speed))
             library.set_parameter(Parameter.PITCH, _scaled(NORMAL_PITCH, utterance.pitch, MAX_PITCH))
             library.set_parameter(Parameter.VOLUME, _scaled(NORMAL_VOLUME, utterance.volume, MAX_VOLUME))
-            library.speak(utterance.spoken.text, speech.take, is_ssml=utterance.is_ssml)
+            library.speak(
+                utterance.spoken.text,
+                speech.take,
+                is_ssml=utterance.is_ssml,
+                reads_words=utterance.wants_word_marks,
+            )
             speech.finish()
         finally:
             chunks.put(None)
@@ -172,11 +177,13 @@ class _Speech:
         """Set by the caller's thread; the callback looks at it."""
         self._rate_hz = rate_hz
         self._hand_over = hand_over
-        self._words = WordTimer(utterance.spoken.text, is_ssml=utterance.is_ssml)
+        self._words: WordTimer | None = None
+        if utterance.wants_word_marks:
+            self._words = WordTimer(utterance.spoken.text, is_ssml=utterance.is_ssml)
         self._marks: list[WordMark] = []
         self._parts: list[bytes] = []
         self._total_bytes = 0
-        self._pass_on_at_bytes = NEXT_CHUNK_BYTES if utterance.index else FIRST_CHUNK_BYTES
+        self._pass_on_at_bytes = FIRST_CHUNK_BYTES if utterance.wants_early_sound else NEXT_CHUNK_BYTES
 
     def take(self, pcm: bytes, events: list[WordEvent]) -> bool:
         """Take in what the library gives; return whether it shall go on."""
@@ -184,7 +191,7 @@ class _Speech:
             return False
         self._parts.append(pcm)
         self._total_bytes += len(pcm)
-        if events:
+        if self._words is not None:
             self._marks += self._words.take(events)
         if self._total_bytes >= self._pass_on_at_bytes:
             self._pass_on(is_last=False)
@@ -192,8 +199,9 @@ class _Speech:
 
     def finish(self) -> None:
         """Hand over what is left as the last chunk."""
-        audio_s = self._total_bytes / (SAMPLE_WIDTH_BYTES * self._rate_hz)
-        self._marks += self._words.finish(audio_s)
+        if self._words is not None:
+            audio_s = self._total_bytes / (SAMPLE_WIDTH_BYTES * self._rate_hz)
+            self._marks += self._words.finish(audio_s)
         self._pass_on(is_last=True)
 
     def _pass_on(self, *, is_last: bool) -> None:

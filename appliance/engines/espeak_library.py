@@ -129,6 +129,7 @@ class EspeakLibrary:
         self.sample_rate_hz: int = rate_hz
         self.version: str = self._library.espeak_Info(None).decode("ascii", "replace").strip()
         self._on_audio: OnAudio | None = None
+        self._reads_words = False
         self._error: BaseException | None = None
         self._events_address = 0
         self._events = memoryview(b"")
@@ -181,7 +182,9 @@ class EspeakLibrary:
             message = f"espeak-ng refused {parameter.name} {value}: code {code}"
             raise EngineFailedError(message)
 
-    def speak(self, text: str, on_audio: OnAudio, *, is_ssml: bool = False) -> None:
+    def speak(
+        self, text: str, on_audio: OnAudio, *, is_ssml: bool = False, reads_words: bool = False
+    ) -> None:
         """Speak a text with the current voice and parameters; blocks until it is done or stopped.
 
         No pause is appended at the end of the text.
@@ -191,6 +194,7 @@ class EspeakLibrary:
                 are spoken as spaces.
             on_audio: Called in this thread about every `BUFFER_MS` of audio; may be called with no PCM.
             is_ssml: Whether what stands between < and > is markup.
+            reads_words: Whether `on_audio` gets the word events; else it gets none.
 
         Raises:
             EngineFailedError: The library reported an error, or the text can't be handed to it.
@@ -202,7 +206,7 @@ class EspeakLibrary:
         if b"\0" in encoded:
             raise EngineFailedError("The text holds a NUL character")
         flags = CHARS_UTF8 | (SSML if is_ssml else 0)
-        self._on_audio, self._error = on_audio, None
+        self._on_audio, self._reads_words, self._error = on_audio, reads_words, None
         try:
             code = self._library.espeak_Synth(
                 encoded, len(encoded) + 1, 0, POSITION_CHARACTER, 0, flags, None, None
@@ -232,7 +236,8 @@ class EspeakLibrary:
         try:
             assert self._on_audio is not None
             pcm = ctypes.string_at(samples, 2 * count) if samples and count else b""
-            return 0 if self._on_audio(pcm, self._read_word_events(events)) else 1
+            words = self._read_word_events(events) if self._reads_words else []
+            return 0 if self._on_audio(pcm, words) else 1
         except BaseException as error:  # noqa: BLE001 (kept, and raised again by `speak`)
             self._error = error
             return 1

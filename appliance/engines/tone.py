@@ -90,11 +90,12 @@ class ToneEngine:
             EngineFailedError: The voice is unknown, or a failure was asked for.
         """
         pcm = expected_pcm(utterance)
-        marks = _word_marks(utterance)
+        first_bytes = FIRST_CHUNK_BYTES if utterance.wants_early_sound else NEXT_CHUNK_BYTES
+        marks = _word_marks(utterance) if utterance.wants_word_marks else []
         faults = self._faults(utterance.spoken.text)
         if self._settings.leak_bytes:
             self._leaked.append(b"\x01" * self._settings.leak_bytes)
-        for index, (start, end) in enumerate(_spans(len(pcm))):
+        for index, (start, end) in enumerate(_spans(len(pcm), first_bytes)):
             time.sleep(self._settings.chunk_delay_s if index else self._settings.delay_s)
             _misbehave(faults.get(index))
             is_last = end == len(pcm)
@@ -174,9 +175,9 @@ def _byte_at(time_s: float) -> int:
     return 2 * round(time_s * SAMPLE_RATE_HZ)
 
 
-def _spans(length_bytes: int) -> Iterator[tuple[int, int]]:
+def _spans(length_bytes: int, first_bytes: int) -> Iterator[tuple[int, int]]:
     """Yield where the chunks of so many bytes begin and end; one empty chunk for no bytes."""
-    start, end = 0, min(FIRST_CHUNK_BYTES, length_bytes)
+    start, end = 0, min(first_bytes, length_bytes)
     yield start, end
     while end < length_bytes:
         start, end = end, min(end + NEXT_CHUNK_BYTES, length_bytes)

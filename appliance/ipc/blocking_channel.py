@@ -16,11 +16,8 @@ import socket
 import threading
 from collections import deque
 
-from appliance.ipc.frames import FrameDecoder, encode_frame
+from appliance.ipc.frames import FrameDecoder, frame_parts
 from appliance.ipc.messages import Message, from_frame, to_frame
-
-RECEIVE_BYTES = 65536
-"""Bytes read from the socket at a time; a SYNTHESIZE frame is a few hundred."""
 
 
 class BlockingChannel:
@@ -49,10 +46,12 @@ class BlockingChannel:
             EOFError: The peer has gone.
             FrameTooLargeError: The message doesn't fit a wire frame; nothing was sent.
         """
-        data = encode_frame(to_frame(message))
+        head, payload = frame_parts(to_frame(message))
         with self._send_lock:
             try:
-                self._sock.sendall(data)
+                sent_bytes = self._sock.sendmsg((head, payload))
+                if sent_bytes < len(head) + len(payload):
+                    self._sock.sendall((head + payload)[sent_bytes:])
             except ConnectionError:
                 raise EOFError from None
 
@@ -94,13 +93,13 @@ class BlockingChannel:
     def _read(self) -> None:
         """Take in what the socket holds now, without waiting."""
         try:
-            data = self._sock.recv(RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            count = self._sock.recv_into(self._decoder.room(), flags=socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except ConnectionError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
             self._decoder.finish()
             raise EOFError
-        for frame in self._decoder.feed(data):
+        for frame in self._decoder.take(count):
             self._pending.append(from_frame(frame))

@@ -242,6 +242,8 @@ def _utterance_meta(utterance: Utterance) -> dict[str, Any]:
         "pitch": utterance.pitch,
         "volume": utterance.volume,
         "is_ssml": utterance.is_ssml,
+        "early": utterance.wants_early_sound,
+        "marks": utterance.wants_word_marks,
     }
 
 
@@ -258,6 +260,8 @@ def _read_utterance(meta: dict[str, Any]) -> Utterance:
         pitch=_number(meta["pitch"]),
         volume=_number(meta["volume"]),
         is_ssml=_flag(meta["is_ssml"]),
+        wants_early_sound=_flag(meta["early"]),
+        wants_word_marks=_flag(meta["marks"]),
     )
 
 

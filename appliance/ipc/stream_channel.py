@@ -18,7 +18,7 @@ from appliance.ipc.frames import FrameDecoder, encode_frame
 from appliance.ipc.messages import Message, from_frame, to_frame
 
 
-class StreamChannel(asyncio.Protocol):
+class StreamChannel(asyncio.BufferedProtocol):
     """One accepted worker connection."""
 
     def __init__(
@@ -46,10 +46,14 @@ class StreamChannel(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)  # uvloop's isn't a subclass
         self._on_open(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 (asyncio's signature)
+        """Return where the next bytes go; called by asyncio."""
+        return self._decoder.room()
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Decode what came; called by asyncio. A protocol error closes this connection only."""
         try:
-            for frame in self._decoder.feed(data):
+            for frame in self._decoder.take(nbytes):
                 self._on_message(self, from_frame(frame))
         except ProtocolError as error:
             self._error = error

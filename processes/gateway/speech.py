@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
 
 from appliance.errors import ApplianceError, NoWorkersError, VoiceNotFoundError
-from appliance.speech import AudioFormat, PcmChunk, SpeechRequest, StreamFormat
+from appliance.speech import AudioFormat, SpeechRequest, StreamFormat
 from appliance.text.early import EarlyUtterances
 from appliance.voices import Voice
 from processes.gateway.access import AccessRules, guarded
@@ -56,13 +56,14 @@ async def post_speech(request: web.Request) -> web.StreamResponse:
     gateway = request.app[GATEWAY_KEY]
     try:
         speech = plan_speech(gateway, await read_json(request))
-        delivery = start_speech(gateway, speech, gateway.access.client(request))
+        is_whole = is_finished_first(gateway, speech)
+        delivery = start_speech(gateway, speech, gateway.access.client(request), is_whole=is_whole)
     except ApplianceError as error:
         gateway.ledger.reject(error)
         raise
     with open_record(request, speech, delivery) as record:
         async with aclosing(delivery.chunks):
-            if is_finished_first(gateway, speech):
+            if is_whole:
                 return await _answer_whole(request, speech, delivery, record)
             return await answer_streamed(request, speech, delivery, record)
 
@@ -102,15 +103,24 @@ def find_voice(gateway: Gateway, voice_id: str) -> Voice:
         raise NoWorkersError from None
 
 
-def start_speech(gateway: Gateway, speech: PlannedSpeech, client: str) -> Delivery:
+def start_speech(
+    gateway: Gateway, speech: PlannedSpeech, client: str, *, is_whole: bool = False
+) -> Delivery:
     """Hop 4: ask the dispatcher for the audio.
+
+    Args:
+        gateway: The gateway.
+        speech: What to speak.
+        client: Whose request it is.
+        is_whole: Whether the answer is finished first, so that no sound need come early.
 
     Raises:
         CapacityError, PoisonRequestError: The request is refused now.
     """
-    return gateway.dispatcher.synthesize(
-        iter(speech.utterances), client=client, fingerprint=speech.fingerprint()
-    )
+    utterances = iter(speech.utterances)
+    if is_whole:
+        utterances = (replace(utterance, wants_early_sound=False) for utterance in utterances)
+    return gateway.dispatcher.synthesize(utterances, client=client, fingerprint=speech.fingerprint())
 
 
 def open_record(request: web.Request, speech: PlannedSpeech, delivery: Delivery) -> RequestRecord:
@@ -142,9 +152,11 @@ async def collect_audio(
     encoding = SpeechEncoding(
         speech.request, speech.voice, speech.utterances.known, gateway.threads, is_whole=True
     )
-    parts = [await _timed_feed(encoding, chunk, record) async for chunk in delivery.chunks]
-    parts.append(await encoding.finish())
-    return b"".join(parts), encoding.media_type
+    parts = [await _timed(encoding.feed(chunk), record) async for chunk in delivery.chunks]
+    parts.append(await _timed(encoding.finish(), record))
+    # Whole wav comes in one part, which a join would copy.
+    data = parts[-1] if not any(parts[:-1]) else b"".join(parts)
+    return data, encoding.media_type
 
 
 async def _answer_whole(
@@ -205,13 +217,13 @@ async def stream_audio(
         ConnectionError: The client has left.
     """
     async for chunk in delivery.chunks:
-        await answer.write(await _timed_feed(encoding, chunk, record), record)
-    await answer.write(await encoding.finish(), record)
+        await answer.write(await _timed(encoding.feed(chunk), record), record)
+    await answer.write(await _timed(encoding.finish(), record), record)
     await answer.end(delivery.stream.audio_s)
 
 
-async def _timed_feed(encoding: SpeechEncoding, chunk: PcmChunk, record: RequestRecord) -> bytes:
+async def _timed(encoded: Awaitable[bytes], record: RequestRecord) -> bytes:
     begun_at_s = time.monotonic()
-    data = await encoding.feed(chunk)
+    data = await encoded
     record.encode_s += time.monotonic() - begun_at_s
     return data

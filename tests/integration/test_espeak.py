@@ -58,7 +58,7 @@ def test_synthesize_when_closed_200_times_then_every_full_one_is_whole(engine) -
         for _ in range(cycle % 4):
             next(spoken, None)
         spoken.close()
-        whole = list(engine.synthesize(english()))
+        whole = list(engine.synthesize(english(wants_word_marks=True)))
         assert audio_s(whole) == pytest.approx(reference_s, rel=0.01)
         assert sum(len(chunk.word_marks) for chunk in whole) == reference_marks
 

@@ -62,7 +62,7 @@ SYNTHESIZE = frame(
     "SYNTHESIZE",
     7,
     '{"index":0,"text":"Zażółć 🎉","engine":"espeak","voice":"zlw/pl","speed":1.0,"pitch":1.0,"volume":1.0,'
-    '"is_ssml":false}',
+    '"is_ssml":false,"early":true,"marks":true}',
 )
 AUDIO = frame(
     "AUDIO", 7, '{"rate":22050,"last":false,"window":true,"marks":[[0,6,0.0],[7,8,0.5]]}', b"\x01\x00\xff\x7f"

@@ -22,6 +22,7 @@ from appliance.ipc.frames import (
     encode_frame,
 )
 from appliance.ipc.messages import from_frame, to_frame
+from tests.parts.frames import feed
 from tests.wire import generate
 
 FOLDER = Path(__file__).parent
@@ -44,7 +45,7 @@ def expectation(path: Path):
 def decode(pieces: list[bytes]) -> list[Frame]:
     """Decode a whole stream that arrives in these pieces."""
     decoder = FrameDecoder()
-    found = [frame for piece in pieces for frame in decoder.feed(piece)]
+    found = [frame for piece in pieces for frame in feed(decoder, piece)]
     decoder.finish()
     return found
 
@@ -131,7 +132,7 @@ def test_decoder_when_a_header_byte_is_wrong_then_frames_or_protocol_errors(
 )
 def test_decoder_when_a_length_is_too_large_then_refused_before_its_bytes_come(header: bytes) -> None:
     with pytest.raises(FrameTooLargeError):
-        list(FrameDecoder().feed(header))
+        list(feed(FrameDecoder(), header))
 
 
 def test_encode_frame_when_at_the_limits_then_fits_and_one_more_is_refused() -> None:

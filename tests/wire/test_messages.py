@@ -26,6 +26,7 @@ from appliance.ipc.messages import (
 )
 from appliance.speech import PcmChunk, SpokenText, Utterance, WordMark
 from appliance.voices import Gender, Variant, Voice
+from tests.parts.frames import feed
 
 ids = st.integers(0, 2**64 - 1)
 counts = st.integers(0, 2**53)
@@ -95,7 +96,7 @@ json_values = st.recursive(
 
 @given(messages)
 def test_message_when_sent_then_received_alike(message: Message) -> None:
-    (frame,) = FrameDecoder().feed(encode_frame(to_frame(message)))
+    (frame,) = feed(FrameDecoder(), encode_frame(to_frame(message)))
     assert from_frame(frame) == message
 
 

@@ -29,7 +29,7 @@ def loudness(chunks: list[PcmChunk]) -> float:
 
 
 def speak(engine: EspeakEngine, text: str = SENTENCE, **fields) -> list[PcmChunk]:
-    return list(engine.synthesize(english(text, **fields)))
+    return list(engine.synthesize(english(text, **{"wants_word_marks": True} | fields)))
 
 
 def test_warm_up_when_done_then_version_and_voices_are_known(engine) -> None:
@@ -45,6 +45,16 @@ def test_synthesize_when_a_sentence_then_chunks_grow_and_only_the_last_is_last(e
     assert not any(chunk.ends_window for chunk in chunks)
     assert {chunk.sample_rate_hz for chunk in chunks} == {22050}
     assert 7 < audio_s(chunks) < 10
+
+
+def test_synthesize_when_no_early_sound_is_wanted_then_only_large_chunks(engine) -> None:
+    chunks = speak(engine, wants_early_sound=False)
+    assert len(chunks) > 1
+    assert all(len(chunk.pcm) >= NEXT_CHUNK_BYTES for chunk in chunks[:-1])
+
+
+def test_synthesize_when_no_marks_are_wanted_then_none_come(engine) -> None:
+    assert not any(chunk.word_marks for chunk in speak(engine, wants_word_marks=False))
 
 
 @pytest.mark.parametrize("text", ["", "...", "   "])

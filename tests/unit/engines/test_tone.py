@@ -57,7 +57,7 @@ def test_expected_pcm_when_longest_text_at_lowest_speed_then_within_the_limit() 
 
 
 def test_synthesize_when_words_are_spoken_then_each_has_a_mark_at_its_characters() -> None:
-    chunks = speak("one  two three")
+    chunks = speak("one  two three", wants_word_marks=True)
     marks = [mark for chunk in chunks for mark in chunk.word_marks]
     assert [(mark.start_char, mark.end_char) for mark in marks] == [(0, 3), (5, 8), (9, 14)]
     character_s = len(whole_pcm(chunks)) / 2 / SAMPLE_RATE_HZ / 14
@@ -66,14 +66,24 @@ def test_synthesize_when_words_are_spoken_then_each_has_a_mark_at_its_characters
 
 def test_synthesize_when_words_begin_in_a_chunk_then_their_marks_come_with_it() -> None:
     position_bytes = 0
-    for chunk in speak():
+    for chunk in speak(wants_word_marks=True):
         for mark in chunk.word_marks:
             assert position_bytes <= 2 * round(mark.time_s * SAMPLE_RATE_HZ) < position_bytes + len(chunk.pcm)
         position_bytes += len(chunk.pcm)
 
 
+def test_synthesize_when_no_early_sound_is_wanted_then_the_same_pcm_in_large_chunks() -> None:
+    chunks = speak(wants_early_sound=False)
+    assert whole_pcm(chunks) == whole_pcm(speak())
+    assert {len(chunk.pcm) for chunk in chunks[:-1]} == {NEXT_CHUNK_BYTES}
+
+
+def test_synthesize_when_no_marks_are_wanted_then_none_come() -> None:
+    assert not any(chunk.word_marks for chunk in speak())
+
+
 def test_synthesize_when_ssml_then_tags_are_silent_and_offsets_stay() -> None:
-    chunks = speak("<s>hi</s>", is_ssml=True)
+    chunks = speak("<s>hi</s>", is_ssml=True, wants_word_marks=True)
     assert whole_pcm(chunks) == expected_pcm(utterance("   hi    "))
     assert [(m.start_char, m.end_char) for chunk in chunks for m in chunk.word_marks] == [(3, 5)]
 
