@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from appliance.text.references import is_definition
+
 SOFT = " "
 PARAGRAPH = "\n"
 _AFTER_NUMBER = ": "
@@ -41,7 +43,6 @@ _QUOTE = re.compile(r"(?:>[ \t]?)+")
 _BULLET = re.compile(r"[-*+•‣◦▪][ \t]+(?:\[[ xX]\][ \t]+)?|[-*+•‣◦▪]$")
 _NUMBER = re.compile(r"(\d{1,3})[.)][ \t]+")
 _NUMBERED_LINE = re.compile(r"^[ \t>]*\d{1,3}[.)][ \t]", re.MULTILINE)
-_REFERENCE = re.compile(r"\[(?!\^)[^\[\]]{1,200}\]:[ \t]*\S+(?:[ \t]+[\"'(].{0,300})?$")
 _FOOTNOTE = re.compile(r"\[\^[^\[\]\s]{1,50}\]:[ \t]*")
 _DELIMITER_ROW = re.compile(r"\|?(?:[ \t]*:?-+:?[ \t]*\|)+(?:[ \t]*:?-+:?[ \t]*)?$")
 _CELL = re.compile(r"(?:[^|\\]|\\.)+")
@@ -59,6 +60,11 @@ def plain_regions(text: str) -> Iterator[Region]:
         done = end
 
 
+def _is_prose(info: str) -> bool:
+    """Return whether what stands behind a fence is more than a language's name and its options."""
+    return len(info.split()) > 1 and not any(sign in info for sign in "={:")
+
+
 def _line_ends(text: str, start: int, end: int) -> int:
     gap = text[start:end]
     return max(gap.count("\n"), gap.count("\r"))
@@ -67,8 +73,15 @@ def _line_ends(text: str, start: int, end: int) -> int:
 class BlockScanner:
     """Walks through a markdown text once, line by line. Takes linear time."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, labels: frozenset[str] = frozenset()) -> None:
+        """Look at the text once.
+
+        Args:
+            text: The whole text.
+            labels: What `defined_labels` found in it.
+        """
         self._text = text
+        self._labels = labels
         self._fence = ""
         self._lead = PARAGRAPH
         self._is_table = False
@@ -111,7 +124,7 @@ class BlockScanner:
     def _fenced(self, start: int, end: int) -> Iterator[Region]:
         mark = _FENCE.match(self._text, start, end)
         if not self._fence:
-            if mark is None:
+            if mark is None or _is_prose(mark[2]):
                 yield from self._line(start, end)
                 return
             self._fence = mark[1]
@@ -143,7 +156,7 @@ class BlockScanner:
     def _marked(self, start: int, end: int) -> Iterator[Region]:
         """Yield the content of a line that may begin with a mark."""
         text = self._text
-        if _RULE.match(text, start, end) or _REFERENCE.match(text, start, end):
+        if _RULE.match(text, start, end) or is_definition(text, start, end, self._labels):
             self._lead = PARAGRAPH
         elif heading := _HEADING.match(text, start, end):
             closing = _CLOSING_HASHES.search(text, heading.end(), end)

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from appliance.errors import NothingToSpeakError
 from appliance.speech import InputType, SpeechRequest, Utterance
+from appliance.text.tags import may_hide
 from appliance.text.utterances import split_into_utterances
 from appliance.voices import Voice
 
@@ -64,8 +65,11 @@ class EarlyUtterances:
         request = self._request
         if request.input_type is InputType.SSML or len(request.text) <= 2 * HEAD_CHARS:
             return None
+        head = request.text[:HEAD_CHARS]
+        if may_hide(head):
+            return None
         try:
-            found = self._split(replace(request, text=request.text[:HEAD_CHARS]))
+            found = self._split(replace(request, text=head))
         except NothingToSpeakError:
             return None
         return found[0] if len(found) > 1 else None

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from appliance.errors import InvalidRequestError, TextTooLongError
 from appliance.speech import MAX_UTTERANCE_CHARS, SpokenText
-from appliance.text.inline import InlineScanner, white_space_edits
+from appliance.text.digits import spell_digits
+from appliance.text.inline import InlineScanner, fold_spaces, white_space_edits
 from appliance.text.normalize import drop_unspeakable, has_something_to_speak
 from appliance.text.offsets import apply_edits, cut_out
 from appliance.text.split import FIRST_MAX_CHARS, Border, split_into_spans
@@ -120,11 +121,12 @@ class _Grouper:
             text = SpokenText(
                 clean.text, tuple((at, text.original_offset(source)) for at, source in clean.origins)
             )
+        text = spell_digits(text, self._language)
         if not self._is_enabled:
             return apply_edits(text, white_space_edits(text.text, 0, len(text.text)))
         scanner = InlineScanner(text.text, self._language)
         scanner.scan(0, len(text.text), is_code=True)
-        return apply_edits(text, scanner.edits())
+        return fold_spaces(apply_edits(text, scanner.edits()))
 
     def _take_leaf(self, leaf: Leaf) -> None:
         weight = 1 + round(leaf.pause_s * _UNITS_PER_S)

@@ -13,25 +13,32 @@ import html
 import re
 from collections.abc import Callable
 
+from appliance.speech import SpokenText
+from appliance.text.code_spans import CodeSpans
 from appliance.text.emoji_names import emoji_at, emoji_name, emoji_ranges
-from appliance.text.offsets import Edit
+from appliance.text.offsets import Edit, apply_edits
+from appliance.text.references import label_of
+from appliance.text.tags import COMMENT, HiddenContent, tag_at
 
 _LEFTOVERS = "\ufe0e\ufe0f\u20e3"
-_MARKS = r"*_`~\[\]!<&\\:"
+_MARKS = r"*_`~\[\]!<>&\\:"
 # A white-space character counts unless it is a single plain space.
 _SINGLE_SPACE = r"(?:(?<=[^ ])|(?<= )\s)"
 _WHITE_SPACE = re.compile(r"[\s]" + _SINGLE_SPACE)
 _EMOJI = re.compile(rf"[\s{_LEFTOVERS}{emoji_ranges()}]{_SINGLE_SPACE}")
 _SPECIAL = re.compile(rf"[\s{_MARKS}{_LEFTOVERS}{emoji_ranges()}]{_SINGLE_SPACE}")
 
+_DOUBLE_SPACE = re.compile(r" +\n[ \n]*|\n[ \n]+| {2,}")
+
 _RUN = re.compile(r"(.)\1*", re.DOTALL)
 _SPACES = re.compile(r"\s+")
-_FOOTNOTE = re.compile(r"\[\^[^\[\]\s]{1,50}\]")
+_FOOTNOTE = re.compile(r"\[\^([^\[\]\s]{1,50})\]")
 _LINK_TARGET = re.compile(
     r"\(\s{0,9}[^\s()]{0,2000}(?:\([^\s()]{0,500}\)[^\s()]{0,500})?(?:\s{1,9}[\"'][^\"'\n]{0,300}[\"'])?\s{0,9}\)"
-    r"|\[[^\[\]\n]{0,200}\]"
 )
-_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]{0,30})(?:\s[^<>]{0,1000})?/?>")
+_ARGUMENT = re.compile(r"\([^/.#:<>]*\)")
+_LINK_LABEL = re.compile(r"\[([^\[\]\n]{0,200})\]")
+_IN_ANGLES = re.compile(r"(</?)[^\W\d](?:[^<>\n]{0,200}[^<>\s])?(?=>)")
 _AUTOLINK = re.compile(r"<(?=[a-z]{3,6}:|[^\s<>@]{1,100}@)([^\s<>]{1,2000})>")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _ESCAPE = re.compile(r"\\[!-/:-@\[-`{-~]")
@@ -40,7 +47,6 @@ _NO_ADDRESS = r"\s<>\"`|{}\[\]。，、！？；：」』）"
 _ADDRESS = re.compile(
     rf"://(?:[^{_NO_ADDRESS}/?#@]{{1,100}}@)?(?:www\.)?([^{_NO_ADDRESS}/?#'()*]+)([^{_NO_ADDRESS}]*)"
 )
-_COMMENT_MAX_CHARS = 2000
 _ADDRESS_END = ".,;:!?*_~'"
 _LONGEST_SCHEME_CHARS = 5
 _BLOCKS = (
@@ -62,12 +68,41 @@ def white_space_edits(text: str, start: int, end: int) -> list[Edit]:
     return edits
 
 
+def fold_spaces(spoken: SpokenText) -> SpokenText:
+    """Return a text without the spaces that edits have left side by side, or beside a line break."""
+    text = spoken.text
+    if "  " not in text and " \n" not in text and "\n " not in text and "\n\n" not in text:
+        return spoken
+    return apply_edits(
+        spoken,
+        [
+            Edit(found.start(), found.end(), "\n" if "\n" in found[0] else " ")
+            for found in _DOUBLE_SPACE.finditer(text)
+        ],
+    )
+
+
 class InlineScanner:
     """Walks through regions of a text in order and collects edits. Takes linear time."""
 
-    def __init__(self, text: str, language: str) -> None:
+    def __init__(self, text: str, language: str, labels: frozenset[str] = frozenset()) -> None:
+        """Begin a walk.
+
+        Args:
+            text: The whole text.
+            language: BCP 47 tag of the voice.
+            labels: What `defined_labels` found in the text.
+        """
         self._text = text
         self._language = language
+        self._labels = labels
+        self.hidden_until_char = 0
+        """Where content that isn't spoken ends: what begins before it is to be left out."""
+        self._hidden = HiddenContent(text)
+        self._code_spans = CodeSpans(text)
+        self._code_end = 0
+        """Where the run begins that closes the code span which is open; 0 outside of one."""
+        self._angle_end = 0
         self._end = 0
         self._start = 0
         self._edits: list[Edit] = []
@@ -81,6 +116,7 @@ class InlineScanner:
             "]": self._close_bracket,
             "!": self._image,
             "<": self._tag,
+            ">": self._close_angle,
             "&": self._entity,
             "\\": self._escape,
             ":": self._address,
@@ -98,11 +134,19 @@ class InlineScanner:
         self._start, self._end = start, end
         if not goes_on:
             self._brackets.clear()
-        special = _EMOJI if is_code else _SPECIAL
-        position = start
-        while found := special.search(self._text, position, end):
+            self._code_end = 0
+        if is_code:
+            self._literal(start, end)
+            return
+        position = self._code(start) if self._code_end else start
+        while found := _SPECIAL.search(self._text, position, end):
             handler = self._handlers.get(found[0][0], self._other)
             position = handler(found.start())
+
+    def _literal(self, start: int, end: int) -> None:
+        """Collect the edits inside of code: white space and emoji."""
+        while found := _EMOJI.search(self._text, start, end):
+            start = self._other(found.start())
 
     def edits(self) -> list[Edit]:
         """Return all edits so far, ascending."""
@@ -127,23 +171,43 @@ class InlineScanner:
         end = self._run_end(start)
         before, behind = self._neighbours(start, end)
         is_apart = before.isspace() and behind.isspace()
-        is_sign = end - start == 1 and before.isalnum() and behind.isalnum()
+        is_inside = before.isalnum() and behind.isalnum()
+        is_sign = is_inside and (end - start == 1 or before.isdigit() or behind.isdigit())
         return end if is_apart or is_sign else self.edit(start, end)
 
     def _underscore(self, start: int) -> int:
+        """Keep underscores inside a word, as `snake_case`, and beside an `@`; every voice is silent there."""
         end = self._run_end(start)
         before, behind = self._neighbours(start, end)
-        return self.edit(start, end, " " if before.isalnum() and behind.isalnum() else "")
+        is_inside = before.isalnum() and behind.isalnum()
+        return end if is_inside or "@" in {before, behind} else self.edit(start, end)
 
     def _tilde(self, start: int) -> int:
         end = self._run_end(start)
         return self.edit(start, end) if end - start > 1 else end
 
     def _backtick(self, start: int) -> int:
-        return self.edit(start, self._run_end(start))
+        """Drop backticks; what stands between two runs of one length is code."""
+        end = self._run_end(start)
+        self.edit(start, end)
+        closing = self._code_spans.closing(start, end)
+        if closing < 0:
+            return end
+        self._code_end = closing
+        return self._code(end)
+
+    def _code(self, start: int) -> int:
+        """Go through a code span, which may begin or end in another region, and drop what closes it."""
+        end = min(self._code_end, self._end)
+        self._literal(start, end)
+        if self._code_end >= self._end:
+            return end
+        self._code_end = 0
+        return self.edit(end, self._run_end(end))
 
     def _open_bracket(self, start: int) -> int:
-        if footnote := _FOOTNOTE.match(self._text, start, self._end):
+        footnote = _FOOTNOTE.match(self._text, start, self._end)
+        if footnote and (footnote[1].isdigit() or label_of(f"^{footnote[1]}") in self._labels):
             return self.edit(start, footnote.end())
         self._brackets.append((start, start + 1))
         return start + 1
@@ -158,28 +222,67 @@ class InlineScanner:
         if not self._brackets:
             return start + 1
         opening = self._brackets.pop()
-        target = _LINK_TARGET.match(self._text, start + 1, self._end)
-        if target is None:
+        end = self._target_end(opening, start)
+        if end < 0:
             return start + 1
         self.edit(*opening)
-        return self.edit(start, target.end())
+        return self.edit(start, end)
+
+    def _target_end(self, opening: tuple[int, int], closing: int) -> int:
+        """Return where a link's target ends, or -1 if what stands behind the brackets is none."""
+        text = self._text
+        if target := _LINK_TARGET.match(text, closing + 1, self._end):
+            # `d[key](argument)` is a program's.
+            is_call = text[max(opening[0] - 1, 0)].isalnum() and _ARGUMENT.fullmatch(target[0])
+            return -1 if is_call else target.end()
+        target = _LINK_LABEL.match(text, closing + 1, self._end)
+        if target is None:
+            return -1
+        shown = text[opening[1] : closing]
+        is_footnotes = shown.isdigit() and target[1].isdigit()
+        is_link = not is_footnotes and label_of(target[1] or shown) in self._labels
+        return target.end() if is_link else -1
 
     def _tag(self, start: int) -> int:
-        if self._text.startswith("<!--", start):
-            end = self._text.find("-->", start, min(self._end, start + _COMMENT_MAX_CHARS))
-            return self.edit(start, end + len("-->")) if end > 0 else start + 1
-        tag = _TAG.match(self._text, start, self._end)
-        if tag:
-            name = tag[1].lower()
-            replacement = "\n" if name in _PARAGRAPH_TAGS else ", " if name in _CELL_TAGS else ""
-            return self.edit(start, tag.end(), replacement)
-        link = _AUTOLINK.match(self._text, start, self._end)
-        if link is None:
+        if self._text.startswith(f"<{COMMENT}", start):
+            return self._hide(start, start + 1, COMMENT)
+        tag = tag_at(self._text, start, self._end)
+        if tag is None:
+            return self._open_angle(start)
+        replacement = "\n" if tag.name in _PARAGRAPH_TAGS else ", " if tag.name in _CELL_TAGS else ""
+        self.edit(start, tag.end_char, replacement)
+        return tag.end_char if tag.is_closing else self._hide(tag.end_char, tag.end_char, tag.name)
+
+    def _hide(self, start: int, end: int, name: str) -> int:
+        """Leave content out if it is hidden, else go on at `end`."""
+        hidden_end = self._hidden.end_of(name, start)
+        if hidden_end < 0:
+            return end
+        self.hidden_until_char = hidden_end
+        return self.edit(start, min(hidden_end, self._end))
+
+    def _open_angle(self, start: int) -> int:
+        """Drop what points at an address, and the brackets around words that are no tag."""
+        if link := _AUTOLINK.match(self._text, start, self._end):
+            address = _ADDRESS.search(self._text, *link.span(1))
+            host = address.span(1) if address else link.span(1)
+            self.edit(start, host[0])
+            return self.edit(host[1], link.end())
+        words = _IN_ANGLES.match(self._text, start, self._end)
+        if words is None:
             return start + 1
-        address = _ADDRESS.search(self._text, *link.span(1))
-        host = address.span(1) if address else link.span(1)
-        self.edit(start, host[0])
-        return self.edit(host[1], link.end())
+        self._angle_end = words.end()
+        before = self._neighbours(start, start + 1)[0]
+        return self.edit(start, words.end(1), " " if before.isalnum() else "")
+
+    def _close_angle(self, start: int) -> int:
+        """Drop the bracket that closes an opened one, with the slash of `<Button />`."""
+        if start != self._angle_end:
+            return start + 1
+        is_edited = bool(self._edits) and self._edits[-1].end_char == start
+        begin = start - 1 if self._text[start - 1] == "/" and not is_edited else start
+        behind = self._neighbours(start, start + 1)[1]
+        return self.edit(begin, start + 1, " " if behind.isalnum() else "")
 
     def _entity(self, start: int) -> int:
         found = _ENTITY.match(self._text, start, self._end)

@@ -11,9 +11,11 @@ import unicodedata
 from collections.abc import Iterator
 
 from appliance.speech import SpokenText
-from appliance.text.blocks import BlockScanner, Region, plain_regions
-from appliance.text.inline import InlineScanner, white_space_edits
+from appliance.text.blocks import PARAGRAPH, BlockScanner, Region, plain_regions
+from appliance.text.digits import spell_digits
+from appliance.text.inline import InlineScanner, fold_spaces, white_space_edits
 from appliance.text.offsets import Edit, apply_edits
+from appliance.text.references import defined_labels
 
 MAX_MARKS = 8
 """Combining marks that one letter keeps; a ninth is never writing."""
@@ -68,23 +70,29 @@ def make_speakable(text: str, language: str, *, is_enabled: bool = True) -> Spok
 
     Args:
         text: Any text, also with NUL or lone surrogates.
-        language: BCP 47 tag of the voice, for the names of emoji.
+        language: BCP 47 tag of the voice, for its digits and the names of emoji.
         is_enabled: Whether markdown, HTML, addresses and emoji become words; else they stay as they are.
     """
-    clean = drop_unspeakable(text)
+    clean = spell_digits(drop_unspeakable(text), language)
     if is_enabled:
-        return apply_edits(clean, _markup_edits(clean.text, language))
+        return fold_spaces(apply_edits(clean, _markup_edits(clean.text, language)))
     return apply_edits(clean, _region_edits(clean.text, plain_regions(clean.text)))
 
 
 def _markup_edits(text: str, language: str) -> list[Edit]:
-    scanner = InlineScanner(text, language)
+    labels = defined_labels(text)
+    scanner = InlineScanner(text, language, labels)
     done = 0
-    for region in BlockScanner(text).regions():
-        scanner.edit(done, region.start_char, region.lead if done else "")
-        goes_on = not region.lead.startswith("\n")
-        scanner.scan(region.start_char, region.end_char, is_code=region.is_code, goes_on=goes_on)
-        done = region.end_char
+    is_apart = False
+    for region in BlockScanner(text, labels).regions():
+        is_apart = is_apart or region.lead == PARAGRAPH
+        start = max(region.start_char, scanner.hidden_until_char)
+        if start < region.end_char:
+            lead = PARAGRAPH if is_apart else region.lead
+            scanner.edit(done, start, lead if done else "")
+            scanner.scan(start, region.end_char, is_code=region.is_code, goes_on=not is_apart)
+            done = region.end_char
+            is_apart = False
     scanner.edit(done, len(text))
     return scanner.edits()
 

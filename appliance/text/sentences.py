@@ -18,6 +18,7 @@ from appliance.text.weight import primary_language
 _WINDOW_CHARS = 500
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OPENING = "([\"“„«'‘"
+_FINAL = ("!", "?", "…", "！", "？")
 _TAIL_CHARS = 20
 _ORDINAL_MAX_DIGITS = 2
 
@@ -86,9 +87,26 @@ def _raw_ends(paragraph: str, language: str) -> list[int]:
 
 
 def _goes_on(paragraph: str, start: int, end: int, language: str) -> bool:
-    """Return whether the sentence goes on behind this end after all."""
+    """Return whether the sentence goes on behind this end after all.
+
+    Before a word in lower case it does, as behind an abbreviation or `"Really?"` of which somebody tells who
+    said it, but not behind a bare `!` or `?`.
+    """
     if paragraph[end : end + 1].islower():
-        return True
+        tail = paragraph[max(start, end - _TAIL_CHARS) : end].rstrip()
+        return not tail.endswith(_FINAL)
+    return is_abbreviated(paragraph, start, end, language)
+
+
+def is_abbreviated(paragraph: str, start: int, end: int, language: str) -> bool:
+    """Return whether the full stop before `end` belongs to an abbreviation, an ordinal or an initial.
+
+    Args:
+        paragraph: Text without paragraph breaks.
+        start: Where the sentence begins.
+        end: Behind the full stop and the white space that follows it.
+        language: First part of a BCP 47 tag.
+    """
     tail = paragraph[max(start, end - _TAIL_CHARS) : end].rstrip()
     if not tail.endswith("."):
         return False

@@ -15,8 +15,8 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from appliance.speech import MAX_UTTERANCE_CHARS
-from appliance.text.sentences import sentence_ends
-from appliance.text.weight import is_light, spoken_weight
+from appliance.text.sentences import is_abbreviated, sentence_ends
+from appliance.text.weight import is_light, primary_language, spoken_weight
 
 FIRST_MAX_CHARS = 100
 """A longer first span is cut at a clause, so that the first sound comes soon."""
@@ -28,6 +28,7 @@ _GRAPHEME_MAX_CHARS = 64
 
 _PARAGRAPH = re.compile(r"[^\n]*\n[\s]*|[^\n]+")
 _CLAUSE = re.compile(r"[,;:)–—][\"”’»]?(?=\s)\s?|[、，；：،؛﹐﹔]\s?")
+_SENTENCE = re.compile(r"[.!?…]([\"”’»)\]]*)\s+")
 _SPACE = re.compile(r"\s+")
 _JOINERS = "\u200d\ufe0e\ufe0f"
 
@@ -66,15 +67,15 @@ def split_into_spans(
         text: Any text; a line break ends a paragraph.
         language: BCP 47 tag of the voice.
         max_chars: Most characters of a span. Fewer where they take longer to speak (`spoken_weight`).
-        first_max_chars: A longer first span is cut at a clause if it has one.
+        first_max_chars: A longer first span is cut at a sentence's end or a clause if it has one.
     """
     spans: list[Span] = []
     for start, end, border in _groups(text, language):
         if not spans and end - start > first_max_chars:
-            cut = _early_cut(text, start, min(end, start + max_chars), first_max_chars)
-            if cut > start:
-                spans += _fit(text, Span(start, cut, Border.CLAUSE), language, max_chars)
-                start = cut  # noqa: PLW2901 - the rest of this span is treated as any other
+            cut = _early_cut(text, start, min(end, start + max_chars), first_max_chars, language)
+            if cut.end_char > start:
+                spans += _fit(text, cut, language, max_chars)
+                start = cut.end_char  # noqa: PLW2901 - the rest of this span is treated as any other
         spans += _fit(text, Span(start, end, border), language, max_chars)
     return spans
 
@@ -93,14 +94,34 @@ def _groups(text: str, language: str) -> Iterator[Span]:
         yield Span(start, end, Border.PARAGRAPH if end < len(text) else Border.SENTENCE)
 
 
-def _early_cut(text: str, start: int, limit: int, first_max_chars: int) -> int:
-    """Return where the first span ends: its last early clause, else its first later one, else `start`."""
-    best = start
-    for clause in _CLAUSE.finditer(text, start + _FIRST_MIN_CHARS, limit):
-        if best > start and clause.end() - start > first_max_chars:
-            break
-        best = clause.end()
-    return best if limit - best >= _FIRST_MIN_CHARS else start
+def _early_cut(text: str, start: int, limit: int, first_max_chars: int, language: str) -> Span:
+    """Return the first span: up to the last early sentence or clause, else the first later one, or empty."""
+    cuts = _cuts(text, start, (start + _FIRST_MIN_CHARS, limit), language)
+    cuts = [cut for cut in cuts if limit - cut.end_char >= _FIRST_MIN_CHARS]
+    early = [cut for cut in cuts if cut.end_char - start <= first_max_chars]
+    if early:
+        return max(early, key=_by_rank)
+    return min(cuts, default=Span(start, start, Border.NONE))
+
+
+def _cuts(text: str, start: int, places: tuple[int, int], language: str) -> list[Span]:
+    """Return the spans from `start` that end at a sentence or clause between two places.
+
+    `sentence_ends` has left those sentences in one piece that go on in lower case, as people chat. Behind a
+    quotation they really go on.
+    """
+    primary = primary_language(language)
+    cuts = [Span(start, found.end(), Border.CLAUSE) for found in _CLAUSE.finditer(text, *places)]
+    for found in _SENTENCE.finditer(text, *places):
+        end = found.end()
+        if not is_abbreviated(text, start, end, primary):
+            is_quoted = found[1] and text[end : end + 1].islower()
+            cuts.append(Span(start, end, Border.CLAUSE if is_quoted else Border.SENTENCE))
+    return cuts
+
+
+def _by_rank(cut: Span) -> tuple[Border, int]:
+    return cut.border, cut.end_char
 
 
 def _fit(text: str, span: Span, language: str, max_chars: int) -> Iterator[Span]:
@@ -111,9 +132,9 @@ def _fit(text: str, span: Span, language: str, max_chars: int) -> Iterator[Span]
         if span.end_char - start <= allowed:
             yield Span(start, span.end_char, span.border)
             return
-        end, border = _cut(text, start, start + allowed)
-        yield Span(start, end, border)
-        start = end
+        part = _cut(text, start, start + allowed, language)
+        yield part
+        start = part.end_char
 
 
 def _allowed_chars(text: str, start: int, end: int, limit: tuple[str, int]) -> int:
@@ -131,18 +152,18 @@ def _allowed_chars(text: str, start: int, end: int, limit: tuple[str, int]) -> i
     return count
 
 
-def _cut(text: str, start: int, limit: int) -> tuple[int, Border]:
-    """Return where to cut a text that goes on behind `limit`: at a clause, else a space, else anywhere."""
+def _cut(text: str, start: int, limit: int, language: str) -> Span:
+    """Return the first part of a text that goes on behind `limit`.
+
+    It ends at a sentence, else at a clause, else at a space, else anywhere.
+    """
+    cuts = _cuts(text, start, (start + (limit - start) // 3, limit), language)
+    if cuts:
+        return max(cuts, key=_by_rank)
     end = start
-    for clause in _CLAUSE.finditer(text, start + (limit - start) // 3, limit):
-        end = clause.end()
-    if end > start:
-        return end, Border.CLAUSE
     for space in _SPACE.finditer(text, start + 1, limit):
         end = space.end()
-    if end > start:
-        return end, Border.NONE
-    return _grapheme_border(text, start, limit), Border.NONE
+    return Span(start, end if end > start else _grapheme_border(text, start, limit), Border.NONE)
 
 
 def _grapheme_border(text: str, start: int, limit: int) -> int:

@@ -193,7 +193,7 @@ class _Parser:
             return
         if self._whole is not None:
             if depth == self._whole[2]:
-                self._finish_run()
+                self._finish_run(is_kept=bool(self._whole[1]))
                 self._whole = None
             return
         name = _RENAMED.get(tag, tag)
@@ -208,11 +208,12 @@ class _Parser:
         self._text.append(text)
         self._length += len(text)
 
-    def _finish_run(self) -> None:
-        """Put the text since the last tag among the parts."""
-        if not self._text:
+    def _finish_run(self, *, is_kept: bool = False) -> None:
+        """Put the text since the last tag among the parts; none is one, too, where an alias is spoken."""
+        if not self._text and not is_kept:
             return
-        text = SpokenText("".join(self._text), tuple(self._origins))
+        origins = tuple(self._origins) or ((0, self._offset()),)
+        text = SpokenText("".join(self._text), origins)
         if self._whole is None:
             self._parts.append(Run(text))
         else:

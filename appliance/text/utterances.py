@@ -95,6 +95,7 @@ def _utterances(
             volume=request.volume,
             is_ssml=request.input_type is InputType.SSML,
             pause_after_s=pause_s * PAUSE_FACTORS[piece.border] if index < last else 0.0,
+            wants_early_sound=index == 0,
         )
         for index, piece in enumerate(pieces)
     ]

@@ -56,6 +56,12 @@ def test_early_when_the_head_holds_nothing_then_the_rest_is_found() -> None:
     assert found[-1].spoken.text.endswith("word.")
 
 
+@pytest.mark.parametrize("hidden", ["<style>{}</style>", "<script>{}</script>", "<!-- {} -->"])
+def test_early_when_hidden_content_is_longer_than_the_head_then_none_of_it_is_spoken(hidden) -> None:
+    found = list(early(hidden.format("Not this sentence. " * HEAD_CHARS) + "But this one. " * 300))
+    assert not any("Not" in utterance.spoken.text for utterance in found)
+
+
 def test_early_when_nothing_is_speakable_then_it_says_so() -> None:
     with pytest.raises(NothingToSpeakError):
         early("* " * 3 * HEAD_CHARS)

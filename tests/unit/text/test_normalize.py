@@ -14,7 +14,7 @@ any_text = st.text(st.characters(), max_size=300)
 MARKS = (
     "word **bold** *it* _u_ ` ``` ~~ [ ]( ![ ](http://a.b/c) [^1] < <b> </p> <br> &amp; &#0; &#x41; \\* :// "
     "https://www.example.com/x?y=1. # > - 1. 2) | |--| --- === 😀 😀 👩‍🔬 1️⃣ \u200d \ufe0f \0 \ud800 你好 "
-    "<!-- -->"
+    "<!-- --> <script> </script> <x-y> <a ` `` `a[0](x)` [a][b] [b]: [b]:x/y 2**3 ٣ ①"
 )
 SPACES = [" ", "  ", "\n", "\n\n", "\r\n", "\t"]
 marked_text = st.lists(st.sampled_from([*MARKS.split(), *SPACES]), max_size=60).map("".join)
@@ -26,19 +26,40 @@ MARKDOWN = [
     ("a **bold** and *it* and ***both*** and __b__ and ~~gone~~", "a bold and it and both and b and gone"),
     ("half **a pair", "half a pair"),
     ("2 * 3 = 6 and 2*3=6", "2 * 3 = 6 and 2*3=6"),
-    ("snake_case and __init__", "snake case and init"),
+    ("2**3 and 10**x and un**believ**able", "2**3 and 10**x and unbelievable"),
+    ("snake_case, 1_000, file_name.txt and __init__", "snake_case, 1_000, file_name.txt and init"),
+    ("john_doe@example.com and _@_", "john_doe@example.com and _@_"),
     ("use `x = 1` here", "use x = 1 here"),
     ("```python\nx = *y\n```\nafter", "x = *y\nafter"),
     ("~~~\nnever closed **x**", "never closed **x**"),
     ("```inline``` code", "inline code"),
+    ("`2**3`, `a[0](x)`, `*_a_*` and `&amp;`", "2**3, a[0](x), *_a_* and &amp;"),
+    ("the `<div>` and `List<String>`", "the <div> and List<String>"),
+    ("`` a ` b `` and `😀  c`", " a ` b and grinning face c"),
+    ("`a\n[0](x)` then [b](c)", "a [0](x) then b"),
+    ("`a\n\n[b](c)` d", "a\nb d"),
+    ("- `a\n- *b*` c", "a\nb c"),
+    ("half `a *pair*", "half a pair"),
+    ("[`a[0]`](http://a.b)", "a[0]"),
+    ("``` js title=x\n*a*\n```\nb", "*a*\nb"),
+    ("``` and words\n*a*", " and words a"),
     ('[text](http://a.b/c "title") more', "text more"),
     ("[a *b*](<x>)", "a b"),
     ("[soft\nlink](http://a.b)", "soft link"),
     ("![a cat](cat.png)!", "a cat!"),
     ("[![badge](b.svg)](http://x.y)", "badge"),
     ("[text][ref]\n\n[ref]: http://a.b 'title'", "text"),
+    ("> [text][] [T][Text]\n\n[text]: a/b.html", "text T"),
+    ("[text][ref] of this sentence", "[text][ref] of this sentence"),
+    ("[1][2][3]\n\n[2]: http://a.b", "[1][2][3]"),
+    ("matrix[i][j] = d[key](arg)", "matrix[i][j] = d[key](arg)"),
+    ("[Alice]: Hello", "[Alice]: Hello"),
+    ("[Alice]: Wait (he stops) now", "[Alice]: Wait (he stops) now"),
+    ("[Alice]: yes/no\n[Bob]: #yes\n[Alice]: So.", "[Alice]: yes/no [Bob]: #yes [Alice]: So."),
+    ("[a]: #b 'c' d\n[b]: mailto:x@y.org\n[a][b]", "[a]: #b 'c' d\na"),
     ("[plain] brackets]", "[plain] brackets]"),
     ("fact[^1]\n\n[^1]: source", "fact\nsource"),
+    ("fact[^a] [^b]\n\n[^a]: http://a.b", "fact [^b]\na.b"),
     ("- one\n* two\n+ [x] three\n  more", "one\ntwo\nthree more"),
     ("1. one\n2) two", "1: one\n2: two"),
     ("3. Mai war es kalt", "3. Mai war es kalt"),
@@ -49,7 +70,18 @@ MARKDOWN = [
     ("a | b is no table", "a | b is no table"),
     ("one\ntwo\n\nthree", "one two\nthree"),
     ("hard  \nbreak\\\nhere", "hard\nbreak\nhere"),
-    ("<b>bold</b> 1 < 2 <br> x<!-- no -->y <td>c</td>", "bold 1 < 2 \n xy , c, "),
+    ("<b>bold</b> 1 < 2 <br> x<!-- no -->y <td>c</td>", "bold 1 < 2\nxy , c, "),
+    ("a <b></b> c <br/> <br> d ![](x) e", "a c\nd e"),
+    ("<a href=\"x\" hidden data-x>b</a> <A HREF='x'>c</A >", "b c"),
+    ("Press <Enter>, <Ctrl+C> or </Del>", "Press Enter, Ctrl+C or Del"),
+    ("Dear <first name>, <b and c> or <Object>", "Dear first name, b and c or Object"),
+    ("std::vector<int>x, List<T>() and <Button />", "std::vector int x, List T() and Button "),
+    ('<a b=\'c> <path d="M0"> <x http://a.b/>', 'a b=\'c path d="M0" x a.b'),
+    ("1 <2 and 3> 0, a <b", "1 <2 and 3> 0, a <b"),
+    ('a<script src="x">var b = [1](2);</script> c', "a c"),
+    ("a\n\n<STYLE>\n# b\n\nc</STYLE> d\n<style>e", "a\nd e"),
+    ("a <!-- b\n\nc --> d", "a\nd"),
+    ("Use <script> and <!-- here", "Use and <!-- here"),
     ("fish &amp; chips&nbsp;&#8364; &unknown; &#7;", "fish & chips € &unknown; "),
     (r"\*literal\* \d", r"*literal* \d"),
     ("see https://www.example.com/a/b?c=d#e.", "see example.com."),
@@ -64,6 +96,32 @@ MARKDOWN = [
 @pytest.mark.parametrize(("markdown", "spoken"), MARKDOWN)
 def test_markdown_becomes_what_a_reader_would_say(markdown, spoken):
     assert make_speakable(markdown, "en").text == spoken
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+@pytest.mark.parametrize(
+    ("text", "language", "spoken"),
+    [
+        ("١٢٣", "en-us", "123"),
+        ("١٢٣", "ar", "١٢٣"),
+        ("۱۲۳", "ur", "123"),
+        ("१२ रुपये", "hi-IN", "१२ रुपये"),
+        ("１２a", "ja", "12a"),
+        ("①②3 ⑫. ⓿", "en", "1 2 3 12. 0"),
+        ("x² H₂O 10²³ ½", "de", "x2 H2O 10 23 ½"),
+        ("①٢", "ar", "1 ٢"),
+    ],
+)
+def test_digit_when_the_voice_is_silent_about_it_then_it_becomes_one_it_speaks(
+    text, language, spoken, is_enabled
+):
+    assert make_speakable(text, language, is_enabled=is_enabled).text == spoken
+
+
+def test_digit_of_any_script_when_spoken_in_english_then_it_is_ascii():
+    digits = [char for char in map(chr, range(0x80, 0x20000)) if char.isdigit()]
+    spoken = make_speakable(" ".join(digits), "en").text
+    assert spoken.split() == [str(unicodedata.digit(char)) for char in digits]
 
 
 @pytest.mark.parametrize(
@@ -134,11 +192,24 @@ def test_spoken_text_of_any_text_is_mapped_and_encodable(text, is_enabled, langu
     assert "\0" not in spoken.text
 
 
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 5), st.sampled_from(["**", "\0", "😀", "\n\n", " [^1]", "  "])), max_size=20
-    )
-)
+MARKS_BETWEEN = [
+    "**",
+    "\0",
+    "😀",
+    "\n\n",
+    " [^1]",
+    "  ",
+    "`x[0](y)` ",
+    "<x> ",
+    "<b> ",
+    "③",
+    "[a][b] ",
+    "2**3 ",
+]
+MARKS_BETWEEN += ["<style>word0</style> ", "<!-- word0\n\n --> ", "`word0\nword0` ", "[a](word0) "]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(MARKS_BETWEEN)), max_size=20))
 def test_words_that_survive_are_mapped_to_themselves(gaps):
     text = "".join(f"word{number} {mark}" for number, mark in gaps) + "end"
     spoken = make_speakable(text, "en")

@@ -53,6 +53,19 @@ def test_number_with_a_full_stop_ends_no_sentence(text, language):
     assert sentence_ends(text, language) == [len(text)]
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("hey there! how are you? i am fine.", 3),
+        ('"Really?" he said. "No!" she said.', 2),
+        ("(Is it?) he wondered, approx. five times", 1),
+        ("i went home. then i slept.", 1),
+    ],
+)
+def test_sentence_when_lower_case_follows_then_only_a_bare_exclamation_or_question_ends_it(text, count):
+    assert len(sentence_ends(text, "en")) == count
+
+
 def test_sentences_longer_than_a_window_are_found_at_the_same_places():
     sentence = "Word " * 400 + "end. "
     text = sentence + sentence + "Last one."
@@ -116,6 +129,44 @@ def test_long_first_sentence_without_early_clause_is_cut_at_the_first_later_one(
     text = "word " * 25 + "word, " + "word " * 10 + "word, and more words at the end."
     first = split_into_spans(text, "en")[0]
     assert text[: first.end_char] == "word " * 25 + "word, "
+
+
+CHAT = (
+    "i went to the store, and then i saw him. he was standing there e.g. looking, as if nothing happened. "
+    "i did not know what to say, so i left. then it rained all day, and nobody came out. it was sad, really, "
+    "and i do not know why. maybe we can meet again some day. who knows, maybe not, and that is fine as well"
+)
+
+
+def test_first_span_when_all_is_lower_case_then_it_ends_with_an_early_sentence():
+    first = split_into_spans(CHAT, "en")[0]
+    assert CHAT[: first.end_char] == "i went to the store, and then i saw him. "
+    assert first.border is Border.SENTENCE
+
+
+def test_long_text_when_all_is_lower_case_then_it_is_cut_at_the_ends_of_sentences():
+    spans = split_into_spans(CHAT, "en", max_chars=80)
+    assert [CHAT[start:end].rstrip().rpartition(" ")[2] for start, end, _ in spans] == [
+        "him.",
+        "happened.",
+        "left.",
+        "out.",
+        "day.",
+        "well",
+    ]
+
+
+def test_long_text_when_an_abbreviation_is_in_it_then_it_is_cut_at_a_clause_instead():
+    text = "he stood there for a while, with a coat e.g. of wool and a hat that looked rather old to me"
+    assert text[: split_into_spans(text, "en", max_chars=60)[0].end_char] == "he stood there for a while, "
+
+
+def test_cut_when_a_quotation_goes_on_then_it_counts_as_a_clause():
+    text = (
+        '"What on earth is that?" he asked, and nobody answered him for a very long time, not even his dog.'
+    )
+    first = split_into_spans(text, "en", first_max_chars=60)[0]
+    assert (text[: first.end_char], first.border) == ('"What on earth is that?" he asked, ', Border.CLAUSE)
 
 
 def test_short_first_sentence_is_not_cut():

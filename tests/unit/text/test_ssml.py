@@ -76,6 +76,10 @@ def test_ssml_that_is_not_allowed_is_refused_with_the_reason(text, reason):
         ('a<break time="1.5s" onclick="x"/>', 'a<break time="1500ms"/>'),
         ('a<mark name="here"/>', 'a<mark name="here"/>'),
         ('<sub alias="a &lt; &quot;b&quot;">x</sub>', "<sub alias='a &lt; \"b\"'>x</sub>"),
+        ('<sub alias="World Wide Web"></sub>', '<sub alias="World Wide Web"></sub>'),
+        ('a<sub alias="b"><break/></sub>', 'a<sub alias="b"></sub>'),
+        ("a<sub></sub>", "a"),
+        ("١٢ ①②", "12 1 2"),
         (
             '<say-as interpret-as="characters">A<b>B</b></say-as>',
             '<say-as interpret-as="characters">AB</say-as>',
@@ -165,11 +169,21 @@ def test_text_of_fragments_is_mapped_back_to_the_original():
         assert [text[spoken.original_offset(at)] for at in range(start, start + len(word))] == list(word)
 
 
+def test_element_when_only_its_alias_is_spoken_then_it_is_mapped_to_itself():
+    text = '<speak>Größe <sub alias="x"></sub> y</speak>'
+    spoken = group_parts(parse_ssml(text), "en")[0].spoken
+    originals = [spoken.original_offset(at) for at in range(len(spoken.text) + 1)]
+    assert originals == sorted(originals)
+    assert originals[spoken.text.index("</sub>")] == text.index("</sub>")
+
+
 TAGS = (
     "<p> </p> <s> </s> <voice> </voice> <break/> <mark/> <sub> </sub> <say-as> </say-as> text. &lt; ... é 😀 "
     "<audio> </audio>"
 )
-pieces = st.sampled_from([*TAGS.split(), " ", "Hello there. ", "word " * 80, "9" * 70])
+pieces = st.sampled_from(
+    [*TAGS.split(), " ", '<sub alias="x"></sub>', '<sub alias="x">', "Hello there. ", "word " * 80, "9" * 70]
+)
 
 
 @given(st.lists(pieces, max_size=25).map("".join))

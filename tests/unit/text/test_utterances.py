@@ -1,5 +1,7 @@
 """The whole hop: a speech request becomes utterances."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,7 +122,7 @@ def test_plain_text_sent_as_ssml_is_refused():
 
 def test_ssml_with_nothing_to_speak_is_refused():
     with pytest.raises(NothingToSpeakError):
-        split("<speak>...</speak>")
+        split("<speak>...</speak>", input_type=InputType.SSML)
 
 
 wild = st.lists(
@@ -166,6 +168,62 @@ def test_any_text_gives_utterances_that_cover_it_or_a_request_error(text, voice,
         originals = [each.spoken.original_offset(at) for at in range(len(each.spoken.text))]
         assert originals == sorted(originals)
         assert all(each.start_char <= original <= each.end_char for original in originals)
+
+
+# Mark-up and what only looks like it; each {} is a word that must be heard, "no" is what may be left out.
+INLINE = r"""
+{} {}, {}. {}! {}…  ({})  "{}" '{}'  {}? {};  {}: {}  ${} {}%  {}&{}  & {}  |{}  {}/{}
+*{}* **{}** ***{}***  _{}_ __{}  {}**{}**  {}_{}  {}*{}*{}  ~~{}~~ ~{}  **{} {}  2**{} {}**3  {}__{}__ _
+`{}`  `{}[{}]({})`  `<{}>` `<div {}>`  ``{}`{}``  `[{}][{}]` `<b>{}  `{} {}``  `&{};`  `{}(){}`
+<{}>  <{} {}>  <b {} {}>  {}<{}>  {}<{}>{}  </{}> <{}/>  <{}: {}>  <{}+{}>  <{}@{}.org>  <{} {}=1>  < {} > {}
+<b>{}</b>  <i class="no">{}</i>  <br/>{}  <td>{}<p hidden>{}  <!-- no -->{}  <style>no</style>{}  <script>{}
+[{}]  [{}][{}]  [{}][{}][{}]  {}[{}] {}[{}][{}]  {}[{}]({})  [{} {}]  [[{}]] ]{}[  [{}  ![{} {}]  [{}]: {}
+[{}](http://a.b/no)  [*{}*]( /no )  [{} {}](<no> "no")  ![{}](no.png)  [![{}](no.png)](http://a.b)
+https://{}.com/no  <https://{}.org/no>  www.{}.org  {}@{}.com  {}://{}  &lt;{}&gt; &{};  {}[^1] {}[^-{}]
+[{}][label]  \{} \[{}\]({})  \`{} \<{}>  😀{} {}😀  ①{} {}² ²{}  {}…{}  - {}  # {}  > {}  = {}  a\ {}
+"""
+BLOCKS = r"""
+@  # @  ## @ ##  #@  - @  * [x] @  1. @  12) @  > @  > > @  >@  [{}]: {}  [{}]: {} ({}) @  [{}]: {}/{}
+[^no]: @  [label]: http://a.b/no  @NL===  | @ | @ |NL|---|---|NL| {} | @ |  | @  @\  : @  + @  *@  _@
+```NL@NL```  ~~~ noNL@NL~~~  ``` {} {}  ```no no=noNL@NL```  ---NL@  <p>NL@NL</p>
+<style>NLno {no: no}NLNL[no](no)NL</style>
+"""
+
+
+def forms(text):
+    return [form.strip().replace("NL", "\n") for form in re.split("  |\n", text.strip())]
+
+
+@st.composite
+def marked_up(draw):
+    """Return a text, and the words and numbers in it that must be heard; none is part of another."""
+    inline = st.lists(st.sampled_from(forms(INLINE)), min_size=1, max_size=4).map(" ".join)
+    blocks = [
+        re.sub("@", lambda _: draw(inline), form)
+        for form in draw(st.lists(st.sampled_from(forms(BLOCKS)), min_size=1, max_size=6))
+    ]
+    are_numbers = draw(st.integers(0, 2**32 - 1))
+    heard: list[str] = []
+
+    def word(_):
+        digits = "".join(str(len(heard) // base % 5) for base in (125, 25, 5, 1))
+        is_number = are_numbers >> len(heard) % 32 & 1
+        heard.append("9" + digits if is_number else "x" + digits.translate(str.maketrans("01234", "abcde")))
+        return heard[-1]
+
+    return re.sub(r"\{\}", word, draw(st.sampled_from(["\n", "\n\n", "\r\n"])).join(blocks)), heard
+
+
+@settings(max_examples=150)
+@given(marked_up())
+def test_words_when_marked_up_in_any_way_then_each_is_spoken_once_and_mapped_to_itself(case):
+    text, heard = case
+    found = [utterance.spoken for utterance in split(text)] if heard else []
+    said = "".join(spoken.text for spoken in found)
+    assert {word: said.count(word) for word in heard} == dict.fromkeys(heard, 1)
+    for spoken in found:
+        for word in re.finditer("x[a-e]{4}|9[0-4]{4}", spoken.text):
+            assert [text[spoken.original_offset(at)] for at in range(*word.span())] == list(word[0])
 
 
 def test_text_that_is_spoken_quickly_stays_in_one_piece_if_it_is_one_paragraph():
