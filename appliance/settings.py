@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from appliance.errors import ConfigurationError
 
@@ -31,6 +31,8 @@ MAX_SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket. Source: unix(7), `sun_path` is 108 bytes with its final NUL."""
 LONGEST_SOCKET_NAME = "supervisor.sock.0000000"
 """supervisord binds its socket under a temporary name with its pid first."""
+SILENCE_HEARTBEATS = 2
+"""With less, a heartbeat that comes a little late already counts as a hang."""
 
 
 def _checked_networks(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -89,11 +91,24 @@ class WorkersSettings(Section):
     espeak: int = Field(2, ge=0, le=64, description="Workers with the espeak engine.")
     tone: int = Field(0, ge=0, le=64, description="Workers with the tone engine.")
     heartbeat_s: float = Field(0.25, ge=0.05, le=10, description="Seconds between two heartbeats.")
-    silence_s: float = Field(1.0, ge=0.2, le=60, description="Seconds without heartbeat that mean hung.")
+    silence_s: float = Field(
+        1.0, ge=0.2, le=60, description="Seconds without heartbeat that mean hung; two heartbeats or more."
+    )
     progress_s: float = Field(5.0, ge=0.5, le=600, description="Least seconds without audio that mean hung.")
     cancel_s: float = Field(
         2.0, ge=0.1, le=60, description="Seconds a cancelled worker has before it is killed."
     )
+
+    @field_validator("silence_s")
+    @classmethod
+    def _spans_heartbeats(cls, value: float, info: ValidationInfo) -> float:
+        """Refuse a silence in which a healthy worker has no time to beat."""
+        heartbeat_s = info.data.get("heartbeat_s")  # missing if it is wrong itself
+        if heartbeat_s is not None and value < SILENCE_HEARTBEATS * heartbeat_s:
+            bound_s = SILENCE_HEARTBEATS * heartbeat_s
+            message = f"must be at least {bound_s:g}, two heartbeats (workers.heartbeat_s = {heartbeat_s:g})"
+            raise ValueError(message)
+        return value
 
 
 class ToneSettings(Section):
@@ -270,5 +285,6 @@ def _one_line(error: ValidationError, path: Path) -> str:
         if detail["type"] == "extra_forbidden":
             parts.append(f"{place}: no such setting")
         else:
-            parts.append(f"{place} = {detail['input']!r}: {detail['msg']}")
+            bound = detail["msg"].removeprefix("Value error, ")
+            parts.append(f"{place} = {detail['input']!r}: {bound}")
     return f"{path}: {'; '.join(parts)} (docs/settings.md)"

@@ -20,8 +20,10 @@ from loadtests.texts import CHARS_150, CHARS_6000
 
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 FINISHED_FIRST = ("wav", "flac")
-"""At 150 characters their first byte comes with the whole, so that sizes are exact (decision 13), and says how
-fast the engine is; so their streams are judged, of 6,000 characters."""
+"""At 150 characters their first byte comes with the whole, so that sizes are exact (decision 13).
+
+That says how fast the engine is, so their streams are judged, of 6,000 characters.
+"""
 SAMPLES = {False: 60, True: 12}
 WARM_UP = 10
 MOST_MS = 5.0

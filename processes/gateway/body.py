@@ -13,7 +13,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    StrictBool,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from appliance.errors import (
     BodyTooLargeError,
@@ -26,6 +35,8 @@ from appliance.speech import AudioFormat, InputType, SpeechRequest, StreamFormat
 from appliance.text.ssml import is_ssml
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, strict=True)]
+Number = Annotated[float, Strict()]
+"""A JSON number, whole or not; neither `true` nor `"2"`."""
 
 
 class VoiceReference(BaseModel):
@@ -51,16 +62,25 @@ class SpeechBody(BaseModel):
         None, description="Accepted for clients that send it; no engine here follows instructions."
     )
     response_format: AudioFormat = Field(AudioFormat.MP3, description="What to get.")
-    speed: float = Field(1.0, ge=0.25, le=4.0, description="Factor of the voice's normal speed.")
+    speed: Number = Field(1.0, ge=0.25, le=4.0, description="Factor of the voice's normal speed.")
     stream_format: StreamFormat = Field(StreamFormat.AUDIO, description="Bytes, or server-sent events.")
-    pitch: float = Field(1.0, ge=0.5, le=2.0, description="Factor of the voice's normal pitch.")
-    volume: float = Field(1.0, ge=0.0, le=2.0, description="Factor of the voice's normal loudness.")
+    pitch: Number = Field(1.0, ge=0.5, le=2.0, description="Factor of the voice's normal pitch.")
+    volume: Number = Field(1.0, ge=0.0, le=2.0, description="Factor of the voice's normal loudness.")
     input_type: InputType | None = Field(
         None, description="text or ssml; if absent, an input that begins with <speak is SSML."
     )
-    normalize: bool | None = Field(
+    normalize: StrictBool | None = Field(
         None, description="Whether markdown and emoji become words; the appliance's setting if absent."
     )
+
+
+TEXT_READERS: dict[str, TypeAdapter[Any]] = {
+    "speed": TypeAdapter(float),
+    "pitch": TypeAdapter(float),
+    "volume": TypeAdapter(float),
+    "normalize": TypeAdapter(bool),
+}
+"""Fields that aren't texts, for the query of a GET, where everything is written as text."""
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
@@ -88,6 +108,22 @@ async def read_json(request: web.Request) -> dict[str, Any]:
         message = "The body must be a JSON object"
         raise InvalidRequestError(message)
     return values
+
+
+def read_text_value(field: str, text: str) -> Any:
+    """Return a field's value from its text in a query; a text that can't be read stays, to be refused.
+
+    Args:
+        field: Name in `SpeechBody`.
+        text: For example `1.5`; `true`, `yes`, `on` and `1` are true.
+    """
+    reader = TEXT_READERS.get(field)
+    if reader is None:
+        return text
+    try:
+        return reader.validate_python(text)
+    except ValidationError:
+        return text
 
 
 def parse_speech_body(values: Mapping[str, Any], max_input_chars: int) -> SpeechBody:

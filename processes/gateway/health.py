@@ -4,7 +4,9 @@ Owns: the states (starting, ok, degraded, overloaded, draining, down), and the h
 Refuses to know: how to mend anything.
 
 `/health/live` says that the loop runs, and nothing else: overload or dead workers never make a container
-restart. `/health/tts` is the last real synthesis and the pool's present state.
+restart. `/health/ready` is green only while the default voice would be spoken, so that a load balancer sends
+requests elsewhere under overload; `/health` stays green then. `/health/tts` is the last real synthesis and
+the pool's present state.
 """
 
 from __future__ import annotations
@@ -17,10 +19,13 @@ from aiohttp import web
 
 import appliance
 from appliance.errors import VoiceNotFoundError
+from appliance.voices import Voice
 from processes.gateway.answers import json_response
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.probe import ProbeResult
 
+TTS_STATUSES = ("ok", "busy", "starting", "down")
+"""What `/health/tts` says of the default voice's engine; the first two are green."""
 STARTING_S = 30.0
 """How long after its start a gateway without workers is starting and not yet down."""
 STALE_PROBES = 3
@@ -40,6 +45,9 @@ class Status(StrEnum):
 
 
 SERVING = (Status.OK, Status.DEGRADED, Status.OVERLOADED)
+"""The appliance works, although it may refuse some requests now."""
+TAKING = (Status.OK, Status.DEGRADED)
+"""Newcomers are let in."""
 
 
 def overall_status(gateway: Gateway) -> Status:
@@ -54,15 +62,20 @@ def overall_status(gateway: Gateway) -> Status:
     if gateway.dispatcher.expected_wait_s(engine) > gateway.settings.dispatch.first_audio_limit_s:
         return Status.OVERLOADED
     ready, total = worker_counts(gateway)
-    return Status.OK if ready >= total and not _failed_probes(gateway) else Status.DEGRADED
+    is_whole = ready >= total and not _failed_probes(gateway) and not is_default_missing(gateway)
+    return Status.OK if is_whole else Status.DEGRADED
 
 
 def default_engine(gateway: Gateway) -> str:
     """Return the engine of the default voice; before that is known, the first of the pool."""
-    try:
-        return gateway.catalog.resolve(gateway.catalog.default).engine
-    except VoiceNotFoundError:
-        return next(iter(gateway.settings.pool_sizes()))
+    voice = _default_voice(gateway)
+    return next(iter(gateway.settings.pool_sizes())) if voice is None else voice.engine
+
+
+def is_default_missing(gateway: Gateway) -> bool:
+    """Return whether `voices.default` names no voice, now that every engine has told its voices."""
+    is_known = set(gateway.settings.pool_sizes()) <= gateway.pool.known_engines
+    return is_known and _default_voice(gateway) is None
 
 
 def worker_counts(gateway: Gateway) -> tuple[int, int]:
@@ -78,8 +91,10 @@ async def get_live(request: web.Request) -> web.Response:
 
 async def get_ready(request: web.Request) -> web.Response:
     """Say whether a speech request for the default voice would be taken now."""
-    status = overall_status(request.app[GATEWAY_KEY])
-    return json_response({"status": status.value}, status=200 if status in SERVING else UNAVAILABLE)
+    gateway = request.app[GATEWAY_KEY]
+    status = overall_status(gateway)
+    is_ready = status in TAKING and _default_voice(gateway) is not None
+    return json_response({"status": status.value}, status=200 if is_ready else UNAVAILABLE)
 
 
 async def get_health(request: web.Request) -> web.Response:
@@ -99,25 +114,39 @@ async def get_health(request: web.Request) -> web.Response:
 
 
 async def get_tts_health(request: web.Request) -> web.Response:
-    """Report the last real synthesis of each engine; red when the default voice's engine can't speak."""
+    """Report the last real synthesis of each engine; red when the default voice can't be spoken."""
     gateway = request.app[GATEWAY_KEY]
     engine = default_engine(gateway)
     result = gateway.prober.results.get(engine)
-    alive = gateway.pool.alive_count(engine)
-    if alive and result is None:
-        status = "starting"
-    elif alive and result is not None and _is_fresh(gateway, result) and result.cause in ("none", "busy"):
-        status = "ok" if result.is_success else "busy"
-    else:
-        status = "down"
+    status = _tts_status(gateway, engine, result)
     body = {
         "status": status,
         "engine": engine,
-        "workers_ready": alive,
+        "workers_ready": gateway.pool.alive_count(engine),
         **_described(result),
         "engines": {name: _described(each) for name, each in gateway.prober.results.items()},
     }
+    if is_default_missing(gateway):
+        body |= {"audio_ok": False, "cause": VoiceNotFoundError.code}
     return json_response(body, status=200 if status in ("ok", "busy") else UNAVAILABLE)
+
+
+def _tts_status(gateway: Gateway, engine: str, result: ProbeResult | None) -> str:
+    if is_default_missing(gateway):
+        return "down"
+    is_alive = gateway.pool.alive_count(engine) > 0
+    if is_alive and result is None:
+        return "starting"
+    if is_alive and result is not None and _is_fresh(gateway, result) and result.cause in ("none", "busy"):
+        return "ok" if result.is_success else "busy"
+    return "down"
+
+
+def _default_voice(gateway: Gateway) -> Voice | None:
+    try:
+        return gateway.catalog.resolve(gateway.catalog.default)
+    except VoiceNotFoundError:
+        return None
 
 
 def _described(result: ProbeResult | None) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from aiohttp import web
 
-from appliance.errors import ModelNotFoundError
 from appliance.voices import Voice
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.answers import json_response
@@ -51,12 +50,10 @@ async def get_models(request: web.Request) -> web.Response:
 
 @guarded(AccessRules.check_list_key)
 async def get_model(request: web.Request) -> web.Response:
-    """Describe one model, with the voices that it speaks with."""
+    """Describe one model that POST takes, also a dated name, with the voices that it speaks with."""
     gateway = request.app[GATEWAY_KEY]
     name = request.match_info["model"]
-    if name not in gateway.models.ids():
-        message = f"No model is called {name[:80]!r}; GET /v1/models lists them"
-        raise ModelNotFoundError(message, param="model")
+    gateway.models.check(name)
     voices = [
         {"name": voice.id, "language": voice.languages[0], "gender": voice.gender.value}
         for voice in gateway.catalog.voices()

@@ -47,6 +47,11 @@ SECURITY_HEADERS = {
 }
 CORS_METHODS = "GET, HEAD, POST, OPTIONS"
 CORS_HEADERS = "Authorization, Content-Type, X-Request-ID"
+"""What a preflight allows when what it asks for can't be read."""
+HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~\w-]+([ \t]*,[ \t]*[!#$%&'*+.^_`|~\w-]+)*", re.ASCII)
+"""A list of tokens. Source: RFC 9110, 5.6.1 and 5.6.2."""
+MAX_HEADER_NAMES_CHARS = 1_024
+"""openai-node asks for about 200 characters of `X-Stainless-…`."""
 CORS_EXPOSED = "X-Request-ID, Retry-After, Content-Range, Accept-Ranges"
 CORS_MAX_AGE_S = 600
 
@@ -107,9 +112,17 @@ def _preflight(request: web.Request, access: AccessRules) -> web.Response:
     response = web.Response(status=204)
     if access.allowed_origin(request) is not None:
         response.headers["Access-Control-Allow-Methods"] = CORS_METHODS
-        response.headers["Access-Control-Allow-Headers"] = CORS_HEADERS
+        response.headers["Access-Control-Allow-Headers"] = _allowed_headers(request)
+        response.headers.add("Vary", "Access-Control-Request-Headers")
         response.headers["Access-Control-Max-Age"] = str(CORS_MAX_AGE_S)
     return response
+
+
+def _allowed_headers(request: web.Request) -> str:
+    """Return the headers that a page of an allowed origin may send: those that it asks for."""
+    asked = ", ".join(request.headers.getall("Access-Control-Request-Headers", []))
+    is_readable = len(asked) <= MAX_HEADER_NAMES_CHARS and HEADER_NAMES.fullmatch(asked)
+    return asked if is_readable else CORS_HEADERS
 
 
 def _from_aiohttp(error: HTTPException) -> ApplianceError:

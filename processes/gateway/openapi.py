@@ -17,6 +17,7 @@ from appliance.errors import ApplianceError, error_classes
 from appliance.speech import AudioFormat
 from processes.gateway.answers import error_type, json_response
 from processes.gateway.body import SpeechBody
+from processes.gateway.health import TTS_STATUSES, Status
 from processes.gateway.page_files import FILES
 
 JSON = "application/json"
@@ -44,7 +45,7 @@ def description() -> dict[str, Any]:
         },
         "paths": {**_api_paths("/v1"), **_api_paths("/compat/strings/v1"), **_other_paths()},
         "components": {
-            "schemas": {**schemas, "SpeechBody": body, "Error": _error_schema()},
+            "schemas": {**schemas, "SpeechBody": body, "Error": _error_schema(), "State": _state_schema()},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"key": []}],
@@ -97,10 +98,10 @@ def _other_paths() -> dict[str, Any]:
         return {"get": {"summary": summary, "responses": _answers(answer, 403, *errors)}}
 
     return {
-        "/health": get("Describe the whole appliance", _json_answer("State"), 503),
-        "/health/live": get("Say that the gateway answers", _json_answer("State")),
-        "/health/ready": get("Say whether speech would be taken now", _json_answer("State"), 503),
-        "/health/tts": get("Report the last real synthesis", _json_answer("State"), 503),
+        "/health": _get_state("Describe the whole appliance"),
+        "/health/live": get("Say that the gateway answers", _state_answer("The gateway answers")),
+        "/health/ready": _get_state("Say whether the default voice would be spoken now"),
+        "/health/tts": _get_state("Report the last real synthesis"),
         "/metrics": get(
             "Metrics for Prometheus, for the admin networks", _text_answer("Metrics", "text/plain")
         ),
@@ -129,6 +130,12 @@ def _other_paths() -> dict[str, Any]:
             for path, (_, media_type) in FILES.items()
         },
     }
+
+
+def _get_state(summary: str) -> dict[str, Any]:
+    """Describe a health path, whose 503 is the state, too, and no error."""
+    answers = _answers(_state_answer("Well"), 403)
+    return {"get": {"summary": summary, "responses": {**answers, "503": _state_answer("Not well")}}}
 
 
 def _speech_parameters() -> list[dict[str, Any]]:
@@ -179,6 +186,10 @@ def _json_answer(text: str) -> dict[str, Any]:
     return {"description": text, "content": {JSON: {"schema": {"type": "object"}}}}
 
 
+def _state_answer(text: str) -> dict[str, Any]:
+    return {"description": text, "content": {JSON: {"schema": {"$ref": f"{SCHEMAS}State"}}}}
+
+
 def _text_answer(text: str, media_type: str) -> dict[str, Any]:
     return {"description": text, "content": {media_type: {"schema": {"type": "string"}}}}
 
@@ -200,4 +211,14 @@ def _error_schema() -> dict[str, Any]:
                 },
             }
         },
+    }
+
+
+def _state_schema() -> dict[str, Any]:
+    """Describe what every health path says; each adds figures of its own."""
+    words = sorted({*(status.value for status in Status), *TTS_STATUSES})
+    return {
+        "type": "object",
+        "required": ["status"],
+        "properties": {"status": {"type": "string", "enum": words}},
     }

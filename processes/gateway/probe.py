@@ -1,6 +1,7 @@
 """The probe behind /health/tts: a real short synthesis through the real queue, one for each engine.
 
-Owns: when a probe runs, what its audio must be like, its latest result.
+Owns: when a probe runs, what its audio must be like, its latest result; and telling in the log, once every
+engine has been probed, which names of the configuration no voice has.
 Refuses to know: HTTP. Probes are kept out of the users' metrics.
 """
 
@@ -67,6 +68,7 @@ class Prober:
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._wakeup = asyncio.Event()
+        self._has_checked_names = False
         self.results: dict[str, ProbeResult] = {}
 
     def wake(self) -> None:
@@ -81,18 +83,37 @@ class Prober:
                 voice = self._voice(engine)
                 if voice is not None:
                     self._take(await self._probe(voice))
+            self._check_names()
             try:
                 async with asyncio.timeout(self._settings.probe_interval_s):
                     await self._wakeup.wait()
             except TimeoutError:
                 continue
 
+    def _check_names(self) -> None:
+        """Log, once, the default voice and the aliases that point nowhere.
+
+        Only an engine that has told its voices can be probed, so all voices are known when all have been.
+        """
+        if self._has_checked_names or not set(self._engines) <= self.results.keys():
+            return
+        self._has_checked_names = True
+        default = self._catalog.default
+        if self._find(default) is None:
+            logger.error("default_voice_missing", setting="voices.default", voice=default[:80])
+        for alias, voice_id in sorted(self._catalog.aliases().items()):
+            if self._find(alias) is None:
+                logger.warning("alias_points_nowhere", alias=alias[:80], voice=voice_id[:80])
+
+    def _find(self, voice_id: str) -> Voice | None:
+        try:
+            return self._catalog.resolve(voice_id)
+        except VoiceNotFoundError:
+            return None
+
     def _voice(self, engine: str) -> Voice | None:
         """Return the default voice if it is this engine's, else the engine's first."""
-        try:
-            default = self._catalog.resolve(self._catalog.default)
-        except VoiceNotFoundError:
-            default = None
+        default = self._find(self._catalog.default)
         if default is not None and default.engine == engine:
             return default
         return next((voice for voice in self._catalog.voices() if voice.engine == engine), None)

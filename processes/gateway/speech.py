@@ -103,9 +103,7 @@ def find_voice(gateway: Gateway, voice_id: str) -> Voice:
         raise NoWorkersError from None
 
 
-def start_speech(
-    gateway: Gateway, speech: PlannedSpeech, client: str, *, is_whole: bool = False
-) -> Delivery:
+def start_speech(gateway: Gateway, speech: PlannedSpeech, client: str, *, is_whole: bool = False) -> Delivery:
     """Hop 4: ask the dispatcher for the audio.
 
     Args:

@@ -108,6 +108,23 @@ def test_speak_when_voice_variant_and_speed_are_chosen_then_they_are_asked_for(
     assert float(facts(page)["audioS"]) == pytest.approx(expected_s, abs=TOLERANCE_S)
 
 
+@pytest.mark.parametrize(
+    ("label", "voice"),
+    [
+        ("French", "fr-fr"),
+        ("Portuguese", "pt"),
+        ("Spanish", "es"),
+        ("German", "de"),
+        ("Chinese", "cmn"),
+        ("English", "en-us"),
+    ],
+)
+def test_language_when_chosen_then_its_usual_voice_is(label: str, voice: str, page: Page) -> None:
+    page.select_option("#language", label="Polish")
+    page.select_option("#language", label=label)
+    assert page.input_value("#voice") == voice
+
+
 def test_choices_when_the_page_is_opened_again_then_they_are_remembered(visit: Visit) -> None:
     page = visit.open()
     page.select_option("#language", label="German")

@@ -144,6 +144,37 @@ def test_key_when_the_appliance_asks_for_one_then_typed_once_per_tab(
         other.context.close()
 
 
+def test_key_when_even_the_lists_want_one_then_the_cursor_is_taken_only_once(
+    browser: Browser, base_dir: Path
+) -> None:
+    keys = base_dir / "list-keys"
+    keys.touch(mode=0o600)
+    keys.write_text("open-sesame\n")
+    settings = {"WORKERS_ESPEAK": 1, "WORKERS_TONE": 0, "HTTP_API_KEYS_FILE": keys, "VOICES_DEFAULT": "Nova"}
+    with running_appliance(base_dir / "l", **settings, HTTP_PUBLIC_LISTS="false") as guarded:
+        visit = Visit(browser, guarded.base_url)
+        page = visit.page
+        page.clock.install()
+        page.goto("/")
+        told = page.get_by_role("alert")
+        expect(told).to_contain_text("status 401")
+        expect(page.locator("#key")).to_be_focused()
+        page.focus("#text")
+        first = told.inner_text()
+        with page.expect_response("**/v1/audio/voices") as refused:
+            page.clock.run_for(11_000)
+        assert refused.value.status == 401
+        page.fill("#text", TEXT)
+        expect(page.locator("#text")).to_be_focused()
+        assert told.inner_text() == first
+        page.fill("#key", "open-sesame")
+        page.press("#key", "Tab")
+        page.locator("#speak:enabled").wait_for()
+        assert (page.input_value("#voice"), page.input_value("#variant")) == ("en-us", "f3")
+        assert visit.take_refusals() >= 2
+        visit.context.close()
+
+
 def drain(appliance: Appliance, switch: str) -> None:
     """Switch draining as an operator does."""
     done = run_ttsctl(appliance, "drain", switch)

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientSession, UnixConnector
 from yarl import URL
 
+from processes.gateway.middleware import CORS_HEADERS
 from tests.parts.appliance import Appliance, running_appliance
 
 SPEECH = "/v1/audio/speech"
@@ -206,3 +207,30 @@ async def test_preflight_when_asked_then_only_the_allowed_origin_may(
         assert answer.status == 204
         assert (answer.headers.get("Access-Control-Allow-Origin") == origin) is allowed
         assert ("Access-Control-Allow-Methods" in answer.headers) is allowed
+
+
+STAINLESS = "authorization,content-type,x-stainless-arch,x-stainless-os,x-stainless-runtime-version"
+"""What a page with openai-node asks for, shortened."""
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        (STAINLESS, STAINLESS),
+        ("x-a , x-b", "x-a , x-b"),
+        ("", CORS_HEADERS),
+        ("x a", CORS_HEADERS),
+        ("x-a,,x-b", CORS_HEADERS),
+        ("x-\u00e9", CORS_HEADERS),
+        (",".join(["x-long-name"] * 100), CORS_HEADERS),
+    ],
+)
+async def test_preflight_when_it_asks_for_headers_then_the_allowed_origin_gets_those_that_can_be_read(
+    http: ClientSession, asked: str, allowed: str
+) -> None:
+    headers = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
+    async with http.options(SPEECH, headers={**headers, "Origin": "http://dashboard.lan"}) as answer:
+        assert answer.headers["Access-Control-Allow-Headers"] == allowed
+        assert "Access-Control-Request-Headers" in answer.headers.getall("Vary")
+    async with http.options(SPEECH, headers={**headers, "Origin": "http://evil.example"}) as answer:
+        assert "Access-Control-Allow-Headers" not in answer.headers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 from aiohttp import ClientSession
@@ -50,6 +51,17 @@ async def test_get_when_a_range_is_asked_then_it_comes(
         assert part.headers["Content-Range"].endswith(f"/{len(whole)}")
 
 
+async def test_head_when_it_asks_for_a_range_then_it_describes_the_whole(http: ClientSession) -> None:
+    params, headers = {"text": "A part of this, please."}, {"Range": "bytes=0-9"}
+    async with http.get(SPEECH, params=params) as answer, http.head(SPEECH, params=params) as head:
+        assert head.status == 200
+        async with http.head(SPEECH, params=params, headers=headers) as part:
+            assert part.status == 200
+            assert "Content-Range" not in part.headers
+            assert part.headers["Content-Length"] == answer.headers["Content-Length"]
+            assert part.headers["Accept-Ranges"] == "bytes"
+
+
 async def test_get_when_the_range_lies_outside_then_416(http: ClientSession) -> None:
     headers = {"Range": "bytes=99999999-"}
     async with http.get(SPEECH, params={"text": "Short."}, headers=headers) as answer:
@@ -65,13 +77,22 @@ async def test_get_when_the_range_is_of_other_bytes_then_the_whole_answer_comes(
 
 
 async def test_get_when_equal_requests_come_at_once_then_one_synthesis_serves_them(
-    http: ClientSession,
+    http: ClientSession, speaking: Appliance
 ) -> None:
     async def get() -> bytes:
         async with http.get(SPEECH, params={"text": "Ten speakers ask for this."}) as answer:
             return await answer.read()
 
+    def accepted() -> int:
+        counted = re.search(
+            r"^tts_requests_accepted_total (\d+)", speaking.get("/metrics").decode(), re.MULTILINE
+        )
+        assert counted
+        return int(counted[1])
+
+    before = await asyncio.to_thread(accepted)
     assert len(set(await asyncio.gather(*(get() for _ in range(10))))) == 1
+    assert await asyncio.to_thread(accepted) == before + 1
 
 
 async def test_get_when_the_answer_is_too_long_to_keep_then_it_streams_without_ranges(
@@ -81,11 +102,37 @@ async def test_get_when_the_answer_is_too_long_to_keep_then_it_streams_without_r
     params = {"text": text, "format": "wav", "speed": "0.8", "voice": "tone-low"}
     async with http.head(SPEECH, params=params) as head:
         assert head.headers["Accept-Ranges"] == "none"
+        assert head.content_type == "audio/wav"
+        assert "Content-Length" not in head.headers
     async with http.get(SPEECH, params=params) as answer:
         assert answer.status == 200
         assert answer.headers["Accept-Ranges"] == "none"
         assert "Content-Length" not in answer.headers
         assert (await answer.content.readexactly(4)) == b"RIFF"
+
+
+async def test_get_when_the_text_is_short_but_sounds_long_then_it_streams_from_the_start(
+    http: ClientSession,
+) -> None:
+    params = {"text": "1234567890 " * 1_000, "voice": "en-us"}
+    async with http.head(SPEECH, params=params) as head:
+        assert head.headers["Accept-Ranges"] == "none"
+        assert head.content_type == "audio/mpeg"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?text=a&_=1&_=2",
+        "?text=a&speed=2",
+        "?text=a&speed=1.5&pitch=1e0&volume=0",
+        "?text=a&normalize=yes",
+        "?text=a&normalize=0",
+    ],
+)
+async def test_get_when_the_query_is_odd_but_clear_then_it_is_spoken(http: ClientSession, query: str) -> None:
+    async with http.get(SPEECH + query) as answer:
+        assert answer.status == 200, await answer.text()
 
 
 @pytest.mark.parametrize(
@@ -94,6 +141,10 @@ async def test_get_when_the_answer_is_too_long_to_keep_then_it_streams_without_r
         ("", 400, "invalid_value"),
         ("?text=a&text=b", 400, "invalid_value"),
         ("?text=a&input=b", 400, "invalid_value"),
+        ("?text=a&speed=1&speed=2", 400, "invalid_value"),
+        ("?text=a&speed=fast", 400, "invalid_value"),
+        ("?text=a&speed=nan", 400, "invalid_value"),
+        ("?text=a&normalize=perhaps", 400, "invalid_value"),
         ("?text=a&stream_format=sse", 400, "invalid_value"),
         ("?text=a&format=exe", 400, "unsupported_format"),
         ("?text=a&voice=nobody", 404, "voice_not_found"),

@@ -56,6 +56,17 @@ async def test_models_when_listed_then_they_can_be_asked_one_by_one(http: Client
     assert (await get_json(http, "/v1/models/none", 404))["error"]["code"] == "model_not_found"
 
 
+@pytest.mark.parametrize("name", ["tts-1-1106", "gpt-4o-mini-tts-2025-03-20"])
+async def test_model_when_post_takes_its_dated_name_then_it_can_be_asked_for(
+    http: ClientSession, name: str
+) -> None:
+    async with http.post("/v1/audio/speech", json={"input": "Yes.", "model": name}) as answer:
+        assert answer.status == 200
+    model = await get_json(http, f"/v1/models/{name}")
+    assert (model["id"], model["object"]) == (name, "model")
+    assert model["voices"]
+
+
 @pytest.mark.parametrize("path", ["/v1/readyz", "/v1/test", "/nothing", "/admin/status", "/v1/audio/speech/"])
 async def test_path_when_nothing_is_there_for_this_caller_then_404_in_the_error_shape(
     http: ClientSession, path: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import schemathesis
 from aiohttp import web
 from hypothesis import HealthCheck, settings
@@ -17,8 +18,9 @@ from schemathesis.specs.openapi.checks import (
 from processes.gateway.app import add_routes
 from processes.gateway.openapi import description
 from tests.parts.appliance import Appliance
+from tests.parts.ttsctl import run_ttsctl
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CONFORMANCE = [status_code_conformance, content_type_conformance, response_schema_conformance]
 schema = schemathesis.openapi.from_dict(description())
 
 
@@ -39,4 +41,18 @@ def test_description_when_held_against_the_routes_then_both_name_the_same() -> N
 def test_api_when_fuzzed_then_every_answer_is_as_described(
     case: schemathesis.Case[Any], speaking: Appliance
 ) -> None:
-    case.call_and_validate(base_url=speaking.base_url, checks=CHECKS)
+    case.call_and_validate(base_url=speaking.base_url, checks=[not_a_server_error, *CONFORMANCE])
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready"])
+def test_health_when_draining_then_its_503_is_the_state_that_is_described(
+    path: str, speaking: Appliance
+) -> None:
+    assert run_ttsctl(speaking, "drain", "on").returncode == 0
+    try:
+        case = schema[path]["GET"].Case()
+        answer = case.call_and_validate(base_url=speaking.base_url, checks=CONFORMANCE)
+    finally:
+        assert run_ttsctl(speaking, "drain", "off").returncode == 0
+    assert answer.status_code == 503
+    assert answer.json()["status"] == "draining"

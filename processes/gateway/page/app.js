@@ -37,6 +37,7 @@ const waveform = new Waveform(page.waveform);
 const voices = new VoiceChoice(page);
 let maxChars = Infinity;
 let speech = null; // the AbortController of the request that is being heard
+let asked_for_key = false; // once: later answers of 401 leave the cursor where it is
 
 // ---------------------------------------------------------------- asking the appliance
 
@@ -220,10 +221,16 @@ function enter(phase, told) {
 function complain(error) {
   page.message.textContent = error.message;
   page.message.hidden = false;
-  if (error.status === 401) {
+  if (error.status === 401 && !asked_for_key) {
+    asked_for_key = true;
     page["key-details"].open = true;
     page.key.focus();
   }
+}
+
+/** As complain, but silent where a key is missing and was asked for: nobody wants to hear it every 10 s. */
+function complainOnce(error) {
+  if (error.status !== 401 || !asked_for_key) complain(error);
 }
 
 /** Whether there is a text within the limit; if not, say so instead of asking the appliance. */
@@ -302,7 +309,7 @@ async function loadVoices() {
 /** Look at the health again and again, and get the voices as soon as there are any. */
 async function watch() {
   const ready = document.hidden ? 0 : await showHealth();
-  if (ready && !voices.is_filled) await loadVoices().catch(complain);
+  if (ready && !voices.is_filled) await loadVoices().catch(complainOnce);
   setTimeout(watch, ready ? HEALTHY_INTERVAL_MS : WAITING_INTERVAL_MS);
 }
 

@@ -21,6 +21,15 @@ function primary(tag) {
   return tag.split("-")[0].toLowerCase();
 }
 
+/** The tag of a language where most of its people live, as the browser knows it: "fr-fr" for "fr". */
+function usualTag(language) {
+  try {
+    return `${language}-${new Intl.Locale(language).maximize().region}`.toLowerCase();
+  } catch {
+    return language; // not a well-formed tag
+  }
+}
+
 function fill(select, options, chosen) {
   select.replaceChildren(...options);
   select.value = chosen;
@@ -35,6 +44,7 @@ export class VoiceChoice {
   #variant;
   #voices = [];
   #variants = [];
+  #default = "";
 
   constructor({ language, voice, variant }) {
     this.#language = language;
@@ -64,13 +74,25 @@ export class VoiceChoice {
     this.#voices = answer.voices;
     this.#variants = answer.variants ?? [];
     if (!this.is_filled) return;
+    const named = (answer.default ?? "").toLowerCase();
+    const [default_voice, default_variant] = (answer.aliases?.[named] ?? named).toLowerCase().split("+");
+    this.#default = default_voice;
     const [wanted_voice, wanted_variant] = wanted.split("+");
-    const chosen = [wanted_voice, answer.default]
-      .map((id) => this.#voices.find((voice) => voice.id === id))
-      .find(Boolean) ?? this.#voices[0];
+    const chosen = this.#find(wanted_voice) ?? this.#find(default_voice) ?? this.#voices[0];
     this.#fillLanguages(primary(chosen.languages[0]));
     this.#fillVoices(chosen.id);
-    this.#fillVariants(wanted_variant);
+    this.#fillVariants(this.#find(wanted_voice) ? wanted_variant : default_variant);
+  }
+
+  #find(id) {
+    return this.#voices.find((voice) => voice.id.toLowerCase() === id);
+  }
+
+  /** The voice that a language begins with: the appliance's default, the plain one, or the usual region's. */
+  #usual(voices) {
+    const of_default = voices.find((voice) => voice.id.toLowerCase() === this.#default);
+    const of_tag = (tag) => voices.find((voice) => voice.languages[0].toLowerCase() === tag);
+    return of_default ?? of_tag(this.language) ?? of_tag(usualTag(this.language)) ?? voices[0];
   }
 
   #fillLanguages(chosen) {
@@ -84,14 +106,14 @@ export class VoiceChoice {
     fill(this.#language, sorted.map(([language, name]) => new Option(name, language)), chosen);
   }
 
-  #fillVoices(chosen = this.language) {
+  #fillVoices(chosen) {
     const several = new Set(this.#voices.map((voice) => voice.engine)).size > 1;
     const voices = this.#voices.filter((voice) => voice.languages.map(primary).includes(this.language));
     const options = voices.map((voice) => {
       const label = several ? `${voice.name} · ${voice.engine}` : voice.name;
       return new Option(label, voice.id);
     });
-    fill(this.#voice, options, chosen);
+    fill(this.#voice, options, chosen ?? this.#usual(voices).id);
     this.#fillVariants(this.#variant.value);
   }
 

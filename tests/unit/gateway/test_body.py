@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import InvalidRequestError, RequestError, TextTooLongError, UnsupportedFormatError
 from appliance.speech import AudioFormat, InputType, SpeechRequest, StreamFormat
-from processes.gateway.body import SpeechBody, parse_speech_body, parse_speech_request
+from processes.gateway.body import SpeechBody, parse_speech_body, parse_speech_request, read_text_value
 
 
 def parsed(values: dict[str, Any], max_input_chars: int = 100) -> SpeechRequest:
@@ -56,6 +56,12 @@ def test_parse_when_mark_up_is_sent_then_it_is_recognised_unless_named(
         ({}, InvalidRequestError, "input"),
         ({"input": "x", "speed": 4.01}, InvalidRequestError, "speed"),
         ({"input": "x", "speed": float("nan")}, InvalidRequestError, "speed"),
+        ({"input": "x", "speed": True}, InvalidRequestError, "speed"),
+        ({"input": "x", "speed": "2"}, InvalidRequestError, "speed"),
+        ({"input": "x", "pitch": "1"}, InvalidRequestError, "pitch"),
+        ({"input": "x", "volume": False}, InvalidRequestError, "volume"),
+        ({"input": "x", "normalize": "true"}, InvalidRequestError, "normalize"),
+        ({"input": "x", "normalize": 1}, InvalidRequestError, "normalize"),
         ({"input": "x", "response_format": "ogg"}, UnsupportedFormatError, "response_format"),
         ({"input": "x" * 101}, TextTooLongError, "input"),
         ({"input": "x", "instructions": "y" * 4097}, InvalidRequestError, "instructions"),
@@ -67,6 +73,28 @@ def test_parse_when_a_field_is_wrong_then_the_error_names_it(
     with pytest.raises(error_class) as caught:
         parsed(values)
     assert caught.value.param == param
+
+
+def test_parse_when_a_number_is_whole_then_it_counts() -> None:
+    assert parsed({"input": "x", "speed": 2}).speed == 2.0
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("speed", "2", 2.0),
+        ("pitch", "0.5", 0.5),
+        ("normalize", "true", True),
+        ("normalize", "0", False),
+        ("speed", "fast", "fast"),
+        ("normalize", "perhaps", "perhaps"),
+        ("input", "2", "2"),
+    ],
+)
+def test_read_text_when_a_query_holds_it_then_the_fields_value_or_the_text(
+    field: str, text: str, value: object
+) -> None:
+    assert read_text_value(field, text) == value
 
 
 json_values = st.recursive(
