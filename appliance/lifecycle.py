@@ -40,6 +40,10 @@ SOCKETS_SOCKET = "sockets.sock"
 """In the run directory: where the launcher hands out the listening sockets."""
 SUPERVISOR_SOCKET = "supervisor.sock"
 """In the run directory: supervisord's XML-RPC."""
+WORKERS_SOCKET = "workers.sock"
+"""In the run directory: where workers connect to the gateway."""
+GATEWAY_SOCKET = "gateway.sock"
+"""In the run directory: the gateway's HTTP for this user alone."""
 LAUNCHER_FILE = "launcher.json"
 """In the run directory, by the launcher: `pid`, `http_host`, `http_port`, `version`, `log_lines_dropped`."""
 PROGRAMS_FILE = "programs.json"
@@ -50,6 +54,8 @@ VERDICT_FILE = "verdict.json"
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 """Source: linux/prctl.h."""
+BACKLOG = 1024
+"""Connections that wait to be accepted; the kernel may allow fewer (net.core.somaxconn)."""
 MAX_SOCKETS = 16
 """Listening sockets that are handed over at most."""
 HAND_OVER_S = 5.0
@@ -79,13 +85,20 @@ def notify(run_dir: Path, *assignments: str) -> bool:
     return True
 
 
-def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
-    """Ask the kernel for a signal when the process that started this one is gone.
+def die_with_parent(signal_number: int = signal.SIGKILL, *, parent: int | None = None) -> None:
+    """Ask the kernel for a signal when the process that started this one is gone; at once if it is already.
+
+    Args:
+        signal_number: The signal.
+        parent: Process id of who started this one; None takes who is its parent now.
 
     Raises:
         OSError: The kernel refused.
     """
+    parent = parent or os.getppid()
     _prctl(PR_SET_PDEATHSIG, signal_number)
+    if os.getppid() != parent:  # it died before it was asked for
+        os.kill(os.getpid(), signal_number)
 
 
 def become_subreaper() -> None:
@@ -182,6 +195,11 @@ class PeerCredentials:
     uid: int
     gid: int
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it runs as the same user as this process."""
+        return self.uid == os.geteuid()
+
 
 UCRED = struct.Struct("=iII")
 """Source: unix(7), `struct ucred`."""
@@ -199,7 +217,7 @@ def peer_credentials(connection: socket.socket) -> PeerCredentials:
 
 def is_own_peer(connection: socket.socket) -> bool:
     """Tell whether the peer of a Unix stream socket runs as the same user as this process."""
-    return peer_credentials(connection).uid == os.geteuid()
+    return peer_credentials(connection).is_own
 
 
 def make_private_dir(path: Path) -> None:

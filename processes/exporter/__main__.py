@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from pathlib import Path
 
 from aiohttp import web
 from loguru import logger
@@ -27,6 +28,8 @@ EXPORTER_FILE = "exporter.json"
 """In the run directory: `host` and `port` that the exporter listens on."""
 SHUTDOWN_S = 1.0
 """Seconds that a running scrape has at the end."""
+TELL_AGAIN_S = 0.25
+"""Seconds between two tries to tell the watchdog."""
 SOURCES_KEY = web.AppKey("sources", Sources)
 
 
@@ -74,11 +77,18 @@ async def _serve(settings: Settings) -> None:
         raise ConfigurationError(message) from None
     bound_host, bound_port = runner.addresses[0][:2]
     write_json(settings.run.dir / EXPORTER_FILE, {"host": bound_host, "port": bound_port})
-    notify(settings.run.dir, "READY=1")
+    telling = asyncio.create_task(_tell_ready(settings.run.dir))
     logger.info("exporter_ready", port=bound_port)
     await stop.wait()
+    telling.cancel()
     notify(settings.run.dir, "STOPPING=1")
     await runner.cleanup()
+
+
+async def _tell_ready(run_dir: Path) -> None:
+    """Tell the watchdog, again and again until it has taken it: it may come later than this program."""
+    while not notify(run_dir, "READY=1"):  # noqa: ASYNC110 (the watchdog sets no event of ours)
+        await asyncio.sleep(TELL_AGAIN_S)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,13 @@
 Owns: names, types and labels of every metric that isn't the gateway's; joining them with the gateway's text.
 Refuses to know: where the numbers come from (`sources`).
 
-Every label pair is there at every scrape, with 0 where there is nothing to count.
+Every label pair is there at every scrape, with 0 where there is nothing to count; of a disk that can't be
+looked at the figures are NaN.
 """
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -48,8 +50,9 @@ class Observation:
     processes: tuple[Process, ...] | None = ()
     """None when supervisord doesn't answer."""
     log_lines_dropped: int = 0
-    disk_used_ratio: float = 0.0
-    disk_free_bytes: int = 0
+    disk_used_ratio: float = math.nan
+    """0..1; NaN when the disk can't be looked at, as is the next."""
+    disk_free_bytes: float = math.nan
     db_bytes: int = 0
     db_wal_bytes: int = 0
 

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from loguru import logger
 
-from appliance.lifecycle import LAUNCHER_FILE, PROGRAMS_FILE, RPC_ERRORS, read_json, supervisor_rpc
+from appliance.lifecycle import (
+    GATEWAY_SOCKET,
+    LAUNCHER_FILE,
+    PROGRAMS_FILE,
+    RPC_ERRORS,
+    read_json,
+    supervisor_rpc,
+)
 from appliance.settings import Settings
 from processes.exporter.exposition import KINDS, STATES, Observation, Process, is_joinable
 
@@ -51,7 +59,7 @@ class Sources:
         try:
             async with (
                 aiohttp.ClientSession(
-                    connector=aiohttp.UnixConnector(str(self._run_dir / "gateway.sock")),
+                    connector=aiohttp.UnixConnector(str(self._run_dir / GATEWAY_SOCKET)),
                     timeout=aiohttp.ClientTimeout(total=GATEWAY_S),
                 ) as session,
                 session.get("http://localhost/metrics") as response,
@@ -122,9 +130,13 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _disk(data_dir: Path) -> dict[str, Any]:
-    """Look at the disk of the data directory, or of its nearest parent while it doesn't exist yet."""
-    place = next(path for path in (data_dir, *data_dir.parents) if path.exists())
+    """Look at the disk of the data directory, or of its nearest parent while it doesn't exist yet.
+
+    Returns:
+        Fields of `Observation`; none when the disk can't be looked at.
+    """
     try:
+        place = next(path for path in (data_dir, *data_dir.parents) if path.exists())
         found = os.statvfs(place)
     except OSError:
         return {}
@@ -138,9 +150,8 @@ def _disk(data_dir: Path) -> dict[str, Any]:
 
 def _size_bytes(directory: Path, pattern: str) -> int:
     total_bytes = 0
-    for path in directory.glob(pattern):
-        try:
-            total_bytes += path.stat().st_size
-        except OSError:  # gone since the listing
-            continue
+    with suppress(OSError):  # nobody may look, or it is no directory
+        for path in directory.glob(pattern):
+            with suppress(OSError):  # gone since the listing
+                total_bytes += path.stat().st_size
     return total_bytes

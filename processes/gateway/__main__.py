@@ -4,7 +4,9 @@ Owns: start and stop order. The listening socket is the launcher's: this process
 connection being refused.
 
     stop accepting → half a second for what is in the sockets, each answer with Connection: close →
-    running requests finish, for at most dispatch.drain_s → workers let go
+    running requests finish, for at most dispatch.drain_s → what still runs is cut short → workers let go
+
+`run/gateway.sock` answers until the last step, so that health and metrics can be asked all the time.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ import sys
 from contextlib import suppress
 
 import uvloop
-from aiohttp import web
 from loguru import logger
 
 import appliance
@@ -27,9 +28,10 @@ from appliance.lifecycle import (
     EXIT_CONFIG,
     EXIT_FATAL,
     EXIT_OK,
+    GATEWAY_SOCKET,
+    WORKERS_SOCKET,
     available_cores,
     listen_unix,
-    notify,
     receive_sockets,
 )
 from appliance.logs import configure_logging
@@ -37,12 +39,13 @@ from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
 from appliance.voices import VoiceCatalog, read_voices_file
 from processes.gateway.access import AccessRules
-from processes.gateway.app import make_app, route_names
+from processes.gateway.announcement import Announcement
+from processes.gateway.app import route_names
 from processes.gateway.dispatch import Dispatcher
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.gateway import Gateway
+from processes.gateway.http_server import HttpServer
 from processes.gateway.kept_audio import KeptAudio
-from processes.gateway.middleware import STOPPING_KEY
 from processes.gateway.models import ModelList
 from processes.gateway.pool import WorkerPool
 from processes.gateway.probe import Prober
@@ -54,7 +57,11 @@ Source: measurements B 3, 0 of 15,800 requests failed in 5 restarts."""
 FIRST_WORKERS_S = 3.0
 """How long TCP clients wait in the listening queue for a first worker of each engine after a start."""
 LOOK_AFTER_S = 0.25
-KEEPALIVE_S = 75.0
+GC_THRESHOLD = 10_000
+"""New objects between two searches for unreachable cycles, each some 0.5 ms long.
+
+Python's own 700 means three searches a request, a tenth of the gateway's work (docs/benchmarks.md).
+"""
 
 
 def main() -> int:
@@ -65,6 +72,7 @@ def main() -> int:
         gateway = build_gateway(settings)
         sockets = receive_sockets(settings.run.dir)
         gc.freeze()  # what is there now stays for good, so no collection needs to look at it again
+        gc.set_threshold(GC_THRESHOLD)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             is_whole = runner.run(serve(gateway, sockets["http"]))
     except ConfigurationError as error:
@@ -112,34 +120,27 @@ async def serve(gateway: Gateway, listener: socket.socket) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     run_dir = gateway.settings.run.dir
-    runner = web.AppRunner(
-        make_app(gateway),
-        handler_cancellation=True,
-        access_log=None,
-        logger=quiet_server_logger(),
-        max_line_size=gateway.settings.http.max_body_bytes,
-        keepalive_timeout=KEEPALIVE_S,
-        shutdown_timeout=gateway.settings.dispatch.drain_s,
-    )
-    await runner.setup()
-    await gateway.pool.open(await asyncio.to_thread(listen_unix, run_dir / "workers.sock"))
+    announcement = Announcement(run_dir)
+    await gateway.pool.open(await asyncio.to_thread(listen_unix, run_dir / WORKERS_SOCKET))
     timers = [
         asyncio.create_task(each)
-        for each in (gateway.pool.watch(), gateway.prober.run(), _look_after(gateway))
+        for each in (gateway.pool.watch(), gateway.prober.run(), _look_after(gateway, announcement))
     ]
     for timer in timers:
         timer.add_done_callback(lambda timer: _timer_ended(timer, stop))
-    local = await asyncio.to_thread(listen_unix, run_dir / "gateway.sock")
-    await web.SockSite(runner, local).start()
+    server_logger = quiet_server_logger()
+    local, public = HttpServer(gateway, server_logger), HttpServer(gateway, server_logger)
+    await local.start(await asyncio.to_thread(listen_unix, run_dir / GATEWAY_SOCKET))
     await _first_workers(gateway)
-    site = web.SockSite(runner, listener)
-    await site.start()
-    notify(run_dir, "READY=1", _status(gateway))
+    await public.start(listener)
+    announcement.tell(READY="1", STATUS=_status(gateway))
     logger.info("gateway_ready", workers=len(gateway.pool.links()))
     await stop.wait()
-    notify(run_dir, "STOPPING=1")
+    announcement.tell(STOPPING="1")
     is_whole = not any(timer.done() for timer in timers)
-    await _stop(gateway, runner, site, timers)
+    await _drain(gateway, public)
+    await local.close()
+    await _end(gateway, timers)
     return is_whole
 
 
@@ -164,15 +165,21 @@ def _timer_ended(timer: asyncio.Task[None], stop: asyncio.Event) -> None:
         stop.set()
 
 
-async def _stop(
-    gateway: Gateway, runner: web.AppRunner, site: web.SockSite, timers: list[asyncio.Task[None]]
-) -> None:
-    logger.info("gateway_draining", in_flight=gateway.dispatcher.running_count())
-    await site.stop()
-    runner.app[STOPPING_KEY].set()
+async def _drain(gateway: Gateway, public: HttpServer) -> None:
+    """Let what runs finish, for `dispatch.drain_s` at most, and cut the rest short."""
+    logger.info("gateway_draining", in_flight=gateway.ledger.in_flight)
+    public.stop_accepting()
     await asyncio.sleep(LINGER_S)
+    gateway.dispatcher.admission.is_draining = True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(gateway.settings.dispatch.drain_s):
+            await public.finish()
+            await gateway.ledger.until_idle()
     gateway.ledger.is_stopping = True
-    await runner.cleanup()
+    await public.close()
+
+
+async def _end(gateway: Gateway, timers: list[asyncio.Task[None]]) -> None:
     for timer in timers:
         timer.cancel()
     await asyncio.gather(*timers, return_exceptions=True)
@@ -191,23 +198,24 @@ async def _first_workers(gateway: Gateway) -> None:
                 await gateway.pool.joined.wait()
 
 
-async def _look_after(gateway: Gateway) -> None:
+async def _look_after(gateway: Gateway, announcement: Announcement) -> None:
     """Fail what waits in vain; when the pool has changed, probe it and tell the watchdog."""
     told = ""
     while True:
         await asyncio.sleep(LOOK_AFTER_S)
         gateway.dispatcher.look_after()
+        announcement.repeat()
         status = _status(gateway)
         if status != told:
             told = status
             gateway.prober.wake()
-            notify(gateway.settings.run.dir, status)
+            announcement.tell(STATUS=status)
 
 
 def _status(gateway: Gateway) -> str:
     sizes = gateway.settings.pool_sizes()
     counts = (f"{engine} {gateway.pool.alive_count(engine)}/{size}" for engine, size in sizes.items())
-    return "STATUS=workers " + ", ".join(counts)
+    return "workers " + ", ".join(counts)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,6 @@ LOCAL_SUFFIXES = (".local", ".lan", ".home.arpa")
 LOCAL_NAMES = ("host.docker.internal",)
 HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 MAX_FORWARDED_CHARS = 2048
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class AccessRules:
@@ -116,18 +115,39 @@ class AccessRules:
     def check_origin(self, request: web.Request) -> None:
         """Refuse what a page of another site does in the name of its visitor.
 
+        Browsers name the page's origin with every POST and with what a script reads, but not with what a page
+        merely loads, such as a sound. Then they tell by Sec-Fetch-Site that it comes from another site, but
+        only if the appliance is reached by https or as localhost; see `check_referer`.
+
         Raises:
             OriginNotAllowedError: The origin is foreign and CORS doesn't allow it.
         """
         origin = request.headers.get("Origin")
-        is_cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
         if origin is not None:
-            is_foreign = _authority(origin) != request.host.lower()
+            is_foreign = not self._is_welcome(origin, request)
         else:
+            is_cross_site = request.headers.get("Sec-Fetch-Site") == "cross-site"
             is_foreign = is_cross_site and not _is_navigation_to_page(request) and "*" not in self._origins
-        matters = request.method not in SAFE_METHODS or is_cross_site
-        if matters and is_foreign and self.allowed_origin(request) is None:
+        if is_foreign:
             raise self._denied("origin", OriginNotAllowedError(), request)
+
+    def check_referer(self, request: web.Request) -> None:
+        """Refuse a GET that makes work for the page of another site, by the page's address in Referer.
+
+        A request without one is let in: scripts and loudspeakers send none. So does a page that asks for
+        `no-referrer`; where Sec-Fetch-Site isn't sent either, nothing tells it from a loudspeaker. Such a
+        page can make the appliance speak, though not listen to it.
+
+        Raises:
+            OriginNotAllowedError: The page's origin is foreign and CORS doesn't allow it.
+        """
+        referer = request.headers.get("Referer")
+        if referer and "Origin" not in request.headers and not self._is_welcome(_origin(referer), request):
+            raise self._denied("origin", OriginNotAllowedError(), request)
+
+    def _is_welcome(self, origin: str, request: web.Request) -> bool:
+        """Return whether pages of an origin may use the API: our own, and those that CORS allows."""
+        return _authority(origin) == request.host.lower() or bool({"*", origin} & self._origins)
 
     def check_api_key(self, request: web.Request) -> None:
         """Refuse a caller without an API key, where keys are in force.
@@ -232,11 +252,18 @@ def _bearer(request: web.Request) -> str:
 
 
 def _authority(origin: str) -> str:
-    """Return host and port of an Origin header in lower case; nothing for one that has none."""
+    """Return host and port of an origin or address in lower case; nothing for one that has none."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
+
+
+def _origin(address: str) -> str:
+    """Return the origin of a page's address, in lower case; nothing for one that has none."""
+    scheme, _, _ = address.partition(":")
+    authority = _authority(address)
+    return f"{scheme.lower()}://{authority}" if authority else ""
 
 
 def _parse_address(text: str) -> Address | None:

@@ -26,6 +26,7 @@ from appliance.speech import Utterance
 from processes.gateway.cost import CostModel
 from processes.gateway.fair_queue import FairQueue
 from processes.gateway.pool import WorkerPool
+from processes.gateway.worker_link import SERVING_STATES, WorkerState
 
 DEATHS_ALLOWED = 2
 """A request that has killed this many workers is refused on its next try."""
@@ -86,7 +87,7 @@ class Admission:
 
     def expected_wait_s(self, engine: str, client: str, queue: FairQueue) -> float:
         """Return the seconds that others' work keeps a client's next first utterance waiting."""
-        links = [link for link in self._pool.links(engine) if link.ticket is not None]
+        links = [link for link in self._pool.links(engine) if link.state is WorkerState.BUSY]
         if len(links) < self._pool.alive_count(engine):
             return 0.0
         now_s = time.monotonic()
@@ -103,6 +104,11 @@ class Admission:
             return False
         alive_at_s = self._alive_at_s.get(engine, self._started_at_s)
         return time.monotonic() - alive_at_s > self._settings.first_audio_limit_s
+
+    def note_workers(self) -> None:
+        """Note which engines have a live worker now; called by a timer."""
+        for engine in {link.engine for link in self._pool.links() if link.state in SERVING_STATES}:
+            self.worker_was_alive(engine)
 
     def worker_was_alive(self, engine: str) -> None:
         """Note that an engine had a worker until now."""

@@ -52,6 +52,11 @@ def error_response(error: ApplianceError) -> web.Response:
 
 
 def json_response(values: Any, status: int = 200) -> web.Response:
-    """Return an answer with a JSON body."""
-    body = json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    """Return an answer with a JSON body.
+
+    Raises:
+        ValueError: A value is infinite or no number, which JSON doesn't know.
+    """
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    body = text.encode("utf-8", "replace")
     return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")

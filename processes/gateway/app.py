@@ -11,7 +11,7 @@ import asyncio
 from aiohttp import web
 
 from processes.gateway import control, health, lists, openapi, page_files, speech, speech_get
-from processes.gateway.access import ACCESS_KEY
+from processes.gateway.access import ACCESS_KEY, AccessRules, guarded
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.lists import STRINGS_PREFIX
 from processes.gateway.middleware import METRICS_KEY, ROUTES_KEY, STOPPING_KEY, around
@@ -38,7 +38,7 @@ def add_routes(app: web.Application) -> None:
     router = app.router
     for prefix in API_PREFIXES:
         router.add_post(f"{prefix}/audio/speech", speech.post_speech)
-        router.add_get(f"{prefix}/audio/speech", speech_get.get_speech)
+        router.add_get(f"{prefix}/audio/speech", guarded(AccessRules.check_referer)(speech_get.get_speech))
         router.add_get(f"{prefix}/audio/voices", lists.get_voices)
         router.add_get(f"{prefix}/audio/models", lists.get_audio_models)
         router.add_get(f"{prefix}/models", lists.get_models)

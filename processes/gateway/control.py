@@ -47,7 +47,7 @@ async def get_status(request: web.Request) -> web.Response:
             },
             "requests": {
                 "accepted": ledger.accepted,
-                "in_flight": ledger.accepted - sum(ledger.finished.values()),
+                "in_flight": ledger.in_flight,
                 "finished": ledger.finished,
                 "rejected": ledger.rejected,
             },
@@ -65,8 +65,9 @@ async def post_drain(request: web.Request) -> web.Response:
         message = "on must be true or false"
         raise InvalidRequestError(message, param="on")
     gateway.dispatcher.admission.is_draining = is_on
-    in_flight = gateway.ledger.accepted - sum(gateway.ledger.finished.values())
-    return json_response({"draining": is_on, "in_flight": in_flight})
+    if not is_on:
+        gateway.prober.wake()  # whatever it found out meanwhile says nothing about now
+    return json_response({"draining": is_on, "in_flight": gateway.ledger.in_flight})
 
 
 @guarded(AccessRules.check_admin_network)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from loguru import logger
@@ -28,13 +28,14 @@ from appliance.errors import (
 from appliance.ipc.messages import Audio, Done, Failed
 from appliance.metrics import CLASSES, GatewayMetrics
 from appliance.settings import DispatchSettings
-from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, RequestClass, Utterance
+from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, RequestClass
 from processes.gateway.admission import Admission
 from processes.gateway.cost import CostModel
 from processes.gateway.fair_queue import FairQueue
 from processes.gateway.grants import GrantLedger
 from processes.gateway.pool import WorkerPool
 from processes.gateway.ticket import Delivery, Stream, Ticket, TicketState
+from processes.gateway.utterance_source import UtteranceSource
 from processes.gateway.worker_link import WorkerLink, WorkerState
 
 MAX_TRIES = 2
@@ -70,7 +71,7 @@ class Dispatcher:
 
     def synthesize(
         self,
-        utterances: Iterator[Utterance],
+        source: UtteranceSource,
         *,
         client: str,
         fingerprint: bytes = b"",
@@ -81,7 +82,7 @@ class Dispatcher:
         Doesn't block; nothing is queued until the first chunk is asked for.
 
         Args:
-            utterances: The request's utterances in order, at least one; taken as they are needed.
+            source: The request's utterances; taken as they are needed, and closed at the end.
             client: Whose request this is, for fairness.
             fingerprint: Hash of text, voice and parameters; empty is never counted as poison.
             request_class: FIRST for somebody who listens, BACKGROUND for jobs.
@@ -90,12 +91,10 @@ class Dispatcher:
             CapacityError: Refused now; one of its children says why and when to come back.
             PoisonRequestError: The same request has killed workers before.
         """
-        first = next(utterances)
+        first = source.first()
         queue = self._queue(first.engine)
         self.admission.check(first, client, fingerprint, queue)
-        stream = Stream(
-            client, request_class, itertools.chain((first,), utterances), fingerprint, time.monotonic()
-        )
+        stream = Stream(client, request_class, source, fingerprint, time.monotonic())
         return Delivery(stream, self._deliver(stream))
 
     def waiting_count(self) -> int:
@@ -112,6 +111,7 @@ class Dispatcher:
 
     def look_after(self) -> None:
         """Fail what waits for an engine whose workers are all gone for good; called by a timer."""
+        self.admission.note_workers()
         for engine, queue in self._queues.items():
             if self.admission.is_without_workers(engine):
                 while (ticket := queue.take(time.monotonic())) is not None:
@@ -159,7 +159,7 @@ class Dispatcher:
         if ticket is None:
             return
         self._grants.give_back(link.name)
-        link.end_utterance()
+        link.end_utterance(has_failed=isinstance(end, Failed))
         match end:
             case Failed(_, code, message):
                 self._fail(ticket, synthesis_error(code, message))
@@ -179,7 +179,8 @@ class Dispatcher:
         ticket, link.ticket = link.ticket, None
         if ticket is None:
             return
-        self.admission.count_death(ticket.stream.fingerprint)
+        if _is_of_the_text(link, ticket):
+            self.admission.count_death(ticket.stream.fingerprint)
         if ticket.state is not TicketState.RUNNING:
             return
         if ticket.is_taken or ticket.tries >= MAX_TRIES:
@@ -197,23 +198,34 @@ class Dispatcher:
         self.admission.enter(stream.client)
         try:
             self._advance(stream)
-            while stream.tickets:
-                ticket = stream.tickets[0]
-                while not ticket.chunks:
-                    if ticket.error is not None:
-                        raise ticket.error
-                    stream.wakeup.clear()
-                    await stream.wakeup.wait()
-                chunk = ticket.chunks.popleft()
-                ticket.is_taken = True
-                if chunk.is_last:
-                    stream.tickets.popleft()
+            while not stream.is_over:
+                chunk = await self._next_chunk(stream)
+                if chunk is None:
+                    break
                 if stream.first_audio_at_s is None:
                     self._first_audio(stream)
                 yield chunk
+                stream.source.search(stream.wakeup.set)  # not before the first sound has left
                 self._advance(stream)
         finally:
             self._abandon(stream)
+
+    async def _next_chunk(self, stream: Stream) -> PcmChunk | None:
+        """Wait for the request's next chunk; None if there turns out to be none."""
+        while not stream.is_over:
+            ticket = stream.tickets[0] if stream.tickets else None
+            if ticket is not None and ticket.chunks:
+                ticket.is_taken = True
+                if ticket.chunks[0].is_last:
+                    stream.tickets.popleft()
+                return ticket.chunks.popleft()
+            if ticket is not None and ticket.error is not None:
+                raise ticket.error
+            stream.wakeup.clear()
+            await stream.wakeup.wait()
+            if not stream.tickets:
+                self._advance(stream)
+        return None
 
     def _first_audio(self, stream: Stream) -> None:
         stream.first_audio_at_s = time.monotonic()
@@ -223,7 +235,7 @@ class Dispatcher:
         """Queue the request's next utterances, unless much of its audio lies unsent."""
         most = 1 if stream.first_audio_at_s is None else MAX_OUTSTANDING
         while len(stream.tickets) < most and stream.unsent_audio_s() <= self._settings.ahead_s:
-            utterance = next(stream.utterances, None)
+            utterance = stream.source.take()
             if utterance is None:
                 return
             ticket = Ticket(
@@ -287,6 +299,7 @@ class Dispatcher:
 
     def _abandon(self, stream: Stream) -> None:
         """Take back everything that the request still has under way; called once, at its end."""
+        stream.source.close()
         if stream.first_audio_at_s is None:
             self.admission.leave(stream.client)
         for ticket in stream.tickets:
@@ -322,6 +335,15 @@ class Dispatcher:
         if engine not in self._queues:
             self._queues[engine] = FairQueue(self._settings.ageing_s)
         return self._queues[engine]
+
+
+def _is_of_the_text(link: WorkerLink, ticket: Ticket) -> bool:
+    """Return whether a worker may have been lost because of what it spoke.
+
+    Not when somebody has stopped it, and not when the client had left, since a worker that takes long to obey
+    a CANCEL is killed for that.
+    """
+    return link.state is not WorkerState.RECYCLING and ticket.state is not TicketState.ABANDONED
 
 
 def _loss(cause: str) -> SynthesisError:

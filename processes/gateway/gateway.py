@@ -23,6 +23,9 @@ from processes.gateway.pool import WorkerPool
 from processes.gateway.probe import Prober
 from processes.gateway.record import RequestLedger
 
+STARTING_S = 30.0
+"""Seconds that engines may take to get warm before their absence counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
@@ -41,6 +44,11 @@ class Gateway:
     prober: Prober
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether it has started so short a time ago that what isn't there may just not be there yet."""
+        return time.monotonic() - self.started_at_s < STARTING_S
 
 
 GATEWAY_KEY = web.AppKey("gateway", Gateway)

@@ -26,8 +26,6 @@ from processes.gateway.probe import ProbeResult
 
 TTS_STATUSES = ("ok", "busy", "starting", "down")
 """What `/health/tts` says of the default voice's engine; the first two are green."""
-STARTING_S = 30.0
-"""How long after its start a gateway without workers is starting and not yet down."""
 STALE_PROBES = 3
 """A result older than this many probe intervals is no result."""
 UNAVAILABLE = 503
@@ -57,8 +55,7 @@ def overall_status(gateway: Gateway) -> Status:
     engine = default_engine(gateway)
     if not gateway.pool.alive_count(engine):
         has_ever_served = bool(gateway.catalog.voices())
-        is_young = time.monotonic() - gateway.started_at_s < STARTING_S
-        return Status.STARTING if is_young and not has_ever_served else Status.DOWN
+        return Status.STARTING if gateway.is_young and not has_ever_served else Status.DOWN
     if gateway.dispatcher.expected_wait_s(engine) > gateway.settings.dispatch.first_audio_limit_s:
         return Status.OVERLOADED
     ready, total = worker_counts(gateway)

@@ -11,7 +11,6 @@ Silence counts only while this process's own loop ran on time.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import time
 from collections import Counter
@@ -20,13 +19,13 @@ from typing import Protocol
 from loguru import logger
 
 from appliance.errors import BadMessageError, ProtocolError
-from appliance.ipc.messages import Audio, Done, Failed, Heartbeat, Hello, Message
+from appliance.ipc.messages import Audio, Done, Drain, Failed, Heartbeat, Hello, Message
 from appliance.ipc.stream_channel import StreamChannel
 from appliance.lifecycle import peer_credentials
 from appliance.metrics import WORKER_STATES, GatewayMetrics
 from appliance.settings import WorkersSettings
 from appliance.voices import VoiceCatalog
-from processes.gateway.worker_link import WorkerLink, WorkerState
+from processes.gateway.worker_link import SERVING_STATES, WorkerLink, WorkerState
 
 TICK_S = 0.1
 """How often the clocks are looked at."""
@@ -107,13 +106,19 @@ class WorkerPool:
         ]
 
     def alive_count(self, engine: str) -> int:
-        """Return how many workers of an engine are there and not hung."""
-        return sum(link.state is not WorkerState.HUNG for link in self.links(engine))
+        """Return how many workers of an engine are there, and neither hung nor about to end."""
+        return sum(link.state in SERVING_STATES for link in self.links(engine))
 
     def idle(self, engine: str, voice: str) -> WorkerLink | None:
-        """Return a free worker, one that has the voice warm if there is one, else the longest idle."""
+        """Return a free worker: one that has the voice warm if there is one; of these the last to be busy.
+
+        Its code and data are still in the processor's caches. One whose last utterance failed comes last, so
+        that a worker which fails at once doesn't draw every request.
+        """
         free = [link for link in self.links(engine) if link.state is WorkerState.READY]
-        return min(free, key=lambda link: (link.voice != voice, link.state_since_s), default=None)
+        return min(
+            free, key=lambda link: (link.has_failed, link.voice != voice, -link.state_since_s), default=None
+        )
 
     async def watch(self) -> None:
         """Look at the clocks for ever; cancelled at the end."""
@@ -152,7 +157,7 @@ class WorkerPool:
     def _opened(self, channel: StreamChannel) -> None:
         assert channel.transport is not None
         credentials = peer_credentials(channel.transport.get_extra_info("socket"))
-        if credentials.uid != os.getuid():
+        if not credentials.is_own:
             logger.warning("peer_refused", uid=credentials.uid)
             self._metrics.security_denied.labels("peer_uid").inc()
             channel.close()
@@ -177,6 +182,8 @@ class WorkerPool:
                 link.rss_bytes = rss_bytes
             case Hello():
                 self._greet(link, message)
+            case Drain():
+                link.let_go()
             case _:
                 error = f"a worker sent {type(message).__name__}"
                 raise BadMessageError(error)
@@ -209,16 +216,21 @@ class WorkerPool:
             link.cause = "protocol"
             self._metrics.protocol_errors.inc()
         is_stopping = self._server is None or not self._server.is_serving()
-        if not is_stopping:
-            self._count_loss(link, error)
+        has_left = link.state is WorkerState.RECYCLING and link.ticket is None and error is None
+        if not is_stopping and not has_left:
+            self._report_loss(link, error)
         if link.has_joined and self.events is not None:
             self.events.worker_lost(link)
         link.release()
 
-    def _count_loss(self, link: WorkerLink, error: ProtocolError | None) -> None:
-        self._metrics.worker_exits.labels(link.cause).inc()
-        self.losses[link.name] += 1
-        self.last_loss[link.name] = link.cause if error is None else error.code
+    def _report_loss(self, link: WorkerLink, error: ProtocolError | None) -> None:
+        """Count and log the loss of a worker; of somebody who never was one only what is wrong with it."""
+        if link.has_joined:
+            self._metrics.worker_exits.labels(link.cause).inc()
+            self.losses[link.name] += 1
+            self.last_loss[link.name] = link.cause if error is None else error.code
+        elif error is None:
+            return
         logger.warning(
             "worker_lost",
             worker=link.name,

@@ -22,6 +22,7 @@ from appliance.speech import SpeechRequest
 from appliance.text.utterances import split_into_utterances
 from appliance.voices import Voice, VoiceCatalog
 from processes.gateway.dispatch import Dispatcher
+from processes.gateway.utterance_source import UtteranceSource
 
 TEXT = "One, two, three."
 """Three words; every voice speaks digits' names or letters in some way."""
@@ -124,7 +125,7 @@ class Prober:
         pcm, rate_hz = bytearray(), voice.sample_rate_hz
         try:
             utterances = split_into_utterances(SpeechRequest(TEXT, voice.id), voice, pause_s=0.0)
-            delivery = self._dispatcher.synthesize(iter(utterances), client=CLIENT)
+            delivery = self._dispatcher.synthesize(UtteranceSource(utterances), client=CLIENT)
             async with asyncio.timeout(TIMEOUT_S), aclosing(delivery.chunks):
                 async for chunk in delivery.chunks:
                     latency_s = latency_s or time.monotonic() - begun_at_s

@@ -70,7 +70,18 @@ class RequestLedger:
         self.rejected = 0
         self.finished = {"completed": 0, "failed": 0, "cancelled": 0, "interrupted": 0}
         self.is_stopping = False
-        """Set when the gateway stops: what is cancelled then was cut short by it, not by its client."""
+        """Set when the gateway cuts requests short: what is cancelled then wasn't left by its client."""
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that were accepted and haven't ended."""
+        return self.accepted - sum(self.finished.values())
+
+    async def until_idle(self) -> None:
+        """Wait until no accepted request is left."""
+        await self._idle.wait()
 
     def reject(self, error: ApplianceError) -> None:
         """Count a request that was refused before any work."""
@@ -82,6 +93,7 @@ class RequestLedger:
     ) -> RequestRecord:
         """Open the record of a request that was taken in; use it as a context manager."""
         self.accepted += 1
+        self._idle.clear()
         self.metrics.accepted.inc()
         self.metrics.in_flight.inc()
         return RequestRecord(self, request_id, arrived_at_s, request, voice, stream)
@@ -89,6 +101,8 @@ class RequestLedger:
     def finish(self, outcome: str, recent: RecentRequest) -> None:
         """Count the end of an accepted request."""
         self.finished[outcome] += 1
+        if not self.in_flight:
+            self._idle.set()
         self.metrics.in_flight.dec()
         self.metrics.finished.labels(outcome).inc()
         self.recent.append(recent)

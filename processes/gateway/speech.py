@@ -27,6 +27,7 @@ from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY, add_headers
 from processes.gateway.record import RequestRecord
 from processes.gateway.ticket import Delivery
+from processes.gateway.utterance_source import UtteranceSource
 
 QUICK_WORK_S = 0.1
 """A text with at most this much expected work isn't cut for an early first sound, and as wav or flac of one
@@ -98,7 +99,7 @@ def find_voice(gateway: Gateway, voice_id: str) -> Voice:
     try:
         return gateway.catalog.resolve(voice_id)
     except VoiceNotFoundError:
-        if set(gateway.settings.pool_sizes()) <= gateway.pool.known_engines:
+        if not gateway.is_young or set(gateway.settings.pool_sizes()) <= gateway.pool.known_engines:
             raise
         raise NoWorkersError from None
 
@@ -115,10 +116,13 @@ def start_speech(gateway: Gateway, speech: PlannedSpeech, client: str, *, is_who
     Raises:
         CapacityError, PoisonRequestError: The request is refused now.
     """
-    utterances = iter(speech.utterances)
+    utterances = speech.utterances
+    known = utterances.known
     if is_whole:
-        utterances = (replace(utterance, wants_early_sound=False) for utterance in utterances)
-    return gateway.dispatcher.synthesize(utterances, client=client, fingerprint=speech.fingerprint())
+        known = [replace(each, wants_early_sound=False) for each in known]
+    find_rest = None if utterances.is_whole else lambda: gateway.threads.run(utterances.split_rest)
+    source = UtteranceSource(known, find_rest)
+    return gateway.dispatcher.synthesize(source, client=client, fingerprint=speech.fingerprint())
 
 
 def open_record(request: web.Request, speech: PlannedSpeech, delivery: Delivery) -> RequestRecord:

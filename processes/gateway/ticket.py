@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from appliance.errors import ApplianceError
 from appliance.speech import PcmChunk, RequestClass, Utterance
+from processes.gateway.utterance_source import UtteranceSource
 
 
 class TicketState(Enum):
@@ -66,7 +67,7 @@ class Stream:
     client: str
     request_class: RequestClass
     """Class of the first utterance; interactive requests go on with `RequestClass.REST`."""
-    utterances: Iterator[Utterance]
+    source: UtteranceSource
     fingerprint: bytes
     """Hash of all that decides what a worker does with it; counts deaths."""
     arrived_at_s: float
@@ -93,6 +94,11 @@ class Stream:
         if self.request_class is RequestClass.FIRST and self.queue_wait_s is not None:
             return RequestClass.REST
         return self.request_class
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of it has been delivered."""
+        return not self.tickets and self.source.is_over
 
     def unsent_audio_s(self) -> float:
         """Return the seconds of audio that wait for the client."""

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from loguru import logger
 
-from appliance.ipc.messages import Cancel, Grant, Hello, Message, Synthesize
+from appliance.ipc.messages import Cancel, Drain, Grant, Hello, Message, Synthesize
 from appliance.ipc.stream_channel import StreamChannel
 from processes.gateway.ticket import Ticket
 
@@ -30,6 +30,11 @@ class WorkerState(StrEnum):
     BUSY = "busy"
     HUNG = "hung"
     RECYCLING = "recycling"
+    """It ends after what it speaks, because somebody stopped it."""
+
+
+SERVING_STATES = (WorkerState.READY, WorkerState.BUSY)
+"""In which it speaks, and will go on with what comes next."""
 
 
 class WorkerLink:
@@ -51,6 +56,8 @@ class WorkerLink:
         self.voice = ""
         self.rss_bytes = 0
         self.utterances = 0
+        self.has_failed = False
+        """Whether its last utterance failed."""
         self.cause = "lost"
         self.has_joined = False
         now_s = time.monotonic()
@@ -96,18 +103,26 @@ class WorkerLink:
             self._outbox.append(Cancel(self.ticket.utterance_id))
             self.flush()
 
+    def let_go(self) -> None:
+        """Order nothing more from a worker that is about to end, and tell it so, behind all orders so far."""
+        if self.state is not WorkerState.HUNG:
+            self.set_state(WorkerState.RECYCLING)
+        self._outbox.append(Drain())
+        self.flush()
+
     def flush(self) -> None:
         """Send the orders that have come together; doesn't block."""
         if self._outbox:
             self.channel.send(*self._outbox)
             self._outbox.clear()
 
-    def end_utterance(self) -> None:
-        """Free the worker for the next utterance, unless it is about to be killed."""
+    def end_utterance(self, *, has_failed: bool) -> None:
+        """Free the worker for the next utterance, unless it is about to end or to be killed."""
         self.ticket = None
         self.cancelled_at_s = None
+        self.has_failed = has_failed
         self.utterances += 1
-        if self.state is not WorkerState.HUNG:
+        if self.state is WorkerState.BUSY:
             self.set_state(WorkerState.READY)
 
     def restart_clocks(self, now_s: float) -> None:

@@ -13,11 +13,8 @@ import socket
 from loguru import logger
 
 from appliance.errors import ConfigurationError
-from appliance.lifecycle import SOCKETS_SOCKET, is_own_peer, listen_unix, send_sockets
+from appliance.lifecycle import BACKLOG, SOCKETS_SOCKET, is_own_peer, listen_unix, send_sockets
 from appliance.settings import Settings
-
-BACKLOG = 1024
-"""Connections that wait while no gateway accepts; the kernel may allow fewer (net.core.somaxconn)."""
 
 
 def open_listeners(settings: Settings) -> dict[str, socket.socket]:
@@ -42,7 +39,7 @@ def _open_tcp(section: str, host: str, port: int) -> socket.socket:
     is_any = family == socket.AF_INET6 and address[0] == "::"
     try:
         return socket.create_server(
-            address[:2], family=family, backlog=BACKLOG, dualstack_ipv6=is_any and socket.has_dualstack_ipv6()
+            address, family=family, backlog=BACKLOG, dualstack_ipv6=is_any and socket.has_dualstack_ipv6()
         )
     except OSError as error:
         reason = error.strerror or str(error)

@@ -22,7 +22,7 @@ LOG_DIR = "log"
 GATEWAY_MARGIN_S = 5.0
 """Seconds that the gateway has beyond its drain, before supervisord kills it."""
 WORKER_STOP_S = 5
-"""Seconds that a worker has to end; it stops between two windows of an utterance."""
+"""Seconds that a worker has to end; it finishes the utterance that it speaks, if it can."""
 WORKER = """\
 [program:{name}]
 command=python -m processes.worker --engine {engine} --slot {slot}

@@ -64,10 +64,11 @@ def tie_children() -> None:
 
     supervisord calls `setpgrp` in the forked child and nowhere else, right before it executes the program.
     """
+    parent = os.getpid()
 
     def setpgrp_and_tie(_options: ServerOptions) -> None:
         os.setpgrp()
-        die_with_parent()
+        die_with_parent(parent=parent)
 
     ServerOptions.setpgrp = setpgrp_and_tie
 

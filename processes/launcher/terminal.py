@@ -40,4 +40,10 @@ def _take(undo: contextlib.ExitStack) -> None:
         undo.callback(signal.signal, ignored, signal.signal(ignored, signal.SIG_IGN))
     os.setpgid(0, 0)
     os.tcsetpgrp(terminal, os.getpid())
-    undo.callback(os.tcsetpgrp, terminal, group)
+    undo.callback(_give_back, terminal, group)
+
+
+def _give_back(terminal: int, group: int) -> None:
+    """Let the old group have the terminal again, unless that has hung up meanwhile."""
+    with contextlib.suppress(OSError):
+        os.tcsetpgrp(terminal, group)

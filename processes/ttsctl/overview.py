@@ -123,7 +123,7 @@ def _worker(
 def _worker_state(
     connected: dict[str, Any] | None, program: dict[str, Any] | None, *, is_gateway_up: bool
 ) -> str:
-    if connected is not None and connected["state"] != "lost":
+    if connected is not None:
         return str(connected["state"])
     if program is None:
         return "lost"

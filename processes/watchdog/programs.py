@@ -4,8 +4,10 @@ Owns: the table of programs, how an event of supervisord or a datagram of a prog
 Refuses to know: sockets, files, supervisord's protocol.
 
 State and pid come from supervisord's inventory alone, since its events arrive late and out of step with it;
-events only count restarts and say how a process ended. A program is ready from its READY=1 to its end. READY
-may come before supervisord calls the program RUNNING (that takes `startsecs`) and counts at once.
+events only count restarts and say how a process ended, or is going to: one that somebody stops never counts
+as a failed start, even when no inventory was taken while it was stopped. A program is ready from its READY=1
+to its end. READY may come before supervisord calls the program RUNNING (that takes `startsecs`) and counts at
+once.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ from typing import Any
 MAX_STATUS_CHARS = 200
 LAST_EXITS = {"EXITED": "unexpected", "BACKOFF": "too_quickly", "STOPPED": "stopped"}
 """State after an end → `last_exit`. Source of the states: supervisor 4.3, `supervisor.states`."""
+
+ASKED_FOR = ("STOPPING", "STOPPED")
+"""States that a process comes into only when somebody stops it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Program:
     """Whether this process ever said READY=1."""
     failed_starts: int = 0
     """Processes in a row that ended before they were ready, and not because somebody stopped them."""
+    is_unwanted: bool = False
+    """Whether somebody has asked for the end of this process."""
     status: str = ""
     """The last STATUS= of this process."""
     since_s: float = 0.0
@@ -94,6 +101,8 @@ class ProgramTable:
         Args:
             state: The state's name, after `PROCESS_STATE_`.
             fields: The event's fields: processname, from_state, and pid, expected or tries.
+
+        Source: supervisor 4.3, `supervisor.events`: STOPPING and STOPPED carry the pid.
         """
         name = fields["processname"]
         if name not in self._programs:
@@ -105,6 +114,8 @@ class ProgramTable:
             program = replace(program, last_exit="expected")
         elif state in LAST_EXITS:
             program = replace(program, last_exit=LAST_EXITS[state])
+        if state in ASKED_FOR:
+            program = _asked_to_end(program, int(fields.get("pid", 0)))
         self._programs[name] = program
 
     def take_notification(self, pid: int, assignments: Mapping[str, str]) -> bool:
@@ -131,11 +142,29 @@ class ProgramTable:
         return True
 
 
+def _asked_to_end(program: Program, pid: int) -> Program:
+    """Return the program with the end of one of its processes asked for.
+
+    When the inventory has seen the next process already, the count that this made of it is taken back.
+    """
+    if pid == program.pid:
+        return replace(program, is_unwanted=True)
+    return replace(program, failed_starts=0)
+
+
 def _with_process(program: Program, pid: int, *, is_stopped: bool) -> Program:
     """Return the program with another process, or none, in place of the one it had."""
     failed_starts = program.failed_starts
-    if is_stopped:
+    if is_stopped or program.is_unwanted:
         failed_starts = 0
     elif program.pid and not program.was_ready:
         failed_starts += 1
-    return replace(program, pid=pid, ready=False, was_ready=False, failed_starts=failed_starts, status="")
+    return replace(
+        program,
+        pid=pid,
+        ready=False,
+        was_ready=False,
+        failed_starts=failed_starts,
+        is_unwanted=False,
+        status="",
+    )

@@ -18,16 +18,18 @@ from loguru import logger
 from appliance.engines import ENGINES, create_engine
 from appliance.engines.base import Engine
 from appliance.errors import ConfigurationError, EngineFailedError, ProtocolError
-from appliance.lifecycle import EXIT_CONFIG, EXIT_OK
+from appliance.lifecycle import EXIT_CONFIG, EXIT_OK, WORKERS_SOCKET
 from appliance.logs import configure_logging
 from appliance.settings import Settings, load_settings
-from processes.worker.connection import FIRST_PAUSE_S, SOCKET_NAME, connect_to_gateway
+from processes.worker.connection import Patience, connect_to_gateway
 from processes.worker.containment import contain_process
 from processes.worker.session import Ending, Session
 from processes.worker.stop_signal import StopSignal
 
 GIVE_UP_S = 30.0
 """Seconds without a gateway after which a worker ends, so that supervisord sees and reports it."""
+STEADY_S = 1.0
+"""A gateway that hangs up sooner, without having had anything spoken, counts as none."""
 
 
 class ExitCode(IntEnum):
@@ -36,7 +38,7 @@ class ExitCode(IntEnum):
     OK = EXIT_OK
     """Drained or stopped by SIGTERM."""
     GATEWAY_GONE = 69
-    """No gateway listened for `GIVE_UP_S`."""
+    """No gateway listened, or kept the connection, for `GIVE_UP_S`."""
     ENGINE_FAILED = 70
     """The engine didn't get warm on this machine."""
     BAD_CONFIGURATION = EXIT_CONFIG
@@ -71,14 +73,14 @@ def _serve_gateways(
     name: str, engine: Engine, settings: Settings, stop: StopSignal, give_up_s: float
 ) -> ExitCode:
     """Serve one connection after the other with the engine warm all the time."""
-    path: Path = settings.run.dir / SOCKET_NAME
-    while True:
-        channel = connect_to_gateway(path, give_up_s, stop)
-        if channel is None:
-            break
+    path: Path = settings.run.dir / WORKERS_SOCKET
+    patience = Patience(give_up_s)
+    while (channel := connect_to_gateway(path, patience, stop)) is not None:
+        session = Session(name, engine, channel, stop)
+        begun_s = time.monotonic()
         with closing(channel):
             try:
-                ending = Session(name, engine, channel, stop).serve(settings.workers.heartbeat_s)
+                ending = session.serve(settings.workers.heartbeat_s)
             except EOFError:
                 logger.warning("gateway_left", worker=name)
             except ProtocolError as error:
@@ -87,7 +89,10 @@ def _serve_gateways(
             else:
                 logger.info("worker_ends", worker=name, reason=ending.name.lower())
                 return ExitCode.OK
-        stop.wait(FIRST_PAUSE_S)
+        if session.utterances or time.monotonic() - begun_s >= STEADY_S:
+            patience.renew()
+        if not patience.pause(stop):
+            break
     if stop.is_set:
         logger.info("worker_ends", worker=name, reason=Ending.STOPPED.name.lower())
         return ExitCode.OK

@@ -1,4 +1,4 @@
-"""The way to the gateway: connects to `run/workers.sock`, with back-off while the gateway isn't there.
+"""The way to the gateway: connects to `run/workers.sock`, with back-off while no gateway stays there.
 
 Owns: how often and for how long a worker tries.
 Refuses to know: what is said once connected.
@@ -11,29 +11,58 @@ import time
 from pathlib import Path
 
 from appliance.ipc.blocking_channel import BlockingChannel
+from appliance.lifecycle import WORKERS_SOCKET
 from processes.worker.stop_signal import StopSignal
 
-SOCKET_NAME = "workers.sock"
-"""The gateway's socket in the run folder."""
+SOCKET_NAME = WORKERS_SOCKET
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 
 
-def connect_to_gateway(path: Path, give_up_s: float, stop: StopSignal) -> BlockingChannel | None:
+class Patience:
+    """How long a worker goes on trying, and how long it pauses between two tries."""
+
+    def __init__(self, give_up_s: float) -> None:
+        """Begin now.
+
+        Args:
+            give_up_s: Seconds after which no further try is made.
+        """
+        self._give_up_s = give_up_s
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, because a gateway was really there."""
+        self._deadline_s = time.monotonic() + self._give_up_s
+        self._pause_s = FIRST_PAUSE_S
+
+    def pause(self, stop: StopSignal) -> bool:
+        """Wait before the next try; return whether there is to be one.
+
+        Args:
+            stop: Ends the wait.
+        """
+        left_s = self._deadline_s - time.monotonic()
+        if left_s <= 0:
+            return False
+        stop.wait(min(self._pause_s, left_s))
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        return not stop.is_set
+
+
+def connect_to_gateway(path: Path, patience: Patience, stop: StopSignal) -> BlockingChannel | None:
     """Connect to the gateway's Unix socket, trying again while nobody listens there.
 
     Blocks between the tries; SIGTERM ends the wait at once.
 
     Args:
         path: The socket.
-        give_up_s: Seconds after which no further try is made.
+        patience: How long to try.
         stop: Ends the wait, and every wait on the channel.
 
     Returns:
         The channel, or None when the time is over or SIGTERM has come.
     """
-    deadline_s = time.monotonic() + give_up_s
-    pause_s = FIRST_PAUSE_S
     while not stop.is_set:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -42,9 +71,6 @@ def connect_to_gateway(path: Path, give_up_s: float, stop: StopSignal) -> Blocki
             sock.close()
         else:
             return BlockingChannel(sock, stop.fileno())
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0:
+        if not patience.pause(stop):
             break
-        stop.wait(min(pause_s, left_s))
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
     return None

@@ -7,6 +7,7 @@ Refuses to know: whether the engine makes progress; the gateway judges that by t
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -18,9 +19,17 @@ from processes.worker.containment import resident_bytes
 class HeartbeatThread:
     """Sends HEARTBEAT over one connection for as long as its `with` block lasts or the peer is there."""
 
-    def __init__(self, channel: BlockingChannel, interval_s: float) -> None:
+    def __init__(self, channel: BlockingChannel, interval_s: float, before_beat: Callable[[], None]) -> None:
+        """Take what the thread works with.
+
+        Args:
+            channel: Where to beat.
+            interval_s: Seconds between two beats.
+            before_beat: Called in the thread before each beat; may raise EOFError.
+        """
         self._channel = channel
         self._interval_s = interval_s
+        self._before_beat = before_beat
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -39,6 +48,7 @@ class HeartbeatThread:
     def _beat(self) -> None:
         try:
             while not self._ended.wait(self._interval_s):
+                self._before_beat()
                 self._channel.send(Heartbeat(resident_bytes()))
         except (EOFError, OSError):
             return  # the session sees the same end of the connection, and reports it

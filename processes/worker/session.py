@@ -8,6 +8,9 @@ Refuses to know: how the connection came about, what an engine does, which utter
        ^                                        +-------- AUDIO ends_window ----+   |     |
        +---------------------------- DONE, or FAILED, or DONE was_cancelled --------+-----+
 
+SIGTERM makes the worker say DRAIN, once. The gateway orders nothing more and answers with DRAIN, which comes
+behind every order that was under way; so a worker that is stopped finishes what it speaks, and loses nothing.
+
 The loop is synchronous: an engine that hangs is one stack in this process's SIGABRT dump. The text to speak
 is never logged, nor is any value that could hold it.
 """
@@ -15,6 +18,7 @@ is never logged, nor is any value that could hold it.
 from __future__ import annotations
 
 import os
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -42,6 +46,11 @@ from processes.worker.containment import resident_bytes
 from processes.worker.heartbeat import HeartbeatThread
 from processes.worker.stop_signal import StopSignal
 
+FINISH_S = 4.0
+"""Seconds after SIGTERM in which what is spoken may be finished; supervisord's `stopwaitsecs` is longer."""
+ANSWER_S = 1.0
+"""Seconds that the gateway has to answer DRAIN; without an answer an idle worker ends."""
+
 
 class Ending(Enum):
     """Why a session ended without an error."""
@@ -49,15 +58,15 @@ class Ending(Enum):
     DRAINED = auto()
     """The gateway asked the worker to end, and what ran is finished."""
     STOPPED = auto()
-    """SIGTERM has come."""
+    """SIGTERM has come, and what ran is finished or would have taken too long."""
 
 
 class _CancelledError(Exception):
     """The gateway cancelled the current utterance."""
 
 
-class _StoppedError(Exception):
-    """SIGTERM has come while an utterance was spoken."""
+class _OutOfTimeError(Exception):
+    """SIGTERM has come, and the current utterance takes longer than `FINISH_S`."""
 
 
 class Session:
@@ -77,7 +86,13 @@ class Session:
         self._channel = channel
         self._stop = stop
         self._is_draining = False
+        self._leave_by_s: float | None = None
+        """Monotonic time by which to end; set by SIGTERM."""
+        self._farewell = threading.Lock()
+        """Taken, for good, by the thread that says DRAIN."""
         self._grants = 0
+        self.utterances = 0
+        """Orders to speak that have come."""
 
     def serve(self, heartbeat_s: float) -> Ending:
         """Say hello and speak utterances; blocks until the session is over.
@@ -95,31 +110,53 @@ class Session:
         ):
             self._channel.send(page)
         logger.info("worker_ready", worker=self._worker, engine_version=engine.version)
-        with HeartbeatThread(self._channel, heartbeat_s):
+        with HeartbeatThread(self._channel, heartbeat_s, self._say_drain):
             try:
                 return self._serve_utterances()
-            except _StoppedError:
+            except _OutOfTimeError:
                 return Ending.STOPPED
 
     def _serve_utterances(self) -> Ending:
         while not self._is_draining:
-            message = self._channel.receive()
-            if self._stop.is_set:
-                return Ending.STOPPED
+            was_leaving = self._leave_by_s is not None
+            message = self._channel.receive(ANSWER_S if was_leaving else None)
+            self._look_for_stop()
             match message:
                 case Synthesize():
                     self._speak(message)
                 case Drain():
                     self._is_draining = True
-                case Cancel() | Grant() | None:
+                case Cancel() | Grant():
                     pass  # for an utterance that has ended meanwhile
+                case None:
+                    self._is_draining = was_leaving
                 case _:
                     raise _unexpected(message)
-        return Ending.DRAINED
+        return Ending.DRAINED if self._leave_by_s is None else Ending.STOPPED
+
+    def _look_for_stop(self) -> None:
+        """Once SIGTERM has come, set this worker's end and tell the gateway; later calls change nothing."""
+        if self._stop.is_set and self._leave_by_s is None:
+            self._leave_by_s = time.monotonic() + FINISH_S
+            self._stop.acknowledge()
+            self._say_drain()
+
+    def _say_drain(self) -> None:
+        """Once SIGTERM has come, say so, once; any thread may call it.
+
+        The heartbeat does, for an engine that computes so long that only supervisord's SIGKILL ends it.
+        """
+        if self._stop.has_come() and self._farewell.acquire(blocking=False):
+            self._channel.send(Drain())
+
+    def _left_s(self) -> float | None:
+        """Return the seconds until this worker has to end; None without an end in sight."""
+        return None if self._leave_by_s is None else max(0.0, self._leave_by_s - time.monotonic())
 
     def _speak(self, order: Synthesize) -> None:
         """Speak one utterance to its DONE or FAILED."""
         self._grants = 0
+        self.utterances += 1
         utterance_id = order.utterance_id
         try:
             synthesis_s = self._send_audio(utterance_id, order.utterance)
@@ -137,7 +174,7 @@ class Session:
 
         Raises:
             _CancelledError: CANCEL has come.
-            _StoppedError: SIGTERM has come.
+            _OutOfTimeError: SIGTERM has come too long ago.
             SynthesisError: The engine failed, or gave more than an utterance may hold.
         """
         self._await_grant(utterance_id)
@@ -163,13 +200,14 @@ class Session:
     def _await_grant(self, utterance_id: int) -> None:
         """Use up one grant of the utterance, waiting for it where none has come."""
         while not self._grants:
-            self._take_in(utterance_id, self._channel.receive())
+            self._take_in(utterance_id, self._channel.receive(self._left_s()))
         self._grants -= 1
 
     def _take_in(self, utterance_id: int, message: Message | None) -> None:
         """Note what a message means while an utterance is being spoken; None is no message."""
-        if self._stop.is_set:
-            raise _StoppedError
+        self._look_for_stop()
+        if self._left_s() == 0:
+            raise _OutOfTimeError
         match message:
             case Grant(granted_id):
                 self._grants += granted_id == utterance_id

@@ -9,7 +9,11 @@ from __future__ import annotations
 import select
 import signal
 import socket
+from contextlib import suppress
 from types import FrameType
+
+ACKNOWLEDGED_BYTES = 4096
+"""More than signals that came meanwhile have written: one byte each."""
 
 
 class StopSignal:
@@ -29,8 +33,14 @@ class StopSignal:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable from the signal on; nobody reads it."""
+        """Return the descriptor that is readable from the signal on, until `acknowledge`."""
         return self._reader.fileno()
+
+    def acknowledge(self) -> None:
+        """Make the descriptor unreadable again, for who goes on for a while and waits; never blocks."""
+        self._reader.setblocking(False)
+        with suppress(BlockingIOError):
+            self._reader.recv(ACKNOWLEDGED_BYTES)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for the signal; return whether it has come.
@@ -38,10 +48,18 @@ class StopSignal:
         Args:
             timeout_s: Seconds to wait at most.
         """
+        if not self.is_set:
+            self._poll(timeout_s)
+        return self.is_set
+
+    def has_come(self) -> bool:
+        """Return whether the signal has come, even while the main thread is too busy to handle it."""
+        return self.is_set or self._poll(0)
+
+    def _poll(self, timeout_s: float) -> bool:
         poller = select.poll()
         poller.register(self._reader, select.POLLIN)
-        poller.poll(timeout_s * 1000)
-        return self.is_set
+        return bool(poller.poll(timeout_s * 1000))
 
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
         self.is_set = True

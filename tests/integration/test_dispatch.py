@@ -222,6 +222,7 @@ async def test_admission_when_others_work_would_take_too_long_then_newcomers_are
     dispatch = DispatchSettings(first_audio_limit_s=0.3)
     async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.15") as rig:
         await rig.hear(rig.ask("What a sentence costs is learned from this."))
+        await rig.idle()  # it is learned with DONE, which comes after the last audio
         tasks = [
             asyncio.create_task(
                 rig.hear(rig.ask("What a sentence costs is known by now.", client=f"c{number}"))

@@ -1,12 +1,15 @@
 """How the launcher starts, refuses to start, and ends."""
 
 import contextlib
+import ipaddress
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +22,8 @@ from appliance.lifecycle import (
     listen_unix,
     supervisor_rpc,
 )
-from appliance.settings import ROOT
+from appliance.settings import ROOT, load_settings
+from processes.launcher.listeners import open_listeners
 from tests.parts.appliance import Appliance, eventually, run_launcher, taken_port
 
 pytestmark = pytest.mark.timeout(120)
@@ -80,6 +84,26 @@ def test_start_when_the_port_is_taken_then_it_says_so_in_one_line(run_dir):
     listener, port = taken_port()
     with listener:
         assert_one_line(run_launcher(run_dir, HTTP_PORT=port), f"http.port = {port}", "in use")
+
+
+def link_local_address():
+    """An address with its interface, such as `fe80::1%eth0`; None on a machine without one.
+
+    Source: proc_net_if_inet6: address, index, prefix length, scope (20 is link-local), flags, interface.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/if_inet6").read_text().splitlines():
+            digits, _, _, scope, _, interface = line.split()
+            if scope == "20":
+                return f"{ipaddress.IPv6Address(bytes.fromhex(digits))}%{interface}"
+    return None
+
+
+@pytest.mark.skipif(link_local_address() is None, reason="no interface has a link-local address")
+def test_listeners_when_the_address_is_link_local_then_its_interface_counts():
+    settings = load_settings({"APPLIANCE_HTTP_HOST": link_local_address(), "APPLIANCE_HTTP_PORT": "0"})
+    with open_listeners(settings)["http"] as listener, socket.socket(socket.AF_INET6) as client:
+        client.connect(listener.getsockname())
 
 
 def test_check_when_the_configuration_is_right_then_nothing_starts(run_dir):

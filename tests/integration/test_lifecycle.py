@@ -1,6 +1,7 @@
 """The Unix sockets and process ties of appliance/lifecycle.py, with real sockets and real processes."""
 
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -178,6 +179,14 @@ def test_child_when_its_parent_is_killed_then_it_dies_with_it():
         parent.kill()
         gone, _alive = psutil.wait_procs([child], timeout=10)
         assert gone == [child]
+
+
+def test_child_when_its_parent_is_gone_before_it_asks_then_it_dies_at_once():
+    program = (
+        "import os; from appliance.lifecycle import die_with_parent; die_with_parent(parent=os.getpid())"
+    )
+    result = subprocess.run([sys.executable, "-c", program], check=False, timeout=20)
+    assert result.returncode == -signal.SIGKILL
 
 
 SUBREAPER = """

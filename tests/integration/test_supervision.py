@@ -3,16 +3,27 @@
 import http.client
 import json
 import signal
+import socket
+import struct
 import threading
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from appliance.lifecycle import EXIT_CONFIG, EXIT_OK, LAUNCHER_FILE, notify, read_json
+from appliance.lifecycle import (
+    BACKLOG,
+    EXIT_CONFIG,
+    EXIT_OK,
+    LAUNCHER_FILE,
+    notify,
+    read_json,
+    receive_sockets,
+)
 from tests.parts.appliance import eventually, run_launcher, taken_port
 
 pytestmark = pytest.mark.timeout(120)
@@ -96,6 +107,17 @@ def test_gateway_when_restarted_under_connections_then_none_is_refused(appliance
     assert "gateway: started" in result.stdout
     assert appliance.program("gateway").pid != before
     assert set(answers) == {200}, [answer for answer in answers if answer != 200]
+
+
+TCP_INFO = struct.Struct("=8x6I")
+"""Source: linux/tcp.h, `struct tcp_info`; of a listener `tcpi_sacked`, the last here, is the backlog."""
+
+
+def test_listener_when_the_gateway_accepts_on_it_then_it_keeps_the_launchers_backlog(appliance):
+    with receive_sockets(appliance.run_dir)["http"] as listener:
+        info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
+    most = int(Path("/proc/sys/net/core/somaxconn").read_text())
+    assert TCP_INFO.unpack(info)[-1] == min(BACKLOG, most)
 
 
 def test_launcher_when_another_one_comes_then_it_is_refused(appliance):

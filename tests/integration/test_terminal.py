@@ -1,4 +1,4 @@
-"""Ctrl-C at a real terminal, through a real make."""
+"""Ctrl-C at a real terminal, through a real make; and a terminal that is closed."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.checkout import ROOT
+from tests.parts.appliance import eventually, launcher_environment
 
 # Runs its arguments at a terminal of their own; what is written to its standard input is typed there.
 AT_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
@@ -52,3 +53,38 @@ def _interrupt_make(folder: Path, how: str, exit_code: int) -> tuple[int, str]:
         process.stdin.flush()
         output = process.stdout.read().decode()
         return process.wait(), output
+
+
+# Opens a terminal whose shell starts the launcher, and closes it once the appliance is ready. The shell dies
+# of that, whereupon the kernel sends SIGHUP to the launcher, as the foreground process. What is between the
+# two writes the launcher's exit code to a file.
+CLOSED_TERMINAL = """
+import os, pty, subprocess, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os._exit(subprocess.call([sys.executable, "-c", sys.argv[1], sys.argv[2]]))
+said = b""
+while b"appliance_ready" not in said:
+    said += os.read(terminal, 65536)
+os.close(terminal)
+"""
+BETWEEN = """
+import pathlib, subprocess, sys
+code = subprocess.call([sys.executable, "-m", "processes.launcher"])
+pathlib.Path(sys.argv[1] + ".new").write_text(str(code))
+pathlib.Path(sys.argv[1] + ".new").rename(sys.argv[1])
+"""
+
+
+@pytest.mark.timeout(120)
+def test_launcher_when_its_terminal_is_closed_then_it_stops_in_good_order(run_dir: Path) -> None:
+    code = run_dir / "code"
+    subprocess.run(
+        [sys.executable, "-c", CLOSED_TERMINAL, BETWEEN, str(code)],
+        cwd=ROOT,
+        env=launcher_environment(run_dir),
+        check=True,
+        timeout=100,
+    )
+    eventually(code.exists)
+    assert code.read_text(encoding="ascii") == "0"

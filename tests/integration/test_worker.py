@@ -5,8 +5,11 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from appliance.engines.tone import EXIT_CODE, expected_pcm
 from appliance.ipc.messages import Audio, Cancel, Done, Drain, Failed, Grant, Heartbeat, Hello, Synthesize
 from appliance.lifecycle import EXIT_CONFIG
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk
+from processes.launcher.rendering import WORKER_STOP_S
 from tests.parts.utterances import SENTENCE, audio_s, english, utterance, whole_pcm
 from tests.parts.worker_link import (
     PATIENCE_S,
@@ -221,6 +225,33 @@ def test_worker_when_no_gateway_comes_then_gives_up_with_its_own_code(start) -> 
     assert worker.wait() == GATEWAY_GONE
 
 
+@contextlib.contextmanager
+def hanging_up(gateway: WorkersSocket) -> Iterator[list[Hello]]:
+    """Hang up on everybody who has said hello; yields what they said."""
+    greeted: list[Hello] = []
+
+    def hang_up() -> None:
+        with contextlib.suppress(EOFError):  # somebody who says nothing ends it
+            while True:
+                with gateway.accept() as link:
+                    greeted.extend(link.hello())
+
+    thread = threading.Thread(target=hang_up)
+    thread.start()
+    yield greeted
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(gateway.path))
+    thread.join()
+
+
+def test_worker_when_every_gateway_hangs_up_at_once_then_backs_off_and_gives_up(gateway, start) -> None:
+    worker = start(give_up_s=1.0)
+    with hanging_up(gateway) as greeted:
+        assert worker.wait() == GATEWAY_GONE
+    # At the start and after 0.05, 0.15, 0.35, 0.75 and 1 s; on a busy machine less often.
+    assert 1 < len(greeted) <= 6
+
+
 CORPUS = Path(__file__).parent.parent / "wire" / "invalid"
 
 
@@ -228,6 +259,7 @@ def test_worker_when_the_gateway_breaks_the_protocol_then_reconnects(gateway, st
     worker = start()
     for path in sorted(CORPUS.glob("*.bin")):
         with gateway.greet() as link:
+            assert_speaks(link)
             link.send_bytes(path.read_bytes())
             link.shutdown_sending()
             assert list(messages_of(link)) == []
@@ -351,20 +383,79 @@ def test_worker_when_an_utterance_gives_too_much_audio_then_failed(gateway, star
         assert_speaks(link)
 
 
-@pytest.mark.parametrize("moment", ["idle", "waiting", "speaking"])
-def test_worker_when_terminated_then_exits_0_at_once(run_dir, start, moment) -> None:
-    worker = start(**SLOW)
-    with WorkersSocket(run_dir) as gateway, gateway.greet() as link:
-        if moment != "idle":
-            link.send(Synthesize(1, utterance(SENTENCE)))
-        if moment == "speaking":
-            link.send(Grant(1))
-            link.next_audio()
+def test_worker_when_terminated_while_idle_then_says_drain_and_exits_0_with_the_answer(
+    gateway, start
+) -> None:
+    worker = start()
+    with gateway.greet() as link:
         worker.signal(signal.SIGINT)
         assert link.channel.receive(PATIENCE_S)
         worker.signal(signal.SIGTERM)
-        assert not any(isinstance(message, Done) for message in messages_of(link))
+        assert link.next_message() == Drain()
+        link.send(Drain())
+        assert list(messages_of(link)) == []
         assert worker.wait() == 0
+    assert worker.wait_for_event("worker_ends")["reason"] == "stopped"
+
+
+def test_worker_when_terminated_and_the_gateway_does_not_answer_then_exits_0(gateway, start) -> None:
+    worker = start()
+    with gateway.greet() as link:
+        worker.signal(signal.SIGTERM)
+        assert list(messages_of(link)) == [Drain()]
+        assert worker.wait() == 0
+
+
+@pytest.mark.parametrize("moment", ["waiting", "speaking"])
+def test_worker_when_terminated_while_it_has_an_order_then_finishes_it_and_exits_0(
+    gateway, start, moment
+) -> None:
+    worker = start(**SLOW)
+    with gateway.greet() as link:
+        link.send(Synthesize(1, utterance(SENTENCE)))
+        chunks: list[PcmChunk] = []
+        if moment == "speaking":
+            link.send(Grant(1))
+            chunks.append(link.next_audio())
+        worker.signal(signal.SIGTERM)
+        heard = [link.next_message()]
+        while not isinstance(heard[-1], Drain):
+            heard.append(link.next_message())
+        link.send(Drain())
+        if moment == "waiting":
+            link.send(Grant(1))
+        heard += messages_of(link)
+        chunks += [message.chunk for message in heard if isinstance(message, Audio)]
+        assert whole_pcm(chunks) == expected_pcm(utterance(SENTENCE))
+        assert isinstance(heard[-1], Done)
+        assert worker.wait() == 0
+
+
+def test_worker_when_terminated_with_an_order_under_way_then_that_is_spoken_too(gateway, start) -> None:
+    worker = start()
+    with gateway.greet() as link:
+        worker.signal(signal.SIGTERM)
+        assert link.next_message() == Drain()
+        link.send(Synthesize(1, utterance(SENTENCE)))
+        link.send(Drain())
+        link.send(Grant(1))
+        chunks, _ = link.finish(1)
+        assert whole_pcm(chunks) == expected_pcm(utterance(SENTENCE))
+        assert worker.wait() == 0
+
+
+def test_worker_when_terminated_and_no_grant_comes_then_exits_0_before_supervisord_kills(
+    gateway, start
+) -> None:
+    worker = start()
+    with gateway.greet() as link:
+        link.send(Synthesize(1, utterance(SENTENCE)))
+        assert link.channel.receive(PATIENCE_S)
+        worker.signal(signal.SIGTERM)
+        terminated_s = time.monotonic()
+        assert list(messages_of(link)) == [Drain()]
+        assert worker.wait() == 0
+        assert time.monotonic() - terminated_s < WORKER_STOP_S
 
 
 def test_worker_when_terminated_before_a_gateway_is_there_then_exits_0_at_once(start) -> None:

@@ -18,6 +18,7 @@ from appliance.voices import VoiceCatalog
 from processes.gateway.dispatch import Dispatcher
 from processes.gateway.pool import WorkerPool
 from processes.gateway.ticket import Delivery
+from processes.gateway.utterance_source import UtteranceSource
 from processes.gateway.worker_link import WorkerState
 from tests.parts.tickets import make_utterance
 from tests.parts.worker_link import WorkerProcess
@@ -48,7 +49,7 @@ class DispatchRig:
             for index, (text, made) in enumerate((text, make_utterance(text)) for text in texts)
         ]
         return self.dispatcher.synthesize(
-            iter(utterances), client=client, fingerprint=fingerprint, request_class=request_class
+            UtteranceSource(utterances), client=client, fingerprint=fingerprint, request_class=request_class
         )
 
     async def hear(self, delivery: Delivery) -> list[bytes]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from appliance.speech import RequestClass, SpokenText, Utterance
 from processes.gateway.ticket import Stream, Ticket
+from processes.gateway.utterance_source import UtteranceSource
 
 _ids = itertools.count(1)
 
@@ -24,5 +25,5 @@ def make_ticket(
     cost_s: float = 1.0,
     queued_at_s: float = 0.0,
 ) -> Ticket:
-    stream = Stream(client, request_class, iter(()), b"", 0.0)
+    stream = Stream(client, request_class, UtteranceSource(()), b"", 0.0)
     return Ticket(next(_ids), make_utterance(), stream, request_class, cost_s, queued_at_s)

@@ -5,8 +5,17 @@ import pytest
 
 from appliance.errors import ConfigurationError
 from appliance.settings import ROOT, load_settings
+from processes.gateway.__main__ import LINGER_S
+from processes.gateway.http_server import CUT_S
 from processes.launcher.launch import stop_limit_s
-from processes.launcher.rendering import TEMPLATE, gateway_stop_s, render_configuration
+from processes.launcher.rendering import (
+    GATEWAY_MARGIN_S,
+    TEMPLATE,
+    WORKER_STOP_S,
+    gateway_stop_s,
+    render_configuration,
+)
+from processes.worker.session import ANSWER_S, FINISH_S
 
 
 def settings_for(run_dir, **values):
@@ -39,6 +48,7 @@ def test_gateway_when_rendered_then_it_has_longer_to_stop_than_to_drain(rendered
     assert int(rendered["program:gateway"]["stopwaitsecs"]) >= 12.4 + 4
     defaults = load_settings({})
     assert read(TEMPLATE)["program:gateway"]["stopwaitsecs"] == str(math.ceil(gateway_stop_s(defaults)))
+    assert LINGER_S + 2 * CUT_S < GATEWAY_MARGIN_S
     assert defaults.dispatch.drain_s < gateway_stop_s(defaults) < stop_limit_s(defaults)
 
 
@@ -69,6 +79,10 @@ def test_programs_when_ordered_then_they_stop_gateway_workers_exporter_watchdog(
         "eventlistener:watchdog",
     ]
     assert sorted(names, key=lambda name: -int(parser[name]["priority"])) == names
+
+
+def test_worker_when_stopped_then_it_has_longer_than_it_takes_to_finish():
+    assert ANSWER_S < FINISH_S < WORKER_STOP_S
 
 
 def test_workers_when_the_pool_shrinks_then_the_files_of_those_gone_are_removed(tmp_path):

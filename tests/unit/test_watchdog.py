@@ -74,6 +74,24 @@ def test_failed_starts_when_somebody_stopped_it_then_they_start_anew(table):
     assert table["gateway"].failed_starts == 0
 
 
+@pytest.mark.parametrize("state", ["STOPPING", "STOPPED"])
+def test_failed_starts_when_it_is_restarted_between_two_inventories_then_nothing_counts(table, state):
+    for pid in (7, 8, 9, 10):
+        table.take_event(*event(state, "STARTING", pid=str(pid)))
+        table.take_inventory([info("gateway", "STARTING", pid + 1)], 2.0)
+    assert table["gateway"].failed_starts == 0
+    table.take_inventory([info("gateway", "STARTING", 12)], 3.0)
+    assert table["gateway"].failed_starts == 1
+
+
+def test_failed_starts_when_the_event_of_a_restart_comes_late_then_nothing_counts(table):
+    table.take_inventory([info("gateway", "STARTING", 8)], 2.0)
+    table.take_event(*event("STOPPED", "STOPPING", pid="7"))
+    assert table["gateway"].failed_starts == 0
+    table.take_inventory([info("gateway", "STARTING", 9)], 3.0)
+    assert table["gateway"].failed_starts == 1
+
+
 def test_notification_when_from_a_stranger_then_it_changes_nothing(table):
     before = table.as_json()
     assert not table.take_notification(99, {"READY": "1"})

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from appliance import lifecycle
+from appliance.settings import load_settings
 from processes.ttsctl.command_line import EPILOG, build_parser
 from processes.ttsctl.gateway_socket import refusal
 from processes.ttsctl.outcome import CommandError, ExitCode, report
-from processes.ttsctl.place import CHECKOUT, find_run_dir
+from processes.ttsctl.place import CHECKOUT, GATEWAY_SOCKET, find_run_dir
 from processes.ttsctl.voices import choose
 
 
@@ -80,6 +83,31 @@ def test_run_dir_when_not_in_the_environment_then_the_files_or_the_default(
     monkeypatch.delenv("APPLIANCE_RUN_DIR", raising=False)
     monkeypatch.setenv("APPLIANCE_CONFIG", str(tmp_path / "appliance.toml"))
     assert find_run_dir(None) == expected
+
+
+def test_run_dir_when_relative_then_an_argument_counts_from_here_and_a_setting_from_the_checkout(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("APPLIANCE_RUN_DIR", "run-two")
+    assert find_run_dir(Path("here")) == tmp_path / "here"
+    assert find_run_dir(None) == CHECKOUT / "run-two" == load_settings().run.dir
+
+
+def test_run_dir_when_the_settings_file_names_it_relatively_then_it_counts_from_the_checkout(
+    tmp_path, monkeypatch
+):
+    here = tmp_path / "here"
+    here.mkdir()
+    (tmp_path / "appliance.toml").write_text('[run]\ndir = "run-three"\n')
+    monkeypatch.chdir(here)
+    monkeypatch.delenv("APPLIANCE_RUN_DIR", raising=False)
+    monkeypatch.setenv("APPLIANCE_CONFIG", os.path.relpath(tmp_path / "appliance.toml", CHECKOUT))
+    assert find_run_dir(None) == CHECKOUT / "run-three" == load_settings().run.dir
+
+
+def test_gateway_socket_when_compared_with_the_gateways_then_the_same():
+    assert GATEWAY_SOCKET == lifecycle.GATEWAY_SOCKET
 
 
 def test_run_dir_when_the_settings_file_is_absent_then_the_default(tmp_path, monkeypatch):

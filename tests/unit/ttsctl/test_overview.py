@@ -29,7 +29,7 @@ GATEWAY = {
     "requests": {
         "accepted": 3,
         "in_flight": 0,
-        "finished": {"completed": 3, "failed": 0, "cancelled": 0},
+        "finished": {"completed": 3, "failed": 0, "cancelled": 0, "interrupted": 0},
         "rejected": 0,
     },
     "latency": {
@@ -105,14 +105,13 @@ def test_worker_when_the_gateway_is_connected_then_its_word_counts(state):
         ("UNKNOWN", "unknown"),
     ],
 )
-@pytest.mark.parametrize("known", [[], [{**WORKER, "state": "lost"}]])
-def test_worker_when_the_gateway_has_lost_it_then_supervisord_knows(statename, state, known):
-    connected = {**GATEWAY, "workers": known}
+def test_worker_when_the_gateway_has_lost_it_then_supervisord_knows(statename, state):
+    connected = {**GATEWAY, "workers": []}
     assert only_worker(connected, [supervised("worker-espeak-1", statename)])["state"] == state
 
 
 def test_worker_when_nobody_but_the_gateway_knows_it_then_its_word_counts():
-    assert only_worker({**GATEWAY, "workers": [{**WORKER, "state": "lost"}]}, [])["state"] == "lost"
+    assert only_worker({**GATEWAY, "workers": [WORKER]}, [])["state"] == "ready"
 
 
 def test_worker_when_the_gateway_is_down_then_running_says_nothing_about_it():

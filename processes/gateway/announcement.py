@@ -1,0 +1,38 @@
+"""What the watchdog is told about this gateway.
+
+Owns: telling it again until it was taken: a watchdog that comes later than the gateway learns everything.
+Refuses to know: what is worth telling.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from appliance.lifecycle import notify
+
+
+class Announcement:
+    """The latest value of each assignment of sd_notify's protocol, until the watchdog has taken it."""
+
+    def __init__(self, run_dir: Path) -> None:
+        """Begin with nothing to tell.
+
+        Args:
+            run_dir: The run directory.
+        """
+        self._run_dir = run_dir
+        self._untold: dict[str, str] = {}
+
+    def tell(self, **assignments: str) -> None:
+        """Tell something, now or with the next `repeat` that succeeds; never blocks.
+
+        Args:
+            assignments: For example READY="1", STATUS="3 of 3 workers".
+        """
+        self._untold |= assignments
+        self.repeat()
+
+    def repeat(self) -> None:
+        """Tell what hasn't been taken yet; never blocks."""
+        if self._untold and notify(self._run_dir, *(f"{key}={value}" for key, value in self._untold.items())):
+            self._untold.clear()

@@ -1,0 +1,90 @@
+"""An HTTP server of the gateway: one on the launcher's TCP socket, another on `run/gateway.sock`.
+
+Owns: accepting, the limits of a connection, and the two ways of ending: let requests finish, cut them short.
+Refuses to know: what is answered (`app`, `connection`), when the gateway stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+
+from aiohttp import web
+
+from appliance.lifecycle import BACKLOG
+from processes.gateway.app import make_app
+from processes.gateway.connection import ClientConnection
+from processes.gateway.gateway import Gateway
+from processes.gateway.middleware import STOPPING_KEY
+
+KEEPALIVE_S = 75.0
+LOOK_S = 0.05
+"""Seconds between two looks for clients that have become idle."""
+CUT_S = 0.25
+"""Seconds, twice, in which requests may still end by themselves when they are about to be cut short."""
+
+
+class HttpServer:
+    """Serves the gateway's application on one listening socket."""
+
+    def __init__(self, gateway: Gateway, logger: logging.Logger) -> None:
+        """Make the application; nothing runs yet.
+
+        Args:
+            gateway: What is served.
+            logger: Where aiohttp complains.
+        """
+        self._gateway = gateway
+        self._logger = logger
+        self._runner = web.AppRunner(
+            make_app(gateway), handler_cancellation=True, access_log=None, shutdown_timeout=CUT_S
+        )
+        self._server: asyncio.Server | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        """Accept connections from now on.
+
+        Args:
+            listener: Listening; this process's own end of it is closed when no more are accepted.
+        """
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
+
+    def stop_accepting(self) -> None:
+        """Leave newcomers to the next gateway; answers say Connection: close from now on."""
+        if self._server is not None:
+            self._server.close()
+        self._runner.app[STOPPING_KEY].set()
+
+    async def finish(self) -> None:
+        """Wait until every request that has come is answered, and hang up on each client that has none.
+
+        However long it takes; cancelling it cancels no request.
+        """
+        server = self._runner.server
+        assert server is not None
+        while server.connections:
+            for connection in server.connections:
+                if not (isinstance(connection, ClientConnection) and connection.is_busy):
+                    connection.force_close()
+            await asyncio.sleep(LOOK_S)
+
+    async def close(self) -> None:
+        """Cut short what still runs and hang up on everybody; takes twice `CUT_S` at most."""
+        self.stop_accepting()
+        await self._runner.cleanup()
+
+    def _connection(self) -> ClientConnection:
+        server = self._runner.server
+        assert server is not None
+        return ClientConnection(
+            server,
+            self._gateway.metrics,
+            asyncio.get_running_loop(),
+            access_log=None,
+            logger=self._logger,
+            max_line_size=self._gateway.settings.http.max_body_bytes,
+            keepalive_timeout=KEEPALIVE_S,
+        )

@@ -1,0 +1,156 @@
+"""The gateway is told to stop while its clients are in the middle of something."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from appliance.lifecycle import GATEWAY_SOCKET, UnixConnection
+from processes.launcher.rendering import GATEWAY_MARGIN_S
+from tests.parts.appliance import Appliance, eventually
+from tests.parts.ttsctl import run_ttsctl
+
+pytestmark = pytest.mark.timeout(120)
+
+DRAIN_S = 4.0
+"""Longer than `GATEWAY_MARGIN_S`, so that a drain that takes twice as long is killed by supervisord."""
+LONG_TEXT = "A sentence of which nobody will hear the end. " * 400
+"""More audio than lies in the buffers of a connection."""
+SMALL_BUFFER_BYTES = 4096
+
+
+@pytest.fixture(scope="module")
+def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
+    made = appliance_factory(
+        DISPATCH_DRAIN_S=DRAIN_S, HEALTH_PROBE_INTERVAL_S=3600, VOICES_DEFAULT="tone-low"
+    )
+    made.wait_until_ready()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _well(appliance: Appliance) -> None:
+    """Each test begins with a gateway that has a worker, and whose end is no failed start to supervisord."""
+    appliance.wait_until_running()
+    eventually(lambda: asked_locally(appliance, "/health").get("status") == "ok")
+
+
+def asked_locally(appliance: Appliance, path: str) -> dict[str, Any]:
+    """What `run/gateway.sock` answers; nothing when nobody does."""
+    connection = UnixConnection(appliance.run_dir / GATEWAY_SOCKET, 10)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        return dict(json.loads(connection.getresponse().read()))
+    return {}
+
+
+@contextlib.contextmanager
+def listener_of_a_long_text(appliance: Appliance) -> Iterator[socket.socket]:
+    """A client that has heard the beginning and is yet to read the rest."""
+    body = json.dumps({"input": LONG_TEXT, "voice": "tone-low", "response_format": "pcm"})
+    with socket.socket() as client:
+        client.settimeout(30)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+        client.connect(("127.0.0.1", appliance.port))
+        head = "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+        assert client.recv(1024).startswith(b"HTTP/1.1 200 ")
+        yield client
+
+
+def stop_gateway(appliance: Appliance) -> int:
+    """Send SIGTERM; return how many lines the log had before."""
+    seen = len(appliance.lines)
+    appliance.program("gateway").send_signal(signal.SIGTERM)
+    appliance.wait_for("gateway_draining", after=seen, in_flight=1)
+    return seen
+
+
+def test_stop_when_a_reader_is_stuck_then_it_is_interrupted_within_the_drain_and_the_socket_answers(
+    appliance: Appliance,
+) -> None:
+    with listener_of_a_long_text(appliance):
+        begun_s = time.monotonic()
+        seen = stop_gateway(appliance)
+        eventually(lambda: asked_locally(appliance, "/health").get("status") == "draining")
+        assert run_ttsctl(appliance, "live").stdout == "alive\n"
+        line = appliance.wait_for("request_finished", after=seen)
+        assert (line["outcome"], line["ended_by"], line["ended_in"]) == ("interrupted", "stop", "stream")
+        appliance.wait_for("gateway_stopped", after=seen)
+        assert DRAIN_S < time.monotonic() - begun_s < 2 * DRAIN_S
+    assert DRAIN_S * 2 < DRAIN_S + GATEWAY_MARGIN_S
+    appliance.wait_for("gateway_ready", after=seen)
+
+
+def test_stop_when_a_client_hangs_up_meanwhile_then_it_is_the_one_who_ended_it(appliance: Appliance) -> None:
+    with listener_of_a_long_text(appliance):
+        seen = stop_gateway(appliance)
+        eventually(lambda: asked_locally(appliance, "/health").get("status") == "draining")
+    line = appliance.wait_for("request_finished", after=seen)
+    assert (line["outcome"], line["ended_by"]) == ("cancelled", "client")
+    appliance.wait_for("gateway_ready", after=seen)
+
+
+def test_stop_when_a_reader_goes_on_then_it_gets_the_whole_and_nobody_waits_longer(
+    appliance: Appliance,
+) -> None:
+    with listener_of_a_long_text(appliance) as client:
+        seen = stop_gateway(appliance)
+        eventually(lambda: asked_locally(appliance, "/health").get("status") == "draining")
+        refused = run_ttsctl(
+            appliance, "say", "x", "--voice", "tone-low", "-o", "/dev/null", "--format", "wav"
+        )
+        assert "draining" in refused.stderr
+        end = b""
+        while data := client.recv(1_000_000):
+            end = (end + data)[-5:]
+        assert end == b"0\r\n\r\n"
+    assert appliance.wait_for("request_finished", after=seen)["outcome"] == "completed"
+    appliance.wait_for("gateway_ready", after=seen)
+
+
+def test_stop_when_a_client_is_idle_then_its_connection_is_closed_before_the_drain_is_over(
+    appliance: Appliance,
+) -> None:
+    with listener_of_a_long_text(appliance), socket.create_connection(("127.0.0.1", appliance.port)) as idle:
+        idle.settimeout(30)
+        idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(4096).startswith(b"HTTP/1.1 200 ")
+        seen = stop_gateway(appliance)
+        assert idle.recv(4096) == b""
+        assert "gateway_stopped" not in {line["event"] for line in appliance.lines[seen:]}
+    appliance.wait_for("gateway_ready", after=seen)
+
+
+def test_stop_when_a_body_is_still_coming_then_the_request_is_refused_honestly(appliance: Appliance) -> None:
+    body = json.dumps({"input": "Hello.", "voice": "tone-low", "response_format": "wav"}).encode()
+    head = "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    with listener_of_a_long_text(appliance), socket.create_connection(("127.0.0.1", appliance.port)) as slow:
+        slow.settimeout(30)
+        slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:9])
+        seen = stop_gateway(appliance)
+        eventually(lambda: asked_locally(appliance, "/health").get("status") == "draining")
+        slow.sendall(body[9:])
+        answer = b"".join(iter(lambda: slow.recv(4096), b""))
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nconnection: close\r\n" in answer.lower()
+        assert b'"code":"draining"' in answer
+        assert "gateway_stopped" not in {line["event"] for line in appliance.lines[seen:]}
+    appliance.wait_for("gateway_ready", after=seen)
+
+
+def test_drain_when_switched_off_then_every_engine_is_probed_at_once(appliance: Appliance) -> None:
+    eventually(lambda: asked_locally(appliance, "/health/tts")["status"] == "ok")
+    eventually(lambda: asked_locally(appliance, "/health/tts")["age_s"] > 1)
+    for switch in ("on", "off"):
+        assert run_ttsctl(appliance, "drain", switch).returncode == 0
+    eventually(lambda: asked_locally(appliance, "/health/tts")["age_s"] < 1, 10)
+    assert asked_locally(appliance, "/health/tts")["status"] == "ok"

@@ -1,0 +1,44 @@
+"""What a program tells a watchdog that comes later than itself."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from appliance.lifecycle import NOTIFY_SOCKET, listen_unix, make_private_dir
+from tests.parts.program import PATIENCE_S, Program, running_gateway, running_program
+
+
+def running_exporter(base: Path) -> AbstractContextManager[Program]:
+    make_private_dir(base / "run")
+    return running_program("exporter", base)
+
+
+@contextlib.contextmanager
+def watchdog_socket(base: Path) -> Iterator[Callable[[], dict[str, str]]]:
+    """A watchdog's ear; yields a function that returns the next datagram's assignments."""
+    with listen_unix(base / "run" / NOTIFY_SOCKET, socket.SOCK_DGRAM) as ear:
+        ear.settimeout(PATIENCE_S)
+        yield lambda: dict(line.split("=", 1) for line in ear.recv(4096).decode().split("\n"))
+
+
+@pytest.mark.parametrize(
+    ("run", "event", "told"),
+    [
+        (running_gateway, "gateway_ready", {"READY": "1", "STATUS": "workers tone 0/1"}),
+        (running_exporter, "exporter_ready", {"READY": "1"}),
+    ],
+    ids=["gateway", "exporter"],
+)
+def test_ready_when_the_watchdog_comes_later_then_it_is_told_again(
+    run_dir: Path, run: Callable[[Path], AbstractContextManager[Program]], event: str, told: dict[str, str]
+) -> None:
+    with run(run_dir) as program:
+        program.wait_for(event)
+        with watchdog_socket(run_dir) as heard:
+            assert heard() == told
