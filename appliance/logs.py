@@ -62,6 +62,8 @@ KEPT_TRACEBACK_CHARS = 2_400
 KEPT_FIELD_CHARS = 200
 MAX_KEPT_FIELDS = 5
 """What is kept of a line that would be longer than `MAX_LINE_BYTES`."""
+_ENCODER = json.JSONEncoder(default=str, allow_nan=False, separators=(",", ":"))
+"""Made once: with other than its usual arguments `json.dumps` makes one for every call."""
 
 
 class LineWriter:
@@ -239,7 +241,7 @@ def encode_line(when: datetime, level: str, event: str, program: str, fields: di
 
 def _dump(line: dict[str, Any]) -> bytes:
     try:
-        text = json.dumps(line, default=str, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(line)
     except ValueError:  # NaN and infinity aren't JSON
         text = json.dumps({key: str(value) for key, value in line.items()}, separators=(",", ":"))
     return text.encode() + b"\n"

@@ -19,6 +19,9 @@ from appliance.voices import Variant, Voice
 PAGE_BYTES = MAX_META_BYTES // 2
 """Bytes of voices and variants on one HELLO page; the rest of the meta stays free."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+"""Made once: with other than its usual arguments `json.dumps` makes one for every call."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:
@@ -284,7 +287,7 @@ def _read_chunk(meta: dict[str, Any], payload: bytes) -> PcmChunk:
 
 
 def _dump(values: dict[str, Any]) -> bytes:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(values).encode()
 
 
 def _load(meta: bytes) -> dict[str, Any]:

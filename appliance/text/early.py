@@ -7,7 +7,6 @@ Refuses to know: how a text is split (`utterances`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from appliance.errors import NothingToSpeakError
@@ -21,7 +20,7 @@ HEAD_CHARS = 1_000
 
 
 class EarlyUtterances:
-    """Iterates over a request's utterances, which cover its text as `split_into_utterances` does."""
+    """A request's utterances, which cover its text as those of `split_into_utterances` do."""
 
     def __init__(
         self, request: SpeechRequest, voice: Voice, *, pause_s: float, is_quick: bool = False
@@ -47,16 +46,19 @@ class EarlyUtterances:
         self.known = self._split(request) if first is None else [first]
         """The utterances found so far, by index."""
 
-    def __iter__(self) -> Iterator[Utterance]:
-        """Yield every utterance in order; iterate once. The second one of a long text takes longest."""
-        index = 0
-        while index < len(self.known) or not self.is_whole:
-            if index == len(self.known):
-                self.known += self._rest()
-                self.is_whole = True
-                continue
-            yield self.known[index]
-            index += 1
+    def split_rest(self) -> list[Utterance]:
+        """Split the whole text; return the utterances behind the first, which are known from then on.
+
+        Where the first one of the whole text ends elsewhere, what is left is split by itself. Blocks for some
+        3 ms per 10,000 characters of prose, ten times as long for emoji; may be called once, in any thread.
+
+        Raises:
+            InvalidRequestError, TextTooLongError: As `split_into_utterances`.
+        """
+        rest = self._rest()
+        self.known += rest
+        self.is_whole = True
+        return rest
 
     def _split(self, request: SpeechRequest) -> list[Utterance]:
         return split_into_utterances(request, self._voice, pause_s=self._pause_s, is_quick=self._is_quick)
@@ -75,7 +77,6 @@ class EarlyUtterances:
         return found[0] if len(found) > 1 else None
 
     def _rest(self) -> list[Utterance]:
-        """Split the whole text; where its first utterance ends elsewhere, split what is left by itself."""
         first = self.known[0]
         whole = self._split(self._request)
         if whole[0].end_char == first.end_char:
