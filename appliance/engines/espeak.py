@@ -17,8 +17,6 @@ No pause is put behind the text: about 7 ms of silence follow the last sound.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,8 +55,6 @@ NEXT_CHUNK_BYTES = 196_608
 
 Each chunk costs all processes together about 0.2 ms, and this much still fits the socket's buffer at once.
 """
-NICE = 10
-"""Of the engine's thread: where engines keep all cores busy, a first sound would wait 3 ms for its turn."""
 WARM_UP_VOICE = "gmw/en-US"
 WARM_UP_TEXT = "warm"
 
@@ -72,7 +68,7 @@ class EspeakEngine:
     version = ""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, "espeak", initializer=_step_back)
+        self._thread = ThreadPoolExecutor(1, "espeak")
         self._library: EspeakLibrary | None = None
         self._current_voice: str | None = None
         """What the library speaks with now; None where that isn't sure."""
@@ -246,14 +242,6 @@ def name_voices(listed: Sequence[LibraryVoice], rate_hz: int) -> list[Voice]:
             MAX_SPEED,
         )
     return [named[voice_id] for voice_id in sorted(named)]
-
-
-def _step_back() -> None:
-    """Let threads that carry audio away run before this one, which makes more of it than is soon needed.
-
-    Source: setpriority(2): on Linux the nice value is each thread's own.
-    """
-    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 
 
 def _has_dictionary(data_dir: Path, voice: LibraryVoice) -> bool:
