@@ -167,6 +167,14 @@ class ExporterSettings(Section):
     port: int = Field(9464, ge=0, le=65535, description="TCP port; 0 takes a free one.")
 
 
+class WyomingSettings(Section):
+    """The Wyoming server for Home Assistant; this version has none yet and opens no port for it."""
+
+    port: int = Field(
+        10200, ge=0, le=65535, description="TCP port; taken already, so that a later version finds it set."
+    )
+
+
 class LogSettings(Section):
     """What is written to the log."""
 
@@ -212,6 +220,7 @@ class Settings(Section):
     text: TextSettings = TextSettings()
     health: HealthSettings = HealthSettings()
     exporter: ExporterSettings = ExporterSettings()
+    wyoming: WyomingSettings = WyomingSettings()
     log: LogSettings = LogSettings()
     run: RunSettings = RunSettings()
     data: DataSettings = DataSettings()
