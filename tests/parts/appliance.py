@@ -177,8 +177,14 @@ class Appliance:
         return read_json(self.run_dir / PROGRAMS_FILE)
 
     def program(self, name: str) -> psutil.Process:
-        """The process of one of supervisord's programs."""
-        return psutil.Process(eventually(lambda: self.programs().get(name, {}).get("pid")))
+        """The process of one of supervisord's programs; waits while the watchdog still names a dead one."""
+
+        def running() -> psutil.Process | None:
+            pid = self.programs().get(name, {}).get("pid")
+            return psutil.Process(pid) if pid and psutil.pid_exists(pid) else None
+
+        found: psutil.Process = eventually(running)
+        return found
 
     def supervisord(self) -> psutil.Process:
         return psutil.Process(int((self.run_dir / "supervisord.pid").read_text()))
