@@ -102,7 +102,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Finish what runs, then end the process."""
+    """Finish what runs, then end the process. From a worker: it was told to stop, and ends so."""
 
 
 Message = Hello | Synthesize | Audio | Done | Failed | Cancel | Grant | Heartbeat | Drain

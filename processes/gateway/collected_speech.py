@@ -11,7 +11,6 @@ until it is known whether the whole fits.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from contextlib import AsyncExitStack
 
@@ -23,7 +22,7 @@ from processes.gateway.audio_answer import AudioAnswer
 from processes.gateway.encoding import EncoderThreads, SpeechEncoding, tempo_of
 from processes.gateway.kept_audio import Audio, Room, finished_audio
 from processes.gateway.record import RequestRecord
-from processes.gateway.speech import SIZED_FORMATS, PlannedSpeech, stream_audio
+from processes.gateway.speech import SIZED_FORMATS, PlannedSpeech, stream_audio, timed
 from processes.gateway.ticket import Delivery
 
 NO_RANGES = {"Accept-Ranges": "none"}
@@ -86,7 +85,7 @@ class CollectedSpeech:
         while self._chunks:
             parts.append(await self._feed(encoding, self._chunks.popleft()))
             await asyncio.sleep(0)  # light encodings don't wait for a thread
-        parts.append(await encoding.finish())
+        parts.append(await timed(encoding.finish(), self._record))
         filled = [part for part in parts if part]  # of a single part a join makes no copy
         return await self._threads.run(lambda: finished_audio(b"".join(filled), encoding.media_type))
 
@@ -148,10 +147,7 @@ class CollectedSpeech:
         return int((len(chunk.pcm) + pause_bytes) / tempo_of(self._speech.request, self._speech.voice))
 
     async def _feed(self, encoding: SpeechEncoding, chunk: PcmChunk) -> bytes:
-        begun_at_s = time.monotonic()
-        data = await encoding.feed(chunk)
-        self._record.encode_s += time.monotonic() - begun_at_s
-        return data
+        return await timed(encoding.feed(chunk), self._record)
 
     def _new_encoding(self, *, is_whole: bool) -> SpeechEncoding:
         speech = self._speech

@@ -154,8 +154,8 @@ async def collect_audio(
     encoding = SpeechEncoding(
         speech.request, speech.voice, speech.utterances.known, gateway.threads, is_whole=True
     )
-    parts = [await _timed(encoding.feed(chunk), record) async for chunk in delivery.chunks]
-    parts.append(await _timed(encoding.finish(), record))
+    parts = [await timed(encoding.feed(chunk), record) async for chunk in delivery.chunks]
+    parts.append(await timed(encoding.finish(), record))
     # Whole wav comes in one part, which a join would copy.
     data = parts[-1] if not any(parts[:-1]) else b"".join(parts)
     return data, encoding.media_type
@@ -219,12 +219,13 @@ async def stream_audio(
         ConnectionError: The client has left.
     """
     async for chunk in delivery.chunks:
-        await answer.write(await _timed(encoding.feed(chunk), record), record)
-    await answer.write(await _timed(encoding.finish(), record), record)
+        await answer.write(await timed(encoding.feed(chunk), record), record)
+    await answer.write(await timed(encoding.finish(), record), record)
     await answer.end(delivery.stream.audio_s)
 
 
-async def _timed(encoded: Awaitable[bytes], record: RequestRecord) -> bytes:
+async def timed(encoded: Awaitable[bytes], record: RequestRecord) -> bytes:
+    """Return what an encoding gives, counting the time that it took."""
     begun_at_s = time.monotonic()
     data = await encoded
     record.encode_s += time.monotonic() - begun_at_s
