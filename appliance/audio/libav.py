@@ -1,6 +1,7 @@
 """The border to libav: PCM as bytes on our side, audio frames on its side.
 
-Owns: the conversion of PCM into libav's frames and back, and of its errors into ours.
+Owns: the conversion of PCM into libav's frames and back, and of its errors into ours; how many threads libav
+makes: none.
 Refuses to know: which format or filter the frames are for.
 
 libav's objects are freed when they are dropped, finished or not; nothing has to be closed.
@@ -8,9 +9,11 @@ libav's objects are freed when they are dropped, finished or not; nothing has to
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from pathlib import Path
 
 import av
 
@@ -21,6 +24,22 @@ from appliance.speech import SAMPLE_WIDTH_BYTES
 PCM_FORMAT = "s16"
 """libav's name for int16 samples; our machines are little-endian."""
 LAYOUT = "mono"
+
+
+def _keep_libav_in_our_threads() -> None:
+    """Make libav believe in one core.
+
+    It gives each filter graph, thus each encoder and resampler, a thread per core and one more, and waits for
+    them at every frame. One mono voice gives them nothing to share, and where the engine keeps the cores busy
+    a first sound waited up to 4 ms for them, a tick of the kernel's. PyAV offers no setting for the
+    graph inside its encoders; `av_cpu_force_count` is libav's own, of FFmpeg's libavutil/cpu.h.
+    """
+    loaded = Path("/proc/self/maps").read_text("utf-8").split()
+    library = next(each for each in loaded if "/libavutil" in each)
+    ctypes.CDLL(library).av_cpu_force_count(1)
+
+
+_keep_libav_in_our_threads()
 
 
 @contextmanager

@@ -182,37 +182,44 @@ class _Speech:
         if utterance.wants_word_marks:
             self._words = WordTimer(utterance.spoken.text, is_ssml=utterance.is_ssml)
         self._marks: list[WordMark] = []
-        self._parts: list[bytes] = []
+        self._pcm = bytearray()
+        """What isn't handed over yet."""
         self._total_bytes = 0
-        self._pass_on_at_bytes = FIRST_CHUNK_BYTES if utterance.wants_early_sound else NEXT_CHUNK_BYTES
+        self._next_chunk_bytes = FIRST_CHUNK_BYTES if utterance.wants_early_sound else NEXT_CHUNK_BYTES
 
     def take(self, pcm: bytes, events: list[WordEvent]) -> bool:
         """Take in what the library gives; return whether it shall go on."""
         if self.is_cancelled:
             return False
-        self._parts.append(pcm)
+        self._pcm += pcm
         self._total_bytes += len(pcm)
         if self._words is not None:
             self._marks += self._words.take(events)
-        if self._total_bytes >= self._pass_on_at_bytes:
-            self._pass_on(is_last=False)
+        if len(self._pcm) >= self._next_chunk_bytes:
+            self._pass_on(self._next_chunk_bytes, is_last=False)
+            self._next_chunk_bytes = NEXT_CHUNK_BYTES
         return True
 
     def finish(self) -> None:
         """Hand over what is left as the last chunk."""
         if self._words is not None:
-            audio_s = self._total_bytes / (SAMPLE_WIDTH_BYTES * self._rate_hz)
-            self._marks += self._words.finish(audio_s)
-        self._pass_on(is_last=True)
+            self._marks += self._words.finish(self._seconds(self._total_bytes))
+        self._pass_on(len(self._pcm), is_last=True)
 
-    def _pass_on(self, *, is_last: bool) -> None:
+    def _pass_on(self, pcm_bytes: int, *, is_last: bool) -> None:
+        """Hand over a chunk of this size, and the marks of the words that begin in it."""
         if self._total_bytes > MAX_UTTERANCE_PCM_BYTES:
             message = "espeak-ng gave more audio than an utterance may hold"
             raise EngineFailedError(message)
-        self._hand_over(PcmChunk(b"".join(self._parts), self._rate_hz, tuple(self._marks), is_last=is_last))
-        self._parts.clear()
-        self._marks.clear()
-        self._pass_on_at_bytes = self._total_bytes + NEXT_CHUNK_BYTES
+        pcm, self._pcm = bytes(self._pcm[:pcm_bytes]), self._pcm[pcm_bytes:]
+        end_s = self._seconds(self._total_bytes - len(self._pcm))
+        later = [] if is_last else [mark for mark in self._marks if mark.time_s >= end_s]
+        marks = tuple(self._marks[: len(self._marks) - len(later)])
+        self._marks = later
+        self._hand_over(PcmChunk(pcm, self._rate_hz, marks, is_last=is_last))
+
+    def _seconds(self, pcm_bytes: int) -> float:
+        return pcm_bytes / (SAMPLE_WIDTH_BYTES * self._rate_hz)
 
 
 def name_voices(listed: Sequence[LibraryVoice], rate_hz: int) -> list[Voice]:

@@ -1,7 +1,7 @@
 """Hop 7: PCM chunks become bytes of the client's format.
 
-Owns: the order of the audio stages (join, stretch, encode), pauses between utterances, and the threads
-that codecs run in. The event loop never encodes.
+Owns: the order of the audio stages (join, stretch, encode), pauses between utterances, and what is done in
+place on the event loop and what in the threads for codecs.
 Refuses to know: HTTP; how an encoder works.
 """
 
@@ -15,10 +15,17 @@ from typing import TypeVar
 from appliance.audio.encoders import MEDIA_TYPES, Encoder, create_encoder
 from appliance.audio.pcm import PcmJoiner
 from appliance.audio.tempo import TempoStretcher
+from appliance.engines.base import FIRST_CHUNK_BYTES
 from appliance.speech import AudioFormat, PcmChunk, SpeechRequest, Utterance
 from appliance.voices import Voice
 
 Result = TypeVar("Result")
+
+LIGHT_FORMATS = (AudioFormat.WAV, AudioFormat.PCM)
+"""Formats that cost less than a hop to a thread and back, whatever the chunk."""
+COMPRESSED_IN_PLACE = (AudioFormat.MP3, AudioFormat.OPUS, AudioFormat.AAC)
+"""Formats whose encoder opens in 0.2 ms and takes a first chunk in 0.5 ms. flac clears 5 MB to open, which
+can take 4 ms. Source: docs/benchmarks.md, Encoders."""
 
 
 class EncoderThreads:
@@ -58,7 +65,7 @@ class SpeechEncoding:
         *,
         is_whole: bool,
     ) -> None:
-        """Begin to set the stages up, in a thread, while the first audio is still being made.
+        """Begin to set the stages up while the first audio is still being made; blocks for 0.3 ms at most.
 
         Args:
             request: Gives format and speed.
@@ -76,9 +83,10 @@ class SpeechEncoding:
         self._joiner = PcmJoiner(self._rate_hz)
         self.media_type = MEDIA_TYPES[request.format]
         """The answer's Content-Type."""
-        self._is_light = self._tempo == 1.0 and request.format is AudioFormat.WAV
+        self._is_light = self._tempo == 1.0 and request.format in LIGHT_FORMATS
+        self._begins_in_place = self._tempo == 1.0 and request.format in COMPRESSED_IN_PLACE
         self._opening: asyncio.Future[None] | None = None
-        if self._is_light:
+        if self._is_light or self._begins_in_place:
             self._open()
         else:
             self._opening = asyncio.ensure_future(threads.run(self._open))
@@ -86,10 +94,14 @@ class SpeechEncoding:
     async def feed(self, chunk: PcmChunk) -> bytes:
         """Take a chunk in; return the bytes that are ready, possibly none.
 
+        A chunk as small as a first one is encoded in place: a hop to a thread and back costs a first sound
+        up to 4 ms where the engine keeps the cores busy.
+
         Raises:
             EncoderFailedError: The codec failed.
         """
-        if self._is_light:
+        is_small = len(chunk.pcm) <= FIRST_CHUNK_BYTES and not chunk.is_last
+        if self._is_light or (self._begins_in_place and is_small):
             return self._feed(chunk)
         if self._opening is not None:
             await self._opening

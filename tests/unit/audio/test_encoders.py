@@ -4,6 +4,7 @@ import gc
 import itertools
 import wave
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ TEN_SECONDS = 10 * SECOND
 SAME_WHATEVER_THE_CHUNKS = [each for each in AudioFormat if each is not AudioFormat.OPUS]
 COMPRESSED = [AudioFormat.MP3, AudioFormat.OPUS, AudioFormat.AAC, AudioFormat.FLAC]
 LOSSLESS = [AudioFormat.FLAC, AudioFormat.WAV]
+THREADS = Path("/proc/self/task")
 
 # Frames by which each format's decoded audio comes late: the delays of LAME and its decoder, and of AAC.
 DELAY_FRAMES = dict.fromkeys(AudioFormat, 0) | {AudioFormat.MP3: 1105, AudioFormat.AAC: 1024}
@@ -138,6 +140,14 @@ def test_encoder_when_dropped_unfinished_then_nothing_is_left_for_the_garbage_co
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+@every_format
+def test_encoder_when_it_works_then_no_thread_is_made_for_it(audio_format):
+    encoder = create_encoder(audio_format, RATE_HZ)
+    threads_before = len(list(THREADS.iterdir()))
+    encoder.encode(SECOND)
+    assert len(list(THREADS.iterdir())) == threads_before
 
 
 @every_format

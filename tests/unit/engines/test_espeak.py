@@ -39,8 +39,8 @@ def test_warm_up_when_done_then_version_and_voices_are_known(engine) -> None:
 
 def test_synthesize_when_a_sentence_then_chunks_grow_and_only_the_last_is_last(engine) -> None:
     chunks = speak(engine)
-    assert FIRST_CHUNK_BYTES <= len(chunks[0].pcm) <= 2 * FIRST_CHUNK_BYTES + 1024
-    assert all(len(chunk.pcm) >= NEXT_CHUNK_BYTES for chunk in chunks[1:-1])
+    assert len(chunks[0].pcm) == FIRST_CHUNK_BYTES
+    assert {len(chunk.pcm) for chunk in chunks[1:-1]} == {NEXT_CHUNK_BYTES}
     assert [chunk.is_last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     assert not any(chunk.ends_window for chunk in chunks)
     assert {chunk.sample_rate_hz for chunk in chunks} == {22050}
@@ -50,11 +50,19 @@ def test_synthesize_when_a_sentence_then_chunks_grow_and_only_the_last_is_last(e
 def test_synthesize_when_no_early_sound_is_wanted_then_only_large_chunks(engine) -> None:
     chunks = speak(engine, wants_early_sound=False)
     assert len(chunks) > 1
-    assert all(len(chunk.pcm) >= NEXT_CHUNK_BYTES for chunk in chunks[:-1])
+    assert {len(chunk.pcm) for chunk in chunks[:-1]} == {NEXT_CHUNK_BYTES}
 
 
 def test_synthesize_when_no_marks_are_wanted_then_none_come(engine) -> None:
     assert not any(chunk.word_marks for chunk in speak(engine, wants_word_marks=False))
+
+
+def test_synthesize_when_words_begin_in_a_chunk_then_their_marks_come_with_it(engine) -> None:
+    position_s = 0.0
+    for chunk in speak(engine):
+        for mark in chunk.word_marks:
+            assert position_s <= mark.time_s < position_s + chunk.audio_s
+        position_s += chunk.audio_s
 
 
 @pytest.mark.parametrize("text", ["", "...", "   "])
