@@ -15,6 +15,9 @@ SAMPLE_WIDTH_BYTES = 2
 MAX_UTTERANCE_CHARS = 300
 """An utterance is at most this long, so that memory is bounded per request."""
 
+FIRST_CHUNK_BYTES = 4608
+"""PCM bytes of an utterance's first chunk where a first sound waits for it: just enough that every encoder
+gives bytes for it (aac needs 2,048 frames, and the joiner holds 5 ms back)."""
 MAX_UTTERANCE_PCM_BYTES = 3_000_000
 """More PCM than this from one utterance is refused: 68 s at 22,050 Hz. The splitter aims at half of it, which
 all that people write stays under; strings of random letters can take longer."""

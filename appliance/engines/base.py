@@ -15,10 +15,6 @@ from typing import Protocol
 from appliance.speech import PcmChunk, Utterance
 from appliance.voices import Variant, Voice
 
-FIRST_CHUNK_BYTES = 4608
-"""PCM bytes of an utterance's first chunk where a first sound waits for it: just enough that every encoder
-gives bytes for it (aac needs 2,048 frames, and the joiner holds 5 ms back)."""
-
 NEXT_CHUNK_BYTES = 65536
 """PCM bytes of every further chunk: each costs about 30 µs. Source: measurements A 1b."""
 

@@ -22,7 +22,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from appliance.engines.base import FIRST_CHUNK_BYTES
 from appliance.engines.espeak_library import (
     VARIANT_PREFIX,
     EspeakLibrary,
@@ -33,6 +32,7 @@ from appliance.engines.espeak_library import (
 from appliance.engines.espeak_words import WordTimer
 from appliance.errors import EngineFailedError
 from appliance.speech import (
+    FIRST_CHUNK_BYTES,
     MAX_UTTERANCE_PCM_BYTES,
     SAMPLE_WIDTH_BYTES,
     PcmChunk,
@@ -182,41 +182,45 @@ class _Speech:
         if utterance.wants_word_marks:
             self._words = WordTimer(utterance.spoken.text, is_ssml=utterance.is_ssml)
         self._marks: list[WordMark] = []
-        self._pcm = bytearray()
+        self._parts: list[bytes] = []
         """What isn't handed over yet."""
         self._total_bytes = 0
-        self._next_chunk_bytes = FIRST_CHUNK_BYTES if utterance.wants_early_sound else NEXT_CHUNK_BYTES
+        self._is_first_due = utterance.wants_early_sound
+        self._pass_on_at_bytes = FIRST_CHUNK_BYTES if self._is_first_due else NEXT_CHUNK_BYTES
 
     def take(self, pcm: bytes, events: list[WordEvent]) -> bool:
         """Take in what the library gives; return whether it shall go on."""
         if self.is_cancelled:
             return False
-        self._pcm += pcm
+        self._parts.append(pcm)
         self._total_bytes += len(pcm)
         if self._words is not None:
             self._marks += self._words.take(events)
-        if len(self._pcm) >= self._next_chunk_bytes:
-            self._pass_on(self._next_chunk_bytes, is_last=False)
-            self._next_chunk_bytes = NEXT_CHUNK_BYTES
+        if self._total_bytes >= self._pass_on_at_bytes:
+            self._pass_on(is_last=False)
+            self._pass_on_at_bytes = self._total_bytes + NEXT_CHUNK_BYTES
         return True
 
     def finish(self) -> None:
         """Hand over what is left as the last chunk."""
         if self._words is not None:
             self._marks += self._words.finish(self._seconds(self._total_bytes))
-        self._pass_on(len(self._pcm), is_last=True)
+        self._pass_on(is_last=True)
 
-    def _pass_on(self, pcm_bytes: int, *, is_last: bool) -> None:
-        """Hand over a chunk of this size, and the marks of the words that begin in it."""
+    def _pass_on(self, *, is_last: bool) -> None:
+        """Hand over what there is (of a first chunk, what it needs) and the words that begin in it."""
         if self._total_bytes > MAX_UTTERANCE_PCM_BYTES:
             message = "espeak-ng gave more audio than an utterance may hold"
             raise EngineFailedError(message)
-        pcm, self._pcm = bytes(self._pcm[:pcm_bytes]), self._pcm[pcm_bytes:]
-        end_s = self._seconds(self._total_bytes - len(self._pcm))
-        later = [] if is_last else [mark for mark in self._marks if mark.time_s >= end_s]
-        marks = tuple(self._marks[: len(self._marks) - len(later)])
-        self._marks = later
-        self._hand_over(PcmChunk(pcm, self._rate_hz, marks, is_last=is_last))
+        pcm, marks = b"".join(self._parts), self._marks
+        self._parts, self._marks = [], []
+        if self._is_first_due and not is_last:
+            self._parts = [pcm[FIRST_CHUNK_BYTES:]]
+            pcm = pcm[:FIRST_CHUNK_BYTES]
+            self._marks = [mark for mark in marks if mark.time_s >= self._seconds(FIRST_CHUNK_BYTES)]
+            marks = marks[: len(marks) - len(self._marks)]
+            self._is_first_due = False
+        self._hand_over(PcmChunk(pcm, self._rate_hz, tuple(marks), is_last=is_last))
 
     def _seconds(self, pcm_bytes: int) -> float:
         return pcm_bytes / (SAMPLE_WIDTH_BYTES * self._rate_hz)

@@ -7,14 +7,17 @@ Refuses to know: where the audio comes from.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import math
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion, HttpVersion11, web
 
 from appliance.speech import SpeechRequest, StreamFormat
 from processes.gateway.middleware import BROKEN_KEY, add_headers
@@ -84,20 +87,21 @@ class AudioAnswer:
             await self.response.write(_event({"type": "speech.audio.done", "usage": self._usage(audio_s)}))
         await self.response.write_eof()
 
-    def break_off(self) -> None:
-        """Cut the connection, so that the client sees that the audio isn't whole.
+    @contextmanager
+    def broken_off_on_error(self, record: RequestRecord) -> Iterator[None]:
+        """Break the answer off when its making fails; before anything has left, the error goes on.
 
-        A chunked body that lacks its end shows that by itself. To a client of HTTP/1.0 the end of the
-        connection is the end of the body, so it gets a reset.
+        Raises:
+            Exception: What failed before anything had left.
         """
-        self._request[BROKEN_KEY] = True
-        transport = self._request.transport
-        if transport is None:
-            return
-        if self._ends_by_closing:
-            connection = transport.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-        transport.abort()
+        try:
+            yield
+        except Exception as error:
+            if not self.has_begun:
+                raise
+            record.fail(error)
+            self._request[BROKEN_KEY] = True
+            cut_off(self._request.transport, self._request.version)
 
     def _usage(self, audio_s: float) -> dict[str, int]:
         input_tokens = math.ceil(len(self._speech.text) / CHARS_PER_TOKEN)
@@ -107,6 +111,24 @@ class AudioAnswer:
             "output_tokens": output_tokens,
             "total_tokens": input_tokens + output_tokens,
         }
+
+
+def cut_off(transport: asyncio.Transport | None, version: HttpVersion) -> None:
+    """Cut a connection in the middle of an answer, so that the client sees that it isn't whole.
+
+    A chunked body that lacks its end shows that by itself. To a client of HTTP/1.0 the end of the connection
+    is the end of the body, so it gets a reset.
+
+    Args:
+        transport: The connection; None where it is gone already.
+        version: The request's.
+    """
+    if transport is None:
+        return
+    if version < HttpVersion11:
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    transport.abort()
 
 
 def _event(values: dict[str, Any]) -> bytes:

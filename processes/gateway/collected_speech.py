@@ -107,14 +107,9 @@ class CollectedSpeech:
         answer = AudioAnswer(request, self._speech.request, MEDIA_TYPES[self._speech.request.format])
         answer.response.headers.update(NO_RANGES)
         async with self._owned:
-            try:
+            with answer.broken_off_on_error(self._record):
                 encoding = await self._send_collected(answer)
                 await stream_audio(answer, encoding, self._delivery, self._record)
-            except Exception as error:
-                if not answer.has_begun:
-                    raise
-                self._record.fail(error)
-                answer.break_off()
         return answer.response
 
     async def _send_collected(self, answer: AudioAnswer) -> SpeechEncoding:

@@ -19,6 +19,7 @@ from appliance.errors import ApplianceError, InvalidRequestError
 from appliance.metrics import GatewayMetrics
 from processes.gateway.answers import FIRST_SERVER_STATUS, error_response
 from processes.gateway.app import OTHER_ROUTE
+from processes.gateway.audio_answer import cut_off
 from processes.gateway.middleware import REQUEST_ID, REQUEST_ID_KEY, SECURITY_HEADERS
 
 UNREADABLE = "The request can't be read: a line of it is broken or too long, or it hasn't exactly one Host"
@@ -48,6 +49,12 @@ class ClientConnection(web.RequestHandler):
     def is_busy(self) -> bool:
         """Whether it has a request that isn't answered yet."""
         return self._request_in_progress or bool(self._messages)
+
+    def force_close(self) -> None:
+        """Hang up; called by aiohttp at a stop. An answer in the middle is cut off as such."""
+        if self._current_request is not None:
+            cut_off(self.transport, self._current_request.version)
+        super().force_close()
 
     def handle_error(
         self,

@@ -15,8 +15,7 @@ from typing import TypeVar
 from appliance.audio.encoders import MEDIA_TYPES, Encoder, create_encoder
 from appliance.audio.pcm import PcmJoiner
 from appliance.audio.tempo import TempoStretcher
-from appliance.engines.base import FIRST_CHUNK_BYTES
-from appliance.speech import AudioFormat, PcmChunk, SpeechRequest, Utterance
+from appliance.speech import FIRST_CHUNK_BYTES, AudioFormat, PcmChunk, SpeechRequest, Utterance
 from appliance.voices import Voice
 
 Result = TypeVar("Result")

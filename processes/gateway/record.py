@@ -155,7 +155,7 @@ class RequestRecord:
         self._error = error
 
     def first_audio(self) -> None:
-        """Note that the first audio byte was written; later calls change nothing."""
+        """Note that the first audio byte was written, or a finished answer is whole; counts once."""
         if self._ttfa_s is None:
             self._ttfa_s = time.monotonic() - self._arrived_at_s
             self._ledger.metrics.ttfa_s.labels(self._voice.engine).observe(self._ttfa_s)

@@ -199,13 +199,8 @@ async def answer_streamed(
     )
     answer = AudioAnswer(request, speech.request, encoding.media_type)
     answer.response.headers.update(headers or {})
-    try:
+    with answer.broken_off_on_error(record):
         await stream_audio(answer, encoding, delivery, record)
-    except Exception as error:
-        if not answer.has_begun:
-            raise
-        record.fail(error)
-        answer.break_off()
     return answer.response
 
 

@@ -83,6 +83,7 @@ async def _make(request: web.Request, gateway: Gateway, speech: PlannedSpeech) -
         collected = CollectedSpeech(speech, delivery, record, room, gateway.threads)
         if await collected.collect():
             audio = await collected.finish()
+            record.first_audio()
             record.sent_bytes = len(audio.data)
             return audio
         collected.hold(owned.pop_all())

@@ -67,7 +67,8 @@ def _numbers(overview: dict[str, Any]) -> Iterator[str]:
     yield (
         f"requests  {requests['accepted']} accepted, {requests['in_flight']} in flight, "
         f"{finished['completed']} completed, {finished['failed']} failed, "
-        f"{finished['cancelled']} cancelled, {requests['rejected']} rejected"
+        f"{finished['cancelled']} cancelled, {finished['interrupted']} interrupted, "
+        f"{requests['rejected']} rejected"
     )
     yield (
         f"latency   first audio p50 {format_delay(latency['ttfa_p50_s'])}, "

@@ -113,12 +113,18 @@ def test_speak_when_the_gateway_dies_then_the_break_is_told_and_it_mends(
         visit.context.close()
 
 
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    """A file of API keys."""
+    file = tmp_path / "keys"
+    file.touch(mode=0o600)
+    file.write_text("open-sesame\n")
+    return file
+
+
 def test_key_when_the_appliance_asks_for_one_then_typed_once_per_tab(
-    browser: Browser, base_dir: Path
+    browser: Browser, base_dir: Path, keys: Path
 ) -> None:
-    keys = base_dir / "keys"
-    keys.touch(mode=0o600)
-    keys.write_text("open-sesame\n")
     settings = {"WORKERS_ESPEAK": 1, "WORKERS_TONE": 0, "HTTP_API_KEYS_FILE": keys}
     with running_appliance(base_dir / "k", **settings) as guarded:
         visit = Visit(browser, guarded.base_url)
@@ -145,11 +151,8 @@ def test_key_when_the_appliance_asks_for_one_then_typed_once_per_tab(
 
 
 def test_key_when_even_the_lists_want_one_then_the_cursor_is_taken_only_once(
-    browser: Browser, base_dir: Path
+    browser: Browser, base_dir: Path, keys: Path
 ) -> None:
-    keys = base_dir / "list-keys"
-    keys.touch(mode=0o600)
-    keys.write_text("open-sesame\n")
     settings = {"WORKERS_ESPEAK": 1, "WORKERS_TONE": 0, "HTTP_API_KEYS_FILE": keys, "VOICES_DEFAULT": "Nova"}
     with running_appliance(base_dir / "l", **settings, HTTP_PUBLIC_LISTS="false") as guarded:
         visit = Visit(browser, guarded.base_url)

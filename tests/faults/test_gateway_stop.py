@@ -8,6 +8,7 @@ import json
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -53,16 +54,18 @@ def asked_locally(appliance: Appliance, path: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def listener_of_a_long_text(appliance: Appliance) -> Iterator[socket.socket]:
+def listener_of_a_long_text(appliance: Appliance, version: str = "1.1") -> Iterator[socket.socket]:
     """A client that has heard the beginning and is yet to read the rest."""
     body = json.dumps({"input": LONG_TEXT, "voice": "tone-low", "response_format": "pcm"})
     with socket.socket() as client:
         client.settimeout(30)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
         client.connect(("127.0.0.1", appliance.port))
-        head = "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        head = (
+            f"POST /v1/audio/speech HTTP/{version}\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        )
         client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-        assert client.recv(1024).startswith(b"HTTP/1.1 200 ")
+        assert client.recv(1024).startswith(f"HTTP/{version} 200 ".encode())
         yield client
 
 
@@ -87,6 +90,17 @@ def test_stop_when_a_reader_is_stuck_then_it_is_interrupted_within_the_drain_and
         appliance.wait_for("gateway_stopped", after=seen)
         assert DRAIN_S < time.monotonic() - begun_s < 2 * DRAIN_S
     assert DRAIN_S * 2 < DRAIN_S + GATEWAY_MARGIN_S
+    appliance.wait_for("gateway_ready", after=seen)
+
+
+def test_stop_when_an_answer_ends_with_its_connection_then_its_client_sees_that_it_is_not_whole(
+    appliance: Appliance,
+) -> None:
+    with listener_of_a_long_text(appliance, "1.0") as client:
+        seen = stop_gateway(appliance)
+        assert appliance.wait_for("request_finished", after=seen)["outcome"] == "interrupted"
+        with pytest.raises(ConnectionResetError):
+            deque(iter(lambda: client.recv(1_000_000), b""), 0)
     appliance.wait_for("gateway_ready", after=seen)
 
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from appliance.engines.base import FIRST_CHUNK_BYTES
 from appliance.engines.espeak import MAX_SPEED, MIN_SPEED, NEXT_CHUNK_BYTES, EspeakEngine, name_voices
 from appliance.engines.espeak_library import LibraryVoice
 from appliance.errors import EngineFailedError
-from appliance.speech import PcmChunk
+from appliance.speech import FIRST_CHUNK_BYTES, PcmChunk
 from appliance.voices import Gender
 from tests.parts.utterances import SENTENCE, audio_s, english, whole_pcm
 
@@ -40,7 +39,7 @@ def test_warm_up_when_done_then_version_and_voices_are_known(engine) -> None:
 def test_synthesize_when_a_sentence_then_chunks_grow_and_only_the_last_is_last(engine) -> None:
     chunks = speak(engine)
     assert len(chunks[0].pcm) == FIRST_CHUNK_BYTES
-    assert {len(chunk.pcm) for chunk in chunks[1:-1]} == {NEXT_CHUNK_BYTES}
+    assert all(len(chunk.pcm) >= NEXT_CHUNK_BYTES for chunk in chunks[1:-1])
     assert [chunk.is_last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
     assert not any(chunk.ends_window for chunk in chunks)
     assert {chunk.sample_rate_hz for chunk in chunks} == {22050}
@@ -50,7 +49,7 @@ def test_synthesize_when_a_sentence_then_chunks_grow_and_only_the_last_is_last(e
 def test_synthesize_when_no_early_sound_is_wanted_then_only_large_chunks(engine) -> None:
     chunks = speak(engine, wants_early_sound=False)
     assert len(chunks) > 1
-    assert {len(chunk.pcm) for chunk in chunks[:-1]} == {NEXT_CHUNK_BYTES}
+    assert all(len(chunk.pcm) >= NEXT_CHUNK_BYTES for chunk in chunks[:-1])
 
 
 def test_synthesize_when_no_marks_are_wanted_then_none_come(engine) -> None:
