@@ -252,7 +252,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        raise ConfigurationError(_one_line(error, path)) from None
+        raise ConfigurationError(_one_line(error, path, environ)) from None
     if not settings.pool_sizes():
         message = "workers: every pool is empty; set at least one of workers.espeak, workers.tone"
         raise ConfigurationError(message)
@@ -286,14 +286,18 @@ def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
             table[key] = parsed
 
 
-def _one_line(error: ValidationError, path: Path) -> str:
-    """Name every wrong setting with its value, its bound and its place, in one line."""
-    parts = []
+def _one_line(error: ValidationError, path: Path, environ: Mapping[str, str]) -> str:
+    """Name every wrong setting with its value, its bound and where it was set, in one line."""
+    in_file, in_environment = [], []
     for detail in error.errors():
         place = ".".join(str(part) for part in detail["loc"])
+        variable = PREFIX + "_".join(str(part) for part in detail["loc"][:2]).upper()
+        bound = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
-            parts.append(f"{place}: no such setting")
+            in_file.append(f"{place}: no such setting")
+        elif variable in environ:
+            in_environment.append(f"{variable}: {place} = {detail['input']!r}: {bound}")
         else:
-            bound = detail["msg"].removeprefix("Value error, ")
-            parts.append(f"{place} = {detail['input']!r}: {bound}")
-    return f"{path}: {'; '.join(parts)} (docs/settings.md)"
+            in_file.append(f"{place} = {detail['input']!r}: {bound}")
+    found = in_environment + ([f"{path}: {'; '.join(in_file)}"] if in_file else [])
+    return f"{'; '.join(found)} (docs/settings.md)"

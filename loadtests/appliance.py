@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -30,11 +31,22 @@ SETTINGS = {"HTTP_HOST": "127.0.0.1", "HTTP_PORT": 0, "EXPORTER_PORT": 0, "HEALT
 """Probes would add their own speech to what is measured."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one process uses."""
+
+    own_bytes: int
+    """Memory that it has for itself (USS)."""
+    descriptors: int
+    threads: int
+
+
 class Appliance:
     """A running appliance; `running_appliance` makes and ends it."""
 
-    def __init__(self, launcher: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, launcher: subprocess.Popen[bytes], base: Path, port: int) -> None:
         self.port = port
+        self._base = base
         root = psutil.Process(launcher.pid)
         self._processes = {name_of(each): each for each in (root, *root.children(recursive=True))}
 
@@ -52,6 +64,17 @@ class Appliance:
         """Return the memory that each process has for itself (USS)."""
         return {name: each.memory_full_info().uss for name, each in self._processes.items()}
 
+    def resources(self) -> dict[str, Resources]:
+        """Return what each process uses now."""
+        return {
+            name: Resources(each.memory_full_info().uss, each.num_fds(), each.num_threads())
+            for name, each in self._processes.items()
+        }
+
+    def file_count(self) -> int:
+        """Return how many files lie in its directories: run, data and temporary ones."""
+        return sum(len(names) for _, _, names in os.walk(self._base))
+
 
 @contextlib.contextmanager
 def running_appliance(**settings: object) -> Iterator[Appliance]:
@@ -65,17 +88,21 @@ def running_appliance(**settings: object) -> Iterator[Appliance]:
     """
     with tempfile.TemporaryDirectory(prefix="bench") as base:
         run_dir = Path(base) / "run"
+        temporary = Path(base) / "tmp"
+        temporary.mkdir()
         values = {"RUN_DIR": run_dir, "DATA_DIR": Path(base) / "data", **SETTINGS, **settings}
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("APPLIANCE_")}
         launcher = subprocess.Popen(
             [sys.executable, "-m", "processes.launcher"],
             cwd=ROOT,
-            env=inherited | {f"APPLIANCE_{name}": str(value) for name, value in values.items()},
+            env=inherited
+            | {"TMPDIR": str(temporary)}
+            | {f"APPLIANCE_{name}": str(value) for name, value in values.items()},
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            yield Appliance(launcher, _wait_until_ready(run_dir))
+            yield Appliance(launcher, Path(base), _wait_until_ready(run_dir))
         finally:
             launcher.send_signal(signal.SIGTERM)
             launcher.wait(STOP_LIMIT_S)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from appliance.settings import ROOT
-from loadtests import cpu_section, first_audio, memory, workers_section
+from loadtests import cpu_section, first_audio, memory, soak, workers_section
 from loadtests.figures import Figure, figures_table, machine
 
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -53,6 +53,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "first-audio": lambda arguments: first_audio.run(is_short=arguments.short),
     "workers": lambda arguments: workers_section.run(is_short=arguments.short),
     "memory": _run_memory,
+    "soak": lambda arguments: soak.run(is_short=arguments.short),
 }
 
 

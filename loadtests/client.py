@@ -15,6 +15,7 @@ from typing import Any, Self
 RECEIVE_BYTES = 262_144
 TIMEOUT_S = 60.0
 END_OF_HEADERS = b"\r\n\r\n"
+AUDIO_STATUS = 200
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
@@ -68,17 +69,26 @@ class Client:
             UnexpectedAnswerError: The status isn't 200, or the answer broke off.
         """
         begun_at_s = time.perf_counter()
+        head, body = self.begin(request)
+        first_byte_s = time.perf_counter() - begun_at_s
+        body_bytes = self._read_rest(head, body)
+        return Answer(AUDIO_STATUS, first_byte_s, time.perf_counter() - begun_at_s, body_bytes)
+
+    def begin(self, request: bytes) -> tuple[bytes, bytes]:
+        """Send a finished request and read its answer to the first audio; return head and body so far.
+
+        Raises:
+            UnexpectedAnswerError: The status isn't 200, or the answer broke off.
+        """
         self._socket.sendall(request)
         head, body = self._read_head()
         status = int(head[9:12])
-        if status != 200:  # noqa: PLR2004 (the only status that carries audio)
+        if status != AUDIO_STATUS:
             message = f"status {status}: {body[:300]!r}"
             raise UnexpectedAnswerError(message)
         while not _has_audio(head, body):
             body += self._receive()
-        first_byte_s = time.perf_counter() - begun_at_s
-        body_bytes = self._read_rest(head, body)
-        return Answer(status, first_byte_s, time.perf_counter() - begun_at_s, body_bytes)
+        return head, body
 
     def _read_head(self) -> tuple[bytes, bytes]:
         data = self._receive()

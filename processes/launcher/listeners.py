@@ -22,9 +22,13 @@ def open_listeners(settings: Settings) -> dict[str, socket.socket]:
 
     `::` listens on IPv4 too.
 
+    The exporter opens its own; here it is only tried, so that a second appliance on this machine is told at
+    once which port is taken.
+
     Raises:
         ConfigurationError: An address is wrong or in use.
     """
+    _open_tcp("exporter", settings.exporter.host, settings.exporter.port).close()
     return {"http": _open_tcp("http", settings.http.host, settings.http.port)}
 
 

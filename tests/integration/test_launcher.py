@@ -80,10 +80,12 @@ def test_start_when_something_is_wrong_then_it_says_so_in_one_line(run_dir, plan
     assert_one_line(run_launcher(run_dir, **settings), *words)
 
 
-def test_start_when_the_port_is_taken_then_it_says_so_in_one_line(run_dir):
+@pytest.mark.parametrize("section", ["http", "exporter"])
+def test_start_when_a_port_is_taken_then_it_says_so_in_one_line(run_dir, section):
     listener, port = taken_port()
     with listener:
-        assert_one_line(run_launcher(run_dir, HTTP_PORT=port), f"http.port = {port}", "in use")
+        result = run_launcher(run_dir, **{f"{section.upper()}_PORT": port})
+        assert_one_line(result, f"{section}.port = {port}", "in use")
 
 
 def link_local_address():

@@ -40,7 +40,7 @@ def test_ctrl_c_when_the_terminal_is_shared_then_make_gives_up(tmp_path: Path) -
 
 def _interrupt_make(folder: Path, how: str, exit_code: int) -> tuple[int, str]:
     (folder / "launcher.py").write_text(LAUNCHER, encoding="utf-8")
-    recipe = f"run:\n\t@exec {sys.executable} {folder}/launcher.py {how} {exit_code}\n"
+    recipe = f".PHONY: run\nrun:\n\t@exec {sys.executable} {folder}/launcher.py {how} {exit_code}\n"
     (folder / "Makefile").write_text(recipe, encoding="utf-8")
     command = [sys.executable, "-c", AT_A_TERMINAL, "make", "-s", "-f", str(folder / "Makefile")]
     with subprocess.Popen(

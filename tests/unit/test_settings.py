@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from appliance.errors import ConfigurationError
@@ -39,3 +41,17 @@ def test_silence_when_the_heartbeat_is_wrong_itself_then_only_that_is_said() -> 
         load_settings({"APPLIANCE_WORKERS_HEARTBEAT_S": "99"})
     assert "workers.heartbeat_s = '99'" in caught.value.message
     assert "silence_s" not in caught.value.message
+
+
+def test_settings_when_wrong_in_the_environment_and_in_the_file_then_each_is_said_with_its_place(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text('[http]\nhost = 5\n[log]\nlevel = "LOUD"\n', "utf-8")
+    environ = {"APPLIANCE_CONFIG": str(file), "APPLIANCE_HTTP_PORT": "abc", "APPLIANCE_LOG_LEVEL": "QUIET"}
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(environ)
+    in_environment, in_file = caught.value.message.split(f"{file}: ")
+    assert "APPLIANCE_HTTP_PORT: http.port = 'abc'" in in_environment
+    assert "APPLIANCE_LOG_LEVEL: log.level = 'QUIET'" in in_environment
+    assert in_file.startswith("http.host = 5")
