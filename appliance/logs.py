@@ -4,7 +4,10 @@ Owns: the shape of a line, the bounded queue, the thread that writes, the count 
 Refuses to know: what is worth saying; where the lines end up (supervisord and the launcher know).
 
     logger.info("worker_ready", worker="worker-espeak-1")        any thread, never waits
-        │  loguru → one JSON line of at most 4,096 bytes
+        │
+        ▼
+    the same again and again? ── held back and counted (`repeats`)
+        │  one JSON line of at most 4,096 bytes
         ▼
     queue of 2,000 lines ── full: the line is dropped and counted
         │  writer thread, the only one that can stall
@@ -26,13 +29,15 @@ import select
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
+
+from appliance.repeats import RepeatLimiter
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -50,6 +55,8 @@ GATHER_S = 0.05
 Every write wakes supervisord twice and the launcher once: for each line alone that costs as much as 4 % of
 speaking 150 characters.
 """
+REPORT_S = 5.0
+"""Seconds after which an idle writer looks whether there are lines that were held back to be reported."""
 END = b""
 """Queued after the last line."""
 FLUSH_S = 1.0
@@ -84,6 +91,8 @@ class LineWriter:
         self._descriptors = list(descriptors)
         self._program = program
         self._max_lines = max_lines
+        self.repeats = RepeatLimiter()
+        """Says which lines are worth putting."""
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self._dropped_lines = 0
         self._reported_lines = 0
@@ -111,10 +120,9 @@ class LineWriter:
 
     def _write_all(self) -> None:
         line: bytes | None = None
-        while True:
+        while line != END:
             if line is None:
-                line = self._lines.get()
-                self._is_closing.wait(GATHER_S)
+                line = self._next_line()
             batch = bytearray()
             while line and (not batch or len(batch) + len(line) <= MAX_LINE_BYTES):
                 batch += line
@@ -122,8 +130,17 @@ class LineWriter:
             self._write(batch)
             if self._dropped_lines > self._reported_lines:
                 self._write(self._drop_report())
-            if line == END:
-                return
+            for report in self._repeat_reports(is_last=line == END):
+                self._write(report)
+
+    def _next_line(self) -> bytes | None:
+        """Wait for a line and for those that come right behind it; None when none has come for long."""
+        try:
+            line = self._lines.get(timeout=REPORT_S)
+        except Empty:
+            return None
+        self._is_closing.wait(GATHER_S)
+        return line
 
     def _write(self, lines: bytes | bytearray) -> None:
         """Write to every descriptor, waiting for its reader; one that is closed or broken is given up."""
@@ -143,6 +160,11 @@ class LineWriter:
         fields = {"lines": dropped - self._reported_lines, "total_lines": dropped}
         self._reported_lines = dropped
         return encode_line(datetime.now(UTC), "WARNING", "log_lines_dropped", self._program, fields)
+
+    def _repeat_reports(self, *, is_last: bool) -> Iterator[bytes]:
+        for each in self.repeats.take_repetitions(is_last=is_last):
+            fields = {**each.fields, "repeated": each.lines}
+            yield encode_line(datetime.now(UTC), each.level, each.event, each.program, fields)
 
 
 _writer: LineWriter | None = None
@@ -191,12 +213,14 @@ def attach_logging(program: str, level: str, writer: LineWriter) -> None:
     def sink(message: Message) -> None:
         record = message.record
         fields = dict(record["extra"])
+        level, event = record["level"].name, record["message"]
         if record["exception"] is not None:
             error = record["exception"]
             fields["traceback"] = "".join(
                 traceback.format_exception(error.type, error.value, error.traceback)
             )
-        writer.put(encode_line(record["time"], record["level"].name, record["message"], program, fields))
+        if writer.repeats.admits(program, level, event, fields):
+            writer.put(encode_line(record["time"], level, event, program, fields))
 
     logger.remove()
     logger.add(sink, level=level, format=_no_text, enqueue=False, diagnose=False, backtrace=False)
@@ -207,6 +231,11 @@ def attach_logging(program: str, level: str, writer: LineWriter) -> None:
 def dropped_lines() -> int:
     """Return how many log lines this process has dropped."""
     return _writer.dropped_lines if _writer else 0
+
+
+def suppressed_lines() -> int:
+    """Return how many log lines this process has held back because they said the same again and again."""
+    return _writer.repeats.suppressed_lines if _writer else 0
 
 
 def encode_line(when: datetime, level: str, event: str, program: str, fields: dict[str, Any]) -> bytes:

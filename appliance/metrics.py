@@ -125,6 +125,9 @@ class GatewayMetrics:
         self.log_lines_dropped = self._counter(
             "tts_log_lines_dropped", "Log lines of the gateway dropped because nobody read them."
         )
+        self.log_lines_suppressed = self._counter(
+            "tts_log_lines_suppressed", "Log lines of the gateway held back because they repeated others."
+        )
         self.event_loop_lag_s = self._histogram(
             "tts_event_loop_lag_seconds", "Seconds the event loop woke up late.", LAG_BUCKETS_S
         )

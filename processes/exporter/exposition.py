@@ -50,6 +50,7 @@ class Observation:
     processes: tuple[Process, ...] | None = ()
     """None when supervisord doesn't answer."""
     log_lines_dropped: int = 0
+    log_lines_suppressed: int = 0
     disk_used_ratio: float = math.nan
     """0..1; NaN when the disk can't be looked at, as is the next."""
     disk_free_bytes: float = math.nan
@@ -83,11 +84,16 @@ def metrics(seen: Observation) -> Iterator[Metric]:
     yield _gauge("tts_up", "1 when the gateway answers, else 0.", bool(seen.gateway_text))
     yield _gauge("tts_supervisor_up", "1 when supervisord answers, else 0.", seen.processes is not None)
     yield from _process_metrics(seen.processes or ())
-    dropped = CounterMetricFamily(
-        "tts_container_log_lines_dropped", "Log lines dropped because nobody read the launcher's output."
+    yield CounterMetricFamily(
+        "tts_container_log_lines_dropped",
+        "Log lines of launcher and exporter dropped because nobody read them.",
+        value=seen.log_lines_dropped,
     )
-    dropped.add_metric([], seen.log_lines_dropped)
-    yield dropped
+    yield CounterMetricFamily(
+        "tts_container_log_lines_suppressed",
+        "Lines of output and of the exporter held back because they repeated others.",
+        value=seen.log_lines_suppressed,
+    )
     yield _gauge(
         "tts_disk_used_ratio", "Used share of the data directory's disk, 0..1.", seen.disk_used_ratio
     )

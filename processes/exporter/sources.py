@@ -23,6 +23,7 @@ from appliance.lifecycle import (
     read_json,
     supervisor_rpc,
 )
+from appliance.logs import dropped_lines, suppressed_lines
 from appliance.settings import Settings
 from processes.exporter.exposition import KINDS, STATES, Observation, Process, is_joinable
 
@@ -76,9 +77,11 @@ class Sources:
 
     def _look(self) -> dict[str, Any]:
         """Look at all that blocks; runs in a thread."""
+        launcher = read_json(self._run_dir / LAUNCHER_FILE)
         return {
             "processes": _processes(self._run_dir),
-            "log_lines_dropped": int(read_json(self._run_dir / LAUNCHER_FILE).get("log_lines_dropped", 0)),
+            "log_lines_dropped": int(launcher.get("log_lines_dropped", 0)) + dropped_lines(),
+            "log_lines_suppressed": int(launcher.get("log_lines_suppressed", 0)) + suppressed_lines(),
             "db_bytes": _size_bytes(self._data_dir, "*.db"),
             "db_wal_bytes": _size_bytes(self._data_dir, "*.db-wal"),
             **_disk(self._data_dir),

@@ -16,7 +16,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 import appliance
 from appliance.errors import InvalidRequestError
-from appliance.logs import dropped_lines
+from appliance.logs import dropped_lines, suppressed_lines
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.answers import json_response
 from processes.gateway.body import read_json
@@ -75,8 +75,11 @@ async def get_metrics(request: web.Request) -> web.Response:
     """Render the gateway's registry, in OpenMetrics where the scraper takes it."""
     gateway = request.app[GATEWAY_KEY]
     metrics = gateway.metrics
-    counted = metrics.registry.get_sample_value("tts_log_lines_dropped_total") or 0
-    metrics.log_lines_dropped.inc(dropped_lines() - counted)
+    for counter, name, lines in (
+        (metrics.log_lines_dropped, "tts_log_lines_dropped_total", dropped_lines()),
+        (metrics.log_lines_suppressed, "tts_log_lines_suppressed_total", suppressed_lines()),
+    ):
+        counter.inc(lines - (metrics.registry.get_sample_value(name) or 0))
     metrics.queue_wait_expected_s.set(gateway.dispatcher.expected_wait_s(default_engine(gateway)))
     if "application/openmetrics-text" in request.headers.get("Accept", ""):
         body = openmetrics.generate_latest(metrics.registry)  # type: ignore[no-untyped-call]  # has no types

@@ -92,7 +92,7 @@ class Launch:
         self._stop_requests = 0
         self._hurry_by_s = math.inf
         self._is_ready = False
-        self._written_drops = -1
+        self._written_counts: dict[str, int] = {}
         (self._run_dir / VERDICT_FILE).unlink(missing_ok=True)
         (self._run_dir / PROGRAMS_FILE).unlink(missing_ok=True)
         self._hand_over = SocketHandOver(settings, listeners)
@@ -159,16 +159,20 @@ class Launch:
             self._wait(STOP_TICK_S)
 
     def _publish(self) -> None:
-        """Write `launcher.json` when the count of dropped lines has changed."""
-        if self._writer.dropped_lines == self._written_drops:
+        """Write `launcher.json` when the counts of lost lines have changed."""
+        counts = {
+            "log_lines_dropped": self._writer.dropped_lines,
+            "log_lines_suppressed": self._writer.repeats.suppressed_lines,
+        }
+        if counts == self._written_counts:
             return
-        self._written_drops = self._writer.dropped_lines
+        self._written_counts = counts
         content = {
             "pid": os.getpid(),
             "http_host": self._address[0],
             "http_port": self._address[1],
             "version": appliance.__version__,
-            "log_lines_dropped": self._written_drops,
+            **counts,
         }
         try:
             write_json(self._run_dir / LAUNCHER_FILE, content)

@@ -2,7 +2,8 @@
 
 Owns: reading the pipe that supervisord and through it all programs write to, always and at once, so that a
 reader of the container's log that stalls never stops supervisord; making JSON of what isn't.
-Refuses to know: dropping and counting (`appliance.logs.LineWriter`).
+Refuses to know: dropping and counting (`appliance.logs.LineWriter`), what is said too often
+(`appliance.repeats`).
 
     programs' stderr → supervisord → pipe → this thread → bounded queue → writer thread → stdout
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from appliance.logs import MAX_LINE_BYTES, LineWriter, encode_line
@@ -25,24 +27,30 @@ HARMLESS = "Server 'unix_http_server' running without any HTTP authentication ch
 READ_BYTES = 65_536
 
 
-def json_line(line: bytes) -> bytes:
-    """Return a line of output as JSON: our programs' lines as they are, all else wrapped.
+@dataclass(frozen=True, slots=True)
+class ForeignLine:
+    """A line of output that isn't JSON: supervisord's, or a library's."""
+
+    program: str
+    level: str
+    event: str
+    message: str
+
+
+def read_foreign(line: bytes) -> ForeignLine | None:
+    """Take apart a line that isn't JSON; None for one that is: a program's finished line.
 
     Args:
         line: One line without its newline.
-
-    Returns:
-        One JSON line with its newline.
     """
     if line.startswith(b'{"') and line.endswith(b"}"):
-        return line + b"\n"
+        return None
     text = line.decode("utf-8", "replace")
     found = SUPERVISORD_LINE.fullmatch(text)
-    now = datetime.now(UTC)
     if found:
         level = "INFO" if found[2] == HARMLESS else LEVELS.get(found[1], "INFO")
-        return encode_line(now, level, "supervisord", "supervisord", {"message": found[2]})
-    return encode_line(now, "WARNING", "output", "unknown", {"message": text})
+        return ForeignLine("supervisord", level, "supervisord", found[2])
+    return ForeignLine("unknown", "WARNING", "output", text)
 
 
 class OutputRelay:
@@ -77,5 +85,14 @@ class OutputRelay:
         os.close(self._descriptor)
 
     def _put(self, line: bytes) -> None:
-        if line.strip():
-            self._writer.put(json_line(line))
+        """Pass a program's own line on as it is, since it was limited there, and make JSON of another."""
+        if not line.strip():
+            return
+        foreign = read_foreign(line)
+        if foreign is None:
+            self._writer.put(line + b"\n")
+            return
+        fields = {"message": foreign.message}
+        if self._writer.repeats.admits(foreign.program, foreign.level, foreign.event, fields):
+            now = datetime.now(UTC)
+            self._writer.put(encode_line(now, foreign.level, foreign.event, foreign.program, fields))

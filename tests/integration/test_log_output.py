@@ -68,7 +68,7 @@ def test_exception_when_uncaught_in_a_thread_then_it_is_a_line_without_variable_
 
 
 def test_log_when_its_reader_stalls_then_the_program_runs_on_and_ends():
-    body = "for n in range(20_000): logger.info('said', n=n)\nprint(dropped_lines(), flush=True)"
+    body = "for n in range(20_000): logger.info('request_finished', n=n)\nprint(dropped_lines(), flush=True)"
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM.format(body=body), "gateway"],
         stdout=subprocess.PIPE,

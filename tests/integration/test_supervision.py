@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import signal
 import socket
 import struct
 import threading
@@ -19,9 +18,7 @@ from appliance.lifecycle import (
     BACKLOG,
     EXIT_CONFIG,
     EXIT_OK,
-    LAUNCHER_FILE,
     notify,
-    read_json,
     receive_sockets,
 )
 from tests.parts.appliance import eventually, run_launcher
@@ -228,32 +225,3 @@ def test_appliance_when_one_program_cannot_start_then_it_degrades_and_serves(app
     assert appliance.get("/health/live")
     assert appliance.process.poll() is None
     assert appliance.stop() == EXIT_OK
-
-
-def test_log_when_its_reader_stalls_then_nothing_stops(appliance_factory):
-    appliance = appliance_factory(pipe_bytes=4096)
-    appliance.wait_until_ready()
-    appliance.pause_reading()
-    eventually(lambda: says_much(appliance) and dropped_lines(appliance))
-    worker = appliance.program("worker-tone-1")
-    worker.kill()
-    eventually(lambda: appliance.programs()["worker-tone-1"]["pid"] not in {0, worker.pid})
-    assert "gateway" in appliance.supervisorctl("status").stdout
-    assert appliance.get("/health/live")
-    assert scrape(appliance)["tts_container_log_lines_dropped_total",] >= 1
-    seen = len(appliance.lines)
-    appliance.resume_reading()
-    appliance.wait_for("log_lines_dropped", after=seen, program="launcher")
-    appliance.pause_reading()
-    appliance.send_signal(signal.SIGTERM)
-    assert appliance.process.wait(60) == EXIT_OK
-    appliance.assert_nothing_left()
-
-
-def says_much(appliance):
-    """Have the watchdog log a line for each of many datagrams of a stranger."""
-    return [notify(appliance.run_dir, "READY=1") for _ in range(200)]
-
-
-def dropped_lines(appliance):
-    return read_json(appliance.run_dir / LAUNCHER_FILE).get("log_lines_dropped", 0)

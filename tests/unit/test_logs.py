@@ -9,6 +9,7 @@ import pytest
 from loguru import logger
 
 from appliance.logs import MAX_LINE_BYTES, LineWriter, attach_logging, encode_line
+from appliance.repeats import SAME_LINES
 
 NOON = datetime(2026, 7, 1, 14, 0, 0, 123_456, timezone(timedelta(hours=2)))
 PIPE_HOLDS_BYTES = 4_096
@@ -213,3 +214,13 @@ def test_close_when_the_reader_stalls_then_it_comes_back(pipe):
     os.set_blocking(pipe[0], False)
     while _read_now(pipe[0]):  # let the thread go
         target.close(timeout_s=0.01)
+
+
+def test_log_when_a_library_storms_then_some_lines_are_written_and_one_that_counts_the_rest(log_lines):
+    for _ in range(18_000):
+        logging.getLogger("asyncio").error("socket.accept() out of system resource")
+    lines = log_lines()
+    storm = [line for line in lines if line["event"] == "library_log"]
+    assert len(storm) == SAME_LINES + 1
+    assert storm[-1]["repeated"] == 18_000 - SAME_LINES
+    assert (storm[-1]["level"], storm[-1]["message"]) == ("ERROR", storm[0]["message"])

@@ -4,12 +4,12 @@ import os
 import pytest
 
 from appliance.logs import MAX_LINE_BYTES, LineWriter
-from processes.launcher.relay import HARMLESS, READ_BYTES, OutputRelay, json_line
+from appliance.repeats import EVENT_LINES, SAME_LINES
+from processes.launcher.relay import HARMLESS, READ_BYTES, ForeignLine, OutputRelay, read_foreign
 
 
-def test_json_line_when_a_program_wrote_json_then_it_passes_unchanged():
-    line = b'{"ts":"2026-07-01T12:00:00.000Z","event":"worker_ready"}'
-    assert json_line(line) == line + b"\n"
+def test_line_when_a_program_wrote_json_then_it_is_finished():
+    assert read_foreign(b'{"ts":"2026-07-01T12:00:00.000Z","event":"worker_ready"}') is None
 
 
 @pytest.mark.parametrize(
@@ -29,15 +29,14 @@ def test_json_line_when_a_program_wrote_json_then_it_passes_unchanged():
         ),
     ],
 )
-def test_json_line_when_supervisord_wrote_it_then_level_and_message_are_kept(text, level, message):
-    line = json.loads(json_line(text.encode()))
-    assert (line["event"], line["level"], line["message"]) == ("supervisord", level, message)
+def test_line_when_supervisord_wrote_it_then_level_and_message_are_kept(text, level, message):
+    assert read_foreign(text.encode()) == ForeignLine("supervisord", level, "supervisord", message)
 
 
 @pytest.mark.parametrize("raw", [b"Fatal Python error: Aborted", b"\xff\xfe", b'{"half', b'"}'])
-def test_json_line_when_anything_else_came_then_it_is_wrapped(raw):
-    line = json.loads(json_line(raw))
-    assert (line["event"], line["level"]) == ("output", "WARNING")
+def test_line_when_anything_else_came_then_it_is_wrapped(raw):
+    (line,) = map(json.loads, relayed([raw]))
+    assert (line["event"], line["level"], line["program"]) == ("output", "WARNING", "unknown")
     assert line["message"] == raw.decode("utf-8", "replace")
 
 
@@ -66,3 +65,26 @@ def test_relay_when_a_line_never_ends_then_it_is_cut():
     assert len(lines) == 2
     assert all(len(line) <= MAX_LINE_BYTES for line in lines)
     assert "y" * 100 in json.loads(lines[1])["message"]
+
+
+def storm(lines):
+    """What the relay makes of this output, apart from how often it says something."""
+    out = [json.loads(line) for line in relayed(line + b"\n" for line in lines)]
+    return [line for line in out if "repeated" not in line], [line for line in out if "repeated" in line]
+
+
+def test_relay_when_a_dying_worker_says_the_same_for_ever_then_it_is_said_some_times_and_counted():
+    written, (report,) = storm([b"out of memory"] * 18_000)
+    assert len(written) == SAME_LINES
+    assert (report["event"], report["message"]) == ("output", "out of memory")
+    assert report["repeated"] == 18_000 - SAME_LINES
+
+
+def test_relay_when_every_line_of_a_storm_differs_then_few_are_written_and_the_rest_is_counted():
+    written, reports = storm(b"address 0x%x" % number for number in range(18_000))
+    assert len(written) <= 2 * EVENT_LINES
+    assert len(written) + sum(report["repeated"] for report in reports) == 18_000
+
+
+def test_relay_when_a_program_says_json_then_nothing_of_it_is_held_back():
+    assert len(relayed([b'{"event":"request_finished"}\n' * 100] * 18)) == 1_800
