@@ -281,6 +281,18 @@ class BadMessageError(ProtocolError):
     code = "bad_message"
 
 
+class FrameFloodError(ProtocolError):
+    """The peer sends more wire frames at once than any worker does."""
+
+    code = "frame_flood"
+
+
+class PeerStalledError(ProtocolError):
+    """The peer doesn't read what it is sent."""
+
+    code = "peer_stalled"
+
+
 class ConfigurationError(ApplianceError):
     """The configuration is wrong; the appliance doesn't start (exit code 78)."""
 

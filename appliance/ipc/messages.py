@@ -18,6 +18,8 @@ from appliance.voices import Variant, Voice
 
 PAGE_BYTES = MAX_META_BYTES // 2
 """Bytes of voices and variants on one HELLO page; the rest of the meta stays free."""
+MAX_PAGES = 64
+"""HELLO pages of one worker, about 8,000 voices: what a gateway learns from a worker is bounded."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 """Made once: with other than its usual arguments `json.dumps` makes one for every call."""
@@ -223,13 +225,17 @@ def _hello_meta(hello: Hello) -> dict[str, Any]:
 
 
 def _read_hello(meta: dict[str, Any]) -> Hello:
+    page, pages = _whole(meta["page"]), _whole(meta["pages"])
+    if not page < pages <= MAX_PAGES:
+        message = f"page {page} of {pages}"
+        raise ValueError(message)
     return Hello(
         _text(meta["worker"]),
         _text(meta["engine"]),
         _text(meta["engine_version"]),
         _whole(meta["pid"]),
-        _whole(meta["page"]),
-        _whole(meta["pages"]),
+        page,
+        pages,
         tuple(Voice.from_dict(values) for values in meta["voices"]),
         tuple(Variant.from_dict(values) for values in meta["variants"]),
     )
@@ -276,14 +282,17 @@ def _chunk_meta(chunk: PcmChunk) -> dict[str, Any]:
 
 
 def _read_chunk(meta: dict[str, Any], payload: bytes) -> PcmChunk:
-    rate_hz = _whole(meta["rate"])
+    rate_hz, is_last = _whole(meta["rate"]), _flag(meta["last"])
     if not rate_hz or len(payload) % 2:
         message = "AUDIO must hold whole PCM frames at a sample rate above 0"
+        raise ValueError(message)
+    if not payload and not is_last:  # an engine that gives nothing for ever would fill the gateway's memory
+        message = "AUDIO without PCM must be the last"
         raise ValueError(message)
     marks = tuple(
         WordMark(_whole(start), _whole(end), _number(time_s)) for start, end, time_s in meta.get("marks", ())
     )
-    return PcmChunk(payload, rate_hz, marks, is_last=_flag(meta["last"]), ends_window=_flag(meta["window"]))
+    return PcmChunk(payload, rate_hz, marks, is_last=is_last, ends_window=_flag(meta["window"]))
 
 
 def _dump(values: dict[str, Any]) -> bytes:

@@ -1,10 +1,14 @@
 """The gateway's end of a worker connection: an asyncio protocol that speaks in messages.
 
-Owns: decoding what arrives, encoding what leaves, and the one way each connection ends.
+Owns: decoding what arrives, HELLO's pages in their order, encoding what leaves, the bound on what a peer
+leaves unread, and the one way each connection ends.
 Refuses to know: what a message means for the pool.
 
+A peer can't hold the loop up either: what one read brings is at most `MAX_FRAMES` frames, or an error.
+
 Nothing here awaits: `send` hands bytes to the transport and returns. Orders to a worker are small (a
-SYNTHESIZE is under 64 KiB, one at a time), so the transport's buffer is bounded by the protocol.
+SYNTHESIZE is under 64 KiB, one at a time). A peer that doesn't read them keeps what the kernel holds for it
+and `MAX_UNREAD_BYTES` more; then it is hung up on.
 """
 
 from __future__ import annotations
@@ -13,9 +17,20 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from appliance.errors import ProtocolError
+from appliance.errors import BadMessageError, FrameFloodError, PeerStalledError, ProtocolError
 from appliance.ipc.frames import FrameDecoder, encode_frame
-from appliance.ipc.messages import Message, from_frame, to_frame
+from appliance.ipc.messages import Hello, Message, from_frame, to_frame
+
+MAX_UNREAD_BYTES = 131_072
+"""Two of the largest orders: a worker that reads never leaves more than one, and some grants."""
+
+
+MAX_FRAMES = 1_000
+"""Frames in one read, some 10 ms of work. A socket holds fewer than 300 of those that are sent one by one,
+as a worker's are, however long this process was stopped.
+
+Source: net.core.wmem_default (208 KiB) is charged with some 768 bytes for each piece sent.
+"""
 
 
 class StreamChannel(asyncio.BufferedProtocol):
@@ -39,6 +54,8 @@ class StreamChannel(asyncio.BufferedProtocol):
         self._on_close = on_close
         self._decoder = FrameDecoder()
         self._error: ProtocolError | None = None
+        self._next_page: int | None = 0
+        """Which page of HELLO is due; None once all have come."""
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -53,11 +70,17 @@ class StreamChannel(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Decode what came; called by asyncio. A protocol error closes this connection only."""
         try:
-            for frame in self._decoder.take(nbytes):
-                self._on_message(self, from_frame(frame))
+            for count, frame in enumerate(self._decoder.take(nbytes)):
+                if count >= MAX_FRAMES:
+                    raise FrameFloodError
+                message = from_frame(frame)
+                if isinstance(message, Hello):
+                    self._turn_page(message)
+                self._on_message(self, message)
+                if self.transport is None or self.transport.is_closing():
+                    break
         except ProtocolError as error:
-            self._error = error
-            self.close()
+            self._break_off(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end; called by asyncio."""
@@ -69,11 +92,29 @@ class StreamChannel(asyncio.BufferedProtocol):
         self._on_close(self, self._error)
 
     def send(self, *messages: Message) -> None:
-        """Hand messages to the transport; doesn't block. On a closing connection they are dropped."""
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write(b"".join(encode_frame(to_frame(message)) for message in messages))
+        """Hand messages to the transport; doesn't block. On a closing connection they are dropped.
+
+        A peer that has left more than `MAX_UNREAD_BYTES` unread is hung up on: `on_close` follows later,
+        with a `PeerStalledError`.
+        """
+        if self.transport is None or self.transport.is_closing():
+            return
+        self.transport.write(b"".join(encode_frame(to_frame(message)) for message in messages))
+        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+            self._break_off(PeerStalledError())
 
     def close(self) -> None:
         """Break the connection off; `on_close` follows. Nothing more is decoded or sent."""
         if self.transport is not None:
             self.transport.abort()
+
+    def _break_off(self, error: ProtocolError) -> None:
+        self._error = error
+        self.close()
+
+    def _turn_page(self, hello: Hello) -> None:
+        """Take HELLO's pages in order, each once, so that a peer can't say hello for ever."""
+        if hello.page != self._next_page:
+            message = f"HELLO's page {hello.page} of {hello.pages} came out of turn"
+            raise BadMessageError(message)
+        self._next_page = hello.page + 1 if hello.page + 1 < hello.pages else None

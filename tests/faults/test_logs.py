@@ -8,19 +8,18 @@ import resource
 import socket
 import time
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.lifecycle import EXIT_OK
 from appliance.logs import MAX_LINES
 from appliance.repeats import EVENT_LINES, SAME_LINES
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.listeners import listening
+from tests.parts.scrape import scrape
 
 STALL_S = float(os.environ.get("FAULT_STALL_S", "3"))
 """Seconds that nothing is read once lines are lost already; a long run sets 120 or 600."""
@@ -50,11 +49,7 @@ def _well(appliance: Appliance) -> None:
 
 def counted(appliance: Appliance, name: str) -> float:
     """A metric without labels, as the exporter shows it."""
-    with urllib.request.urlopen(appliance.exporter_url + "/metrics", timeout=30) as answer:
-        text = answer.read().decode()
-    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    (value,) = [sample.value for sample in samples if sample.name == name]
-    return value
+    return scrape(appliance.exporter_url)[name,]
 
 
 def repeated(appliance: Appliance, event: str, program: str, after: int) -> int:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.lifecycle import (
     BACKLOG,
@@ -22,6 +21,7 @@ from appliance.lifecycle import (
     receive_sockets,
 )
 from tests.parts.appliance import eventually, run_launcher
+from tests.parts.scrape import scrape
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -37,17 +37,6 @@ def appliance(appliance_factory):
 
 def is_ready(appliance, name):
     return appliance.programs().get(name, {}).get("ready")
-
-
-def scrape(appliance):
-    with urllib.request.urlopen(appliance.exporter_url + "/metrics", timeout=30) as response:
-        assert response.headers["Content-Type"].startswith("text/plain; version=0.0.4")
-        text = response.read().decode()
-    return {
-        (sample.name, *sorted(sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 def test_supervisorctl_when_asked_for_the_status_then_every_program_runs(appliance):
@@ -160,12 +149,12 @@ def test_worker_when_it_is_killed_then_it_is_counted_and_replaced(appliance):
     # supervisord's events, which are counted, come later than its inventory.
     eventually(lambda: appliance.programs()["worker-tone-2"]["restarts"] == restarts + 1)
     assert appliance.programs()["worker-tone-2"]["last_exit"] == "unexpected"
-    eventually(lambda: scrape(appliance)["tts_process_restarts_total", "worker"] == restarts + 1)
+    eventually(lambda: scrape(appliance.exporter_url)["tts_process_restarts_total", "worker"] == restarts + 1)
     appliance.wait_until_running()
 
 
 def test_exporter_when_scraped_then_gateway_and_processes_are_one_exposition(appliance):
-    seen = scrape(appliance)
+    seen = scrape(appliance.exporter_url)
     assert seen["tts_up",] == 1
     assert seen["tts_supervisor_up",] == 1
     assert seen["tts_process_state", "running", "worker"] == 2
@@ -179,7 +168,7 @@ def test_exporter_when_scraped_then_gateway_and_processes_are_one_exposition(app
 def test_exporter_when_the_gateway_is_gone_then_it_shows_all_else(appliance):
     try:
         appliance.supervisorctl("stop", "gateway")
-        seen = scrape(appliance)
+        seen = scrape(appliance.exporter_url)
         assert seen["tts_up",] == 0
         assert seen["tts_process_state", "gateway", "stopped"] == 1
         assert seen["tts_process_state", "running", "worker"] == 2
@@ -187,14 +176,14 @@ def test_exporter_when_the_gateway_is_gone_then_it_shows_all_else(appliance):
     finally:
         appliance.supervisorctl("start", "gateway")
     eventually(lambda: is_ready(appliance, "gateway"))
-    assert scrape(appliance)["tts_up",] == 1
+    assert scrape(appliance.exporter_url)["tts_up",] == 1
 
 
 def test_exporter_when_the_gateway_hangs_then_a_scrape_still_ends(appliance):
     gateway = appliance.program("gateway")
     gateway.suspend()
     try:
-        seen = scrape(appliance)
+        seen = scrape(appliance.exporter_url)
     finally:
         gateway.resume()
     assert seen["tts_up",] == 0

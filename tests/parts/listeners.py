@@ -19,6 +19,9 @@ from tests.parts.appliance import Appliance
 ANSWER_S = 30.0
 """Seconds after which an answer that hasn't come is a failure."""
 
+_numbers = itertools.count()
+"""No text is ever asked for twice, or two lost workers would make it a poison request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Heard:
@@ -65,14 +68,13 @@ def listening(
     """
     result = Listeners()
     is_over = threading.Event()
-    numbers = itertools.count()
 
     def listen() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", appliance.port, timeout=ANSWER_S)
         due_s = time.monotonic()
         with contextlib.closing(connection):
             while not is_over.wait(max(0.0, due_s - time.monotonic())):
-                outcome = _ask(connection, f"Number {next(numbers)}.", voice)
+                outcome = _ask(connection, f"Number {next(_numbers)}.", voice)
                 result.heard.append(Heard(outcome, time.monotonic() - due_s))
                 due_s += every_s
 

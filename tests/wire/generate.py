@@ -132,6 +132,17 @@ INVALID = [
         encoded(frame("AUDIO", 7, AUDIO["meta"].replace("7,8,", "7,"))),
     ),
     ("bad_message", "arrays nested without end", encoded(frame("HEARTBEAT", 0, "[" * 60_000))),
+    ("bad_message", "audio that holds nothing and isn't the last", encoded(frame("AUDIO", 1, AUDIO["meta"]))),
+    (
+        "bad_message",
+        "hello that has too many pages",
+        encoded(frame("HELLO", 0, HELLO["meta"].replace('"pages":1', '"pages":65'))),
+    ),
+    (
+        "bad_message",
+        "hello behind its last page",
+        encoded(frame("HELLO", 0, HELLO["meta"].replace('"page":0', '"page":1'))),
+    ),
 ]
 
 

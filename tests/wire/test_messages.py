@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from appliance.errors import BadMessageError
 from appliance.ipc.frames import MAX_META_BYTES, Frame, FrameDecoder, Kind, encode_frame
 from appliance.ipc.messages import (
+    MAX_PAGES,
     Audio,
     Cancel,
     Done,
@@ -61,8 +62,8 @@ messages = st.one_of(
         texts,
         texts,
         counts,
-        counts,
-        counts,
+        st.integers(0, 2),
+        st.integers(3, MAX_PAGES),
         st.lists(voices, max_size=3).map(tuple),
         st.lists(variants, max_size=3).map(tuple),
     ),
@@ -77,7 +78,7 @@ messages = st.one_of(
             marks,
             is_last=st.booleans(),
             ends_window=st.booleans(),
-        ),
+        ).filter(lambda chunk: chunk.pcm or chunk.is_last),
     ),
     st.builds(Done, ids, factors, counts, st.booleans()),
     st.builds(Failed, ids, texts, texts, counts),
