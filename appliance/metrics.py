@@ -26,7 +26,9 @@ OUTCOMES = ("completed", "failed", "cancelled", "expired", "interrupted")
 REJECTIONS = ("quota", "capacity", "draining", "invalid", "poison", "storage")
 STAGES = ("queue", "synth", "encode", "total")
 WORKER_STATES = ("ready", "busy", "hung", "recycling")
-EXIT_CAUSES = ("lost", "hung", "progress", "cancel", "protocol")
+EXIT_CAUSES = ("lost", "hung", "progress", "cancel", "protocol", "recycled")
+OTHER_SIGNAL = "other"
+EXIT_SIGNALS = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV", "SIGTERM", OTHER_SIGNAL)
 DENIAL_RULES = ("admin_network", "admin_key", "api_key", "host", "origin", "spoof", "peer_uid")
 ENGINES = ("espeak", "tone")
 CLASSES = ("first", "rest", "background")
@@ -87,7 +89,10 @@ class GatewayMetrics:
             "tts_worker_state", "Connected workers in a state.", state=WORKER_STATES
         )
         self.worker_exits = self._counter(
-            "tts_worker_exits", "Workers that were lost or killed, by cause.", cause=EXIT_CAUSES
+            "tts_worker_exits", "Workers that were lost, killed or recycled, by cause.", cause=EXIT_CAUSES
+        )
+        self.worker_signals = self._counter(
+            "tts_worker_signals", "Worker processes that a signal ended.", signal=EXIT_SIGNALS
         )
         self.heartbeat_timestamp_s = self._gauge(
             "tts_worker_heartbeat_timestamp_seconds",

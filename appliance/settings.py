@@ -86,7 +86,7 @@ class AdminSettings(Section):
 
 
 class WorkersSettings(Section):
-    """How many workers each engine has, and when one counts as hung."""
+    """How many workers each engine has, when one counts as hung, and when one is replaced."""
 
     espeak: int = Field(2, ge=0, le=64, description="Workers with the espeak engine.")
     tone: int = Field(0, ge=0, le=64, description="Workers with the tone engine.")
@@ -98,6 +98,17 @@ class WorkersSettings(Section):
     cancel_s: float = Field(
         2.0, ge=0.1, le=60, description="Seconds a cancelled worker has before it is killed."
     )
+    recycle_rss_bytes: int = Field(
+        268_435_456, ge=0, le=1_099_511_627_776, description="Memory that ends a worker; 0 never."
+    )
+    recycle_utterances: int = Field(
+        0, ge=0, le=1_000_000_000, description="Utterances that end a worker, 10 % more or less; 0 never."
+    )
+
+    def pool_sizes(self) -> dict[str, int]:
+        """Return the number of workers of each engine that has any."""
+        sizes = {"espeak": self.espeak, "tone": self.tone}
+        return {engine: size for engine, size in sizes.items() if size}
 
     @field_validator("silence_s")
     @classmethod
@@ -227,8 +238,7 @@ class Settings(Section):
 
     def pool_sizes(self) -> dict[str, int]:
         """Return the number of workers of each engine that has any."""
-        sizes = {"espeak": self.workers.espeak, "tone": self.workers.tone}
-        return {engine: size for engine, size in sizes.items() if size}
+        return self.workers.pool_sizes()
 
     def config_dir(self) -> Path:
         """Return the folder of the settings file in force, where its neighbours are looked up."""

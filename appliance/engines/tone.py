@@ -1,7 +1,7 @@
 """The tone engine: every character a short sine, the same text always the same bytes.
 
-Owns: the rule from text to PCM (`expected_pcm`), and misbehaving on purpose: delays, failing, hanging,
-exiting, crashing, leaking.
+Owns: the rule from text to PCM (`expected_pcm`), and misbehaving on purpose: delays, failing, hanging
+with and without the interpreter's lock, exiting, crashing, leaking, leaving a child behind.
 Refuses to know: sockets, wire frames, scheduling.
 
 It is the demo, the load target and the only stand-in for a real engine in tests. A test that wants to know
@@ -49,7 +49,7 @@ _VOICES = (
 )
 _TAG = re.compile(r"<[^>]*>")
 _WORD = re.compile(r"\S+")
-_HOOK = re.compile(r"__(EXIT|SEGV|HANG|FAIL)(?:_([0-9]{1,3}))?__")
+_HOOK = re.compile(r"__(EXIT|SEGV|HANG|SPIN|BLOCK|FORK|FAIL)(?:_([0-9]{1,3}))?__")
 
 
 class ToneEngine:
@@ -81,7 +81,8 @@ class ToneEngine:
 
         Args:
             utterance: With hooks switched on, `__FAIL__` in its text is a fault before the first chunk,
-                `__FAIL_2__` after the second; likewise EXIT, SEGV and HANG.
+                `__FAIL_2__` after the second; likewise EXIT, SEGV, HANG (asleep), SPIN (busy in Python),
+                BLOCK (asleep in C with the interpreter's lock held) and FORK (speaks on beside a child).
 
         Yields:
             Whole frames, int16 little-endian mono at 22050 Hz; the last chunk has `is_last`.
@@ -197,14 +198,51 @@ def _sine(frequency_hz: int, frames: int, amplitude: int) -> bytes:
 
 
 def _misbehave(fault: str | None) -> None:
-    """Do what was asked for; returns only where nothing was."""
-    if fault == "FAIL":
-        message = "The tone engine was asked to fail"
-        raise EngineFailedError(message)
-    if fault == "EXIT":
-        os._exit(EXIT_CODE)
-    if fault == "SEGV":
-        ctypes.string_at(0)
-    if fault == "HANG":
-        for _ in count():
-            time.sleep(3600)
+    """Do what was asked for; returns where nothing was, and from a fork."""
+    if fault is not None:
+        _FAULTS[fault]()
+
+
+def _fail() -> None:
+    message = "The tone engine was asked to fail"
+    raise EngineFailedError(message)
+
+
+def _exit() -> None:
+    os._exit(EXIT_CODE)
+
+
+def _crash() -> None:
+    ctypes.string_at(0)
+
+
+def _hang() -> None:
+    for _ in count():
+        time.sleep(3600)
+
+
+def _spin() -> None:
+    for _ in count():
+        pass
+
+
+def _block() -> None:
+    library = ctypes.PyDLL(None)  # unlike CDLL it keeps the lock
+    for _ in count():
+        library.sleep(3600)
+
+
+def _fork() -> None:
+    if os.fork() == 0:
+        _hang()
+
+
+_FAULTS = {
+    "FAIL": _fail,
+    "EXIT": _exit,
+    "SEGV": _crash,
+    "HANG": _hang,
+    "SPIN": _spin,
+    "BLOCK": _block,
+    "FORK": _fork,
+}

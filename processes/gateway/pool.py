@@ -11,6 +11,7 @@ Silence counts only while this process's own loop ran on time.
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import time
 from collections import Counter
@@ -21,11 +22,13 @@ from loguru import logger
 from appliance.errors import BadMessageError, ProtocolError
 from appliance.ipc.messages import Audio, Done, Drain, Failed, Heartbeat, Hello, Message
 from appliance.ipc.stream_channel import StreamChannel
-from appliance.lifecycle import peer_credentials
-from appliance.metrics import WORKER_STATES, GatewayMetrics
+from appliance.lifecycle import EXIT_OK, peer_credentials
+from appliance.metrics import EXIT_SIGNALS, OTHER_SIGNAL, WORKER_STATES, GatewayMetrics
 from appliance.settings import WorkersSettings
 from appliance.voices import VoiceCatalog
-from processes.gateway.worker_link import SERVING_STATES, WorkerLink, WorkerState
+from processes.gateway.recycling import RECYCLED, Recycler
+from processes.gateway.worker_link import END_S, SERVING_STATES, WorkerLink, WorkerState
+from processes.gateway.worker_process import ExitStatus, signal_name
 
 TICK_S = 0.1
 """How often the clocks are looked at."""
@@ -70,6 +73,7 @@ class WorkerPool:
         self._catalog = catalog
         self._metrics = metrics
         self._links: dict[StreamChannel, WorkerLink] = {}
+        self._recycler = Recycler(settings, self.links)
         self._server: asyncio.Server | None = None
         self.losses: Counter[str] = Counter()
         self.last_loss: dict[str, str] = {}
@@ -94,7 +98,8 @@ class WorkerPool:
         """Let no more workers in and hang up on all; they come back to the next gateway."""
         if self._server is not None:
             self._server.close()
-        for channel in list(self._links):
+        for channel, link in list(self._links.items()):
+            link.process.close()
             channel.close()
 
     def links(self, engine: str | None = None) -> list[WorkerLink]:
@@ -134,11 +139,14 @@ class WorkerPool:
                     link.restart_clocks(now_s)
                 else:
                     self._judge(link, now_s)
+            self._recycler.look()
             self._measure(now_s)
 
     def _judge(self, link: WorkerLink, now_s: float) -> None:
-        """Kill a worker that is silent, stuck, or doesn't obey a CANCEL."""
-        if now_s - link.heard_at_s > self._settings.silence_s:
+        """Kill a worker that is silent, stuck, or doesn't obey a CANCEL or a DRAIN."""
+        is_silent = now_s - link.heard_at_s > self._settings.silence_s
+        stays = link.cause == RECYCLED and now_s - link.state_since_s > END_S
+        if is_silent or stays:
             link.kill("hung")
         elif link.cancelled_at_s is not None and now_s - link.cancelled_at_s > self._settings.cancel_s:
             link.kill("cancel")
@@ -176,10 +184,11 @@ class WorkerPool:
             case Audio():
                 self.events.audio_came(link, message)
             case Done() | Failed():
-                link.rss_bytes = message.rss_bytes
+                link.note_memory(message.rss_bytes)
+                self._recycler.replace_if_due(link)
                 self.events.utterance_ended(link, message)
             case Heartbeat(rss_bytes):
-                link.rss_bytes = rss_bytes
+                link.note_memory(rss_bytes)
             case Hello():
                 self._greet(link, message)
             case Drain():
@@ -197,6 +206,8 @@ class WorkerPool:
         self._catalog.add(hello.voices, hello.variants)
         if hello.page + 1 == hello.pages and self.events is not None:
             link.has_joined = True
+            link.joined_at_s = time.monotonic()
+            self._recycler.greet(link)
             logger.info(
                 "worker_joined",
                 worker=link.name,
@@ -206,6 +217,7 @@ class WorkerPool:
             )
             self.known_engines.add(link.engine)
             self.joined.set()
+            link.process.watch(functools.partial(self._process_ended, link))
             self.events.worker_joined(link)
 
     def _closed(self, channel: StreamChannel, error: ProtocolError | None) -> None:
@@ -219,9 +231,25 @@ class WorkerPool:
         has_left = link.state is WorkerState.RECYCLING and link.ticket is None and error is None
         if not is_stopping and not has_left:
             self._report_loss(link, error)
+        elif has_left and link.cause == RECYCLED:
+            self._metrics.worker_exits.labels(RECYCLED).inc()
+            logger.info("worker_recycled", worker=link.name, worker_pid=link.pid)
         if link.has_joined and self.events is not None:
             self.events.worker_lost(link)
-        link.release()
+        link.release(must_end=has_left)
+
+    def _process_ended(self, link: WorkerLink, status: ExitStatus | None) -> None:
+        """Say how a worker's process has ended, if it can be told."""
+        if status is None:
+            return
+        names = {"worker": link.name, "worker_pid": link.pid}
+        if status.signal is None:
+            level = "INFO" if status.code == EXIT_OK else "WARNING"
+            logger.log(level, "worker_process_ended", **names, exit_code=status.code)
+        else:
+            name = signal_name(status.signal)
+            self._metrics.worker_signals.labels(name if name in EXIT_SIGNALS else OTHER_SIGNAL).inc()
+            logger.warning("worker_process_ended", **names, signal=status.signal, signal_name=name)
 
     def _report_loss(self, link: WorkerLink, error: ProtocolError | None) -> None:
         """Count and log the loss of a worker; of somebody who never was one only what is wrong with it."""

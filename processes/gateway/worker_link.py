@@ -1,16 +1,14 @@
 """One connected worker as the gateway sees it: who it is, what it does, and how it is killed.
 
-Owns: the worker's state and clocks, the orders on their way to it, its pidfd.
+Owns: the worker's state and clocks, the orders on their way to it.
 Refuses to know: which utterance is next and what becomes of a lost one (`dispatch`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
-from contextlib import suppress
 from enum import StrEnum
 
 from loguru import logger
@@ -18,9 +16,15 @@ from loguru import logger
 from appliance.ipc.messages import Cancel, Drain, Grant, Hello, Message, Synthesize
 from appliance.ipc.stream_channel import StreamChannel
 from processes.gateway.ticket import Ticket
+from processes.gateway.worker_process import ProcessHandle
 
 KILL_AFTER_ABORT_S = 0.2
 """Between SIGABRT, on which the worker writes its stack, and SIGKILL of its process group."""
+END_S = 5.0
+"""How long a process may live on after its connection has ended, before its end is waited for no more.
+
+One that comes back has a link of its own by then.
+"""
 
 
 class WorkerState(StrEnum):
@@ -30,7 +34,7 @@ class WorkerState(StrEnum):
     BUSY = "busy"
     HUNG = "hung"
     RECYCLING = "recycling"
-    """It ends after what it speaks, because somebody stopped it."""
+    """It ends after what it speaks, because somebody stopped it or it is to be replaced."""
 
 
 SERVING_STATES = (WorkerState.READY, WorkerState.BUSY)
@@ -48,32 +52,44 @@ class WorkerLink:
             peer_pid: The peer's process id, as the kernel tells it (SO_PEERCRED).
         """
         self.channel = channel
-        self.pid = peer_pid
+        self.process = ProcessHandle(peer_pid)
         self.name = f"pid-{peer_pid}"
         self.engine = ""
         self.state = WorkerState.READY
         self.ticket: Ticket | None = None
         self.voice = ""
         self.rss_bytes = 0
+        self.first_rss_bytes = 0
+        """Of a new worker; 0 until it has said it."""
         self.utterances = 0
+        self.utterances_allowed = 0
+        """After which it is to be replaced; 0 is never."""
         self.has_failed = False
         """Whether its last utterance failed."""
         self.cause = "lost"
         self.has_joined = False
         now_s = time.monotonic()
+        self.joined_at_s = now_s
         self.heard_at_s = now_s
         self.progress_at_s = now_s
         self.granted_at_s = now_s
         self.state_since_s = now_s
         self.cancelled_at_s: float | None = None
         self._outbox: list[Message] = []
-        self._pidfd: int | None = None
-        with suppress(ProcessLookupError):
-            self._pidfd = os.pidfd_open(peer_pid)
+
+    @property
+    def pid(self) -> int:
+        """Number of the worker's process."""
+        return self.process.pid
 
     def introduce(self, hello: Hello) -> None:
         """Take the name and engine that the worker gives itself."""
         self.name, self.engine = hello.worker, hello.engine
+
+    def note_memory(self, rss_bytes: int) -> None:
+        """Take what the worker says of its memory."""
+        self.rss_bytes = rss_bytes
+        self.first_rss_bytes = self.first_rss_bytes or rss_bytes
 
     def set_state(self, state: WorkerState) -> None:
         """Note what the worker does from now on."""
@@ -142,39 +158,26 @@ class WorkerLink:
         self.cause = cause
         self.set_state(WorkerState.HUNG)
         logger.warning("worker_killed", worker=self.name, worker_pid=self.pid, cause=cause)
-        self._signal(signal.SIGABRT)
-        asyncio.get_running_loop().call_later(KILL_AFTER_ABORT_S, self._kill_group)
+        self.process.signal(signal.SIGABRT)
+        asyncio.get_running_loop().call_later(KILL_AFTER_ABORT_S, self._make_sure)
 
-    def release(self) -> None:
-        """Let go of the process once its connection has ended; a killed one is first made sure of."""
-        if self.state is not WorkerState.HUNG:
-            self._close_pidfd()
+    def release(self, *, must_end: bool) -> None:
+        """Let go of the process, once its connection has ended; its end is waited for `END_S` more.
 
-    def _kill_group(self) -> None:
-        if self._is_alive():
-            with suppress(ProcessLookupError, PermissionError):
-                if os.getpgid(self.pid) == self.pid:
-                    os.killpg(self.pid, signal.SIGKILL)
-            self._signal(signal.SIGKILL)
+        Args:
+            must_end: Whether it was drained, so that it is killed if it is there even then.
+        """
+        if not self.has_joined:
+            self.process.close()
+        elif self.state is not WorkerState.HUNG:
+            asyncio.get_running_loop().call_later(END_S, self._let_go, must_end)
+
+    def _make_sure(self) -> None:
+        self.process.kill()
         self.channel.close()
-        self._close_pidfd()
+        asyncio.get_running_loop().call_later(END_S, self.process.close)
 
-    def _is_alive(self) -> bool:
-        """Return whether the process itself is there still, and not another with its number."""
-        if self._pidfd is None:
-            return False
-        try:
-            signal.pidfd_send_signal(self._pidfd, 0)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def _signal(self, number: int) -> None:
-        if self._pidfd is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                signal.pidfd_send_signal(self._pidfd, number)
-
-    def _close_pidfd(self) -> None:
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = None
+    def _let_go(self, must_end: bool) -> None:  # noqa: FBT001 (call_later takes no names)
+        if must_end:
+            self.process.kill()
+        self.process.close()

@@ -53,7 +53,7 @@ async def test_kill_when_the_worker_is_gone_and_its_number_is_anothers_then_the_
         worker.kill()
         worker.wait()
         stranger = owned.enter_context(group_leader())
-        link.pid = stranger.pid  # as if the kernel had given the number away
+        link.process.pid = stranger.pid  # as if the kernel had given the number away
         link.kill("hung")
         await ended.wait()
         assert stranger.poll() is None

@@ -1,0 +1,275 @@
+"""Workers that die, crash, hang or leave children behind, and requests that make them do so.
+
+Each test breaks something, and then says what the client saw, what the log and the metrics say, and that all
+workers came back. The rows W1 to W6, W13 and T2 of the fault matrix.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.parts.appliance import Appliance, eventually
+from tests.parts.speaking import (
+    Answer,
+    Clients,
+    asked_locally,
+    connected_workers,
+    counted,
+    exits,
+    let_pass,
+    listening,
+    percentile,
+    speak,
+    wait_until_whole,
+)
+
+pytestmark = pytest.mark.timeout(180)
+
+SIZE = 3
+PROGRESS_S = 1.0
+SEEN_WITHIN_S = 2.0
+REPLACED_WITHIN_S = 6.0
+MACHINE_IS_BUSY_S = 3.0
+"""What a machine that runs other tests beside this one may add."""
+PAUSE_S = 3.0
+"""Longer than the silence that means hung."""
+POISON_ANSWER_S = 0.02
+REQUESTS = 60
+
+
+@pytest.fixture(scope="module")
+def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
+    made = appliance_factory(
+        WORKERS_TONE=SIZE,
+        TONE_HOOKS="true",
+        TEXT_MAKE_SPEAKABLE="false",
+        WORKERS_PROGRESS_S=PROGRESS_S,
+        DISPATCH_CORES=8,
+        DISPATCH_FIRST_AUDIO_LIMIT_S=30,
+        HEALTH_PROBE_INTERVAL_S=3600,
+        VOICES_DEFAULT="tone-low",
+    )
+    made.wait_until_ready()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _whole(appliance: Appliance) -> Iterator[None]:
+    """Each test begins with all workers, and ends with all of them back."""
+    wait_until_whole(appliance, SIZE)
+    yield
+    eventually(lambda: len(connected_workers(appliance, "ready")) == SIZE)
+    assert speak(appliance, "Well again.").status == 200
+
+
+@pytest.fixture
+def clients(appliance: Appliance) -> Iterator[Clients]:
+    with contextlib.closing(Clients(appliance, SIZE)) as made:
+        yield made
+
+
+def busy_worker(appliance: Appliance) -> dict[str, Any]:
+    """The one worker that speaks, once one does."""
+    workers: list[dict[str, Any]] = eventually(lambda: connected_workers(appliance, "busy"))
+    [worker] = workers
+    return worker
+
+
+def signals(appliance: Appliance, name: str) -> float:
+    return counted(appliance, f'tts_worker_signals_total{{signal="{name}"}}')
+
+
+def answers_of(hearing: list[Future[Answer]]) -> list[Answer]:
+    wait(hearing)
+    return [each.result() for each in hearing]
+
+
+def stack_is_logged(appliance: Appliance, function: str, after: int) -> bool:
+    """Whether a dying worker has written a stack with this function of its engine."""
+    frames = [line["message"] for line in appliance.lines[after:] if line["event"] == "output"]
+    return any(f"in {function}" in frame for frame in frames)
+
+
+def test_worker_when_killed_while_idle_then_no_client_sees_it_and_capacity_is_back(
+    appliance: Appliance,
+) -> None:
+    seen, lost, killed = len(appliance.lines), exits(appliance, "lost"), signals(appliance, "SIGKILL")
+    victim = "worker-tone-1"
+    appliance.program(victim).send_signal(signal.SIGKILL)
+    begun_s = time.monotonic()
+    assert [speak(appliance, f"Number {number}.").status for number in range(20)] == [200] * 20
+    appliance.wait_for("worker_lost", after=seen, worker=victim, cause="lost")
+    appliance.wait_for("worker_process_ended", after=seen, worker=victim, signal=9)
+    appliance.wait_for("worker_joined", after=seen, worker=victim)
+    print(f"W1: capacity back after {time.monotonic() - begun_s:.2f} s")
+    assert exits(appliance, "lost") == lost + 1
+    assert signals(appliance, "SIGKILL") == killed + 1
+
+
+def test_worker_when_killed_after_audio_has_left_then_the_transfer_is_broken_off(
+    appliance: Appliance, clients: Clients
+) -> None:
+    seen, retries = len(appliance.lines), counted(appliance, "tts_utterance_retries_total")
+    begun = threading.Event()
+    hearing = clients.ask("Heard only in part, as it ends here. __HANG_1__", sound="pcm", begun=begun)
+    assert begun.wait(30)
+    os.kill(busy_worker(appliance)["pid"], signal.SIGKILL)
+    answer = hearing.result()
+    assert answer.status == 200
+    assert answer.body
+    assert not answer.is_whole
+    line = appliance.wait_for("request_finished", after=seen, outcome="failed")
+    assert (line["ended_by"], line["ended_in"]) == ("worker_lost", "stream")
+    assert counted(appliance, "tts_utterance_retries_total") == retries
+
+
+def test_worker_when_killed_and_its_successor_too_then_503_with_retry_after(
+    appliance: Appliance, clients: Clients
+) -> None:
+    seen, lost = len(appliance.lines), exits(appliance, "lost")
+    hearing = clients.ask("Nobody lives to say it. __HANG__")
+    first = busy_worker(appliance)
+    os.kill(first["pid"], signal.SIGKILL)
+    second = eventually(
+        lambda: [each for each in connected_workers(appliance, "busy") if each["pid"] != first["pid"]]
+    )[0]
+    killed_at_s = time.monotonic()
+    os.kill(second["pid"], signal.SIGKILL)
+    answer = hearing.result()
+    print(f"W2: 503 within {answer.ended_at_s - killed_at_s:.3f} s of the second death")
+    assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "worker_lost", "1")
+    assert exits(appliance, "lost") == lost + 2
+    appliance.wait_for("utterance_retried", after=seen)
+
+
+def test_worker_when_native_code_crashes_then_the_signal_and_the_stack_are_named(
+    appliance: Appliance,
+) -> None:
+    seen, crashed = len(appliance.lines), signals(appliance, "SIGSEGV")
+    answer = speak(appliance, "This one crashes. __SEGV__")
+    assert (answer.status, answer.code) == (503, "worker_lost")
+    eventually(lambda: signals(appliance, "SIGSEGV") == crashed + 2)
+    for line in [line for line in appliance.lines[seen:] if line["event"] == "worker_lost"]:
+        ended = appliance.wait_for("worker_process_ended", after=seen, worker=line["worker"])
+        assert (ended["signal"], ended["signal_name"]) == (signal.SIGSEGV, "SIGSEGV")
+    eventually(lambda: stack_is_logged(appliance, "_crash", seen))
+
+
+def test_workers_when_stopped_in_a_request_then_seen_replaced_and_the_clients_served(
+    appliance: Appliance, clients: Clients
+) -> None:
+    seen, hung = len(appliance.lines), exits(appliance, "hung")
+    victims = [f"worker-tone-{slot}" for slot in range(1, SIZE)]
+    for victim in victims:
+        appliance.program(victim).send_signal(signal.SIGSTOP)
+    begun_s = time.monotonic()
+    hearing = [clients.ask(f"Client {number} waits a little.") for number in range(SIZE)]
+    for victim in victims:
+        appliance.wait_for("worker_killed", after=seen, worker=victim, cause="hung")
+    seen_s = time.monotonic() - begun_s
+    assert [each.result().status for each in hearing] == [200] * SIZE
+    for victim in victims:
+        appliance.wait_for("worker_joined", after=seen, worker=victim)
+    replaced_s = time.monotonic() - begun_s
+    print(f"W4: hung workers seen after {seen_s:.2f} s, replaced after {replaced_s:.2f} s")
+    assert seen_s < SEEN_WITHIN_S + MACHINE_IS_BUSY_S
+    assert replaced_s < REPLACED_WITHIN_S + MACHINE_IS_BUSY_S
+    assert exits(appliance, "hung") == hung + len(victims)
+
+
+@pytest.mark.parametrize(
+    ("hook", "cause", "function"),
+    [("SPIN", "progress", "_spin"), ("HANG", "progress", "_hang"), ("BLOCK", "hung", "_block")],
+)
+def test_worker_when_it_hangs_in_the_engine_then_killed_with_its_stack_and_the_client_gets_504(
+    appliance: Appliance, clients: Clients, hook: str, cause: str, function: str
+) -> None:
+    seen, killed = len(appliance.lines), exits(appliance, cause)
+    begun_s = time.monotonic()
+    hearing = clients.ask(f"It never ends. __{hook}__")
+    name = busy_worker(appliance)["name"]
+    appliance.wait_for("worker_killed", after=seen, worker=name, cause=cause)
+    seen_s = time.monotonic() - begun_s
+    appliance.wait_for("worker_joined", after=seen, worker=name)
+    print(f"W5: {hook} seen after {seen_s:.2f} s, replaced after {time.monotonic() - begun_s:.2f} s")
+    answer = hearing.result()
+    assert (answer.status, answer.code) == (504, "synthesis_timeout")
+    assert exits(appliance, cause) == killed + 2
+    eventually(lambda: stack_is_logged(appliance, function, seen))
+    assert seen_s < PROGRESS_S + 1 + MACHINE_IS_BUSY_S
+
+
+def test_poison_when_tried_again_then_refused_at_once_and_nobody_else_notices(appliance: Appliance) -> None:
+    lost = exits(appliance, "lost")
+    refused = counted(appliance, 'tts_requests_rejected_total{reason="poison"}')
+    text = "Poison. __SEGV__"
+    with listening(appliance) as others:
+        first = speak(appliance, text)
+        again = [speak(appliance, text) for _ in range(REQUESTS)]
+        eventually(lambda: len(connected_workers(appliance)) == SIZE)
+    assert first.status == 503
+    assert {(answer.status, answer.code) for answer in again} == {(422, "poison_request")}
+    took_s = percentile([answer.took_s for answer in again], 0.5)
+    print(f"W6: refused within {took_s * 1000:.1f} ms, {len(others.answers)} answers to others")
+    assert took_s < POISON_ANSWER_S + MACHINE_IS_BUSY_S
+    assert others.answers
+    assert others.failed() == []
+    assert exits(appliance, "lost") == lost + 2
+    assert counted(appliance, 'tts_requests_rejected_total{reason="poison"}') == refused + len(again)
+
+
+def test_grandchildren_when_their_worker_is_killed_then_none_survives(
+    appliance: Appliance, clients: Clients
+) -> None:
+    seen = len(appliance.lines)
+    begun = [threading.Event() for _ in range(SIZE)]
+    hearing = [
+        clients.ask(f"Parent {number} speaks and then stays. __FORK____HANG_1__", sound="pcm", begun=each)
+        for number, each in enumerate(begun)
+    ]
+    assert all(each.wait(30) for each in begun)
+    first, *others = [appliance.program(f"worker-tone-{slot + 1}") for slot in range(SIZE)]
+    left_to_the_gateway, orphans = first.children(), [child for each in others for child in each.children()]
+    assert len(left_to_the_gateway + orphans) == SIZE
+    for worker in others:
+        worker.send_signal(signal.SIGKILL)
+    begun_s = time.monotonic()
+    assert psutil.wait_procs(orphans, 30)[1] == []
+    print(f"W13: {len(orphans)} grandchildren gone {time.monotonic() - begun_s:.3f} s after their parents")
+    assert psutil.wait_procs(left_to_the_gateway, 30)[1] == []
+    assert [answer.is_whole for answer in answers_of(hearing)] == [False] * SIZE
+    for slot in range(SIZE):
+        appliance.wait_for("worker_process_ended", after=seen, worker=f"worker-tone-{slot + 1}")
+
+
+@pytest.mark.parametrize("who", ["gateway", "everything"])
+def test_workers_when_the_gateway_or_everything_was_stopped_for_a_while_then_none_is_killed(
+    appliance: Appliance, clients: Clients, who: str
+) -> None:
+    seen = len(appliance.lines)
+    before = {worker["pid"] for worker in connected_workers(appliance)}
+    stopped = [appliance.program("gateway")] if who == "gateway" else appliance.left_processes()
+    for process in stopped:
+        process.send_signal(signal.SIGSTOP)
+    hearing = [clients.ask(f"Client {number} waits for all of them.") for number in range(SIZE)]
+    let_pass(PAUSE_S)
+    for process in stopped:
+        process.send_signal(signal.SIGCONT)
+    assert [answer.status for answer in answers_of(hearing)] == [200] * SIZE
+    looks = "tts_event_loop_lag_seconds_count"
+    enough = counted(appliance, looks) + 20  # 2 s, more than the silence that means hung
+    eventually(lambda: counted(appliance, looks) >= enough)
+    assert {worker["pid"] for worker in connected_workers(appliance)} == before
+    events = {line["event"] for line in appliance.lines[seen:]}
+    assert not events & {"worker_killed", "worker_lost"}
+    assert asked_locally(appliance, "/health")["status"] == "ok"

@@ -1,0 +1,177 @@
+"""What a fault test does with a running appliance: speak, ask what the gateway knows, let time pass."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import math
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from appliance.lifecycle import GATEWAY_SOCKET, UnixConnection
+from tests.parts.appliance import Appliance, eventually
+
+PATIENCE_S = 60.0
+"""Seconds after which a client gives up; no test waits for it to pass."""
+
+
+@dataclass
+class Answer:
+    """What a client saw."""
+
+    status: int = 0
+    """0 when the connection broke off before a status."""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    is_whole: bool = False
+    """Whether the body came to its proper end."""
+    took_s: float = 0.0
+    first_s: float = math.inf
+    """Seconds to the first byte of the body."""
+    ended_at_s: float = 0.0
+    """Monotonic clock."""
+
+    @property
+    def code(self) -> str:
+        """The code of an error."""
+        return str(json.loads(self.body)["error"]["code"])
+
+
+def speak(
+    appliance: Appliance,
+    text: str,
+    *,
+    voice: str = "tone-low",
+    sound: str = "wav",
+    address: str = "127.0.0.1",
+    begun: threading.Event | None = None,
+) -> Answer:
+    """Ask for speech and take the answer whole.
+
+    Args:
+        appliance: Who is asked.
+        text: What to speak.
+        voice: With which voice.
+        sound: `response_format`.
+        address: The client's own; another one is another client.
+        begun: Set when the first byte of the body has come.
+    """
+    answer = Answer()
+    begun_s = time.monotonic()
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", appliance.port, timeout=PATIENCE_S, source_address=(address, 0)
+    )
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        body = json.dumps({"input": text, "voice": voice, "response_format": sound})
+        connection.request("POST", "/v1/audio/speech", body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        answer.status, answer.headers = response.status, dict(response.getheaders())
+        while piece := response.read1(65_536):
+            if not answer.body:
+                answer.first_s = time.monotonic() - begun_s
+                if begun is not None:
+                    begun.set()
+            answer.body += piece
+        answer.is_whole = not response.length
+    answer.ended_at_s = time.monotonic()
+    answer.took_s = answer.ended_at_s - begun_s
+    return answer
+
+
+class Clients:
+    """Clients that ask at the same time."""
+
+    def __init__(self, appliance: Appliance, count: int) -> None:
+        self._appliance = appliance
+        self._threads = ThreadPoolExecutor(count)
+
+    def ask(self, text: str, **options: Any) -> Future[Answer]:
+        """Ask as `speak` does, without waiting."""
+        return self._threads.submit(speak, self._appliance, text, **options)
+
+    def close(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+
+class Listeners:
+    """Clients that ask for one short sentence after the other until told to stop."""
+
+    def __init__(self, appliance: Appliance, addresses: list[str], voice: str = "tone-low") -> None:
+        self.answers: list[Answer] = []
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._listen, args=(appliance, address, voice)) for address in addresses
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _listen(self, appliance: Appliance, address: str, voice: str) -> None:
+        number = 0
+        while not self._stopped.is_set():
+            number += 1
+            self.answers.append(
+                speak(appliance, f"Listener {address} hears {number}.", voice=voice, address=address)
+            )
+
+    def failed(self) -> list[Answer]:
+        return [answer for answer in self.answers if answer.status != 200 or not answer.is_whole]
+
+    def close(self) -> None:
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+
+@contextlib.contextmanager
+def listening(appliance: Appliance, count: int = 2, voice: str = "tone-low") -> Iterator[Listeners]:
+    """Have so many others listen meanwhile."""
+    addresses = [f"127.0.1.{number + 1}" for number in range(count)]
+    with contextlib.closing(Listeners(appliance, addresses, voice)) as listeners:
+        yield listeners
+
+
+def asked_locally(appliance: Appliance, path: str) -> dict[str, Any]:
+    """What `run/gateway.sock` answers; nothing when nobody does."""
+    connection = UnixConnection(appliance.run_dir / GATEWAY_SOCKET, 10)
+    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", path)
+        return dict(json.loads(connection.getresponse().read()))
+    return {}
+
+
+def connected_workers(appliance: Appliance, *states: str) -> list[dict[str, Any]]:
+    """Workers that the gateway is connected to, in one of some states or in any."""
+    workers = asked_locally(appliance, "/admin/status").get("workers", [])
+    return [worker for worker in workers if not states or worker["state"] in states]
+
+
+def wait_until_whole(appliance: Appliance, size: int) -> None:
+    """Wait until all workers are idle, and none is so young that its end would be a failed start."""
+    appliance.wait_until_running()
+    eventually(lambda: len(connected_workers(appliance, "ready")) == size)
+
+
+def counted(appliance: Appliance, sample: str) -> float:
+    """The value of a sample of the gateway's metrics, for example `tts_worker_exits_total{cause="lost"}`."""
+    lines = appliance.get("/metrics").decode().splitlines()
+    [value] = [line.rpartition(" ")[2] for line in lines if line.rpartition(" ")[0] == sample]
+    return float(value)
+
+
+def exits(appliance: Appliance, cause: str) -> float:
+    return counted(appliance, f'tts_worker_exits_total{{cause="{cause}"}}')
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The smallest value that at least a share of the values doesn't exceed."""
+    return sorted(values)[math.ceil(share * len(values)) - 1]
+
+
+def let_pass(seconds: float) -> None:
+    """Let a fault last that is a length of time by itself; no test waits so for something to happen."""
+    threading.Event().wait(seconds)
