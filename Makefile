@@ -36,8 +36,8 @@ check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit 
 	$(BIN)/codespell
 	$(PYTEST) -q $(call rings,unit docs)
 
-faults: .venv/dev.stamp ## break things on purpose and see that they mend
-	$(PYTEST) tests/faults
+faults: .venv/dev.stamp ## break things on purpose, as often as it takes, and see that they mend
+	FAULTS_FULL=1 $(PYTEST) -s tests/faults
 accept: .venv/dev.stamp ## what players make of the audio (needs ffmpeg)
 	$(PYTEST) tests/acceptance
 browser: .venv/browser.stamp ## the page at / in a headless Chromium

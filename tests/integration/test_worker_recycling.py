@@ -1,0 +1,98 @@
+"""When the pool lets a worker go that is due: its age, the others, its memory when it was new."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loguru import logger
+
+from appliance.settings import WorkersSettings
+from processes.gateway.recycling import LEAST_AGE_S, REPLACEMENT_S
+from processes.gateway.worker_link import WorkerState
+from tests.parts.dispatch_rig import DispatchRig, dispatch_rig, wanted_pcm
+
+TEXT = "Spoken once."
+
+
+@pytest.fixture
+def events() -> Any:
+    """Every line that is logged meanwhile."""
+    lines: list[dict[str, Any]] = []
+    sink = logger.add(lambda text: lines.append(json.loads(text)["record"]), serialize=True)
+    yield lines
+    logger.remove(sink)
+
+
+def make_old(rig: DispatchRig) -> None:
+    """As if all workers had joined some time ago."""
+    for link in rig.pool.links():
+        link.joined_at_s -= LEAST_AGE_S
+
+
+async def speak_with_all(rig: DispatchRig) -> None:
+    """Have every worker speak at the same time."""
+    texts = [f"Listener {number}." for number in range(len(rig.pool.links()))]
+    heard = await asyncio.gather(*(rig.hear(rig.ask(text, client=text)) for text in texts))
+    assert heard == [[wanted_pcm(text)] for text in texts]
+
+
+async def test_worker_when_due_and_young_then_it_leaves_as_soon_as_it_is_old_enough(run_dir: Path) -> None:
+    settings = WorkersSettings(tone=1, recycle_utterances=1)
+    async with dispatch_rig(run_dir, 1, workers=settings) as rig:
+        assert await rig.hear(rig.ask(TEXT)) == [wanted_pcm(TEXT)]
+        assert await rig.hear(rig.ask(TEXT)) == [wanted_pcm(TEXT)]
+        (link,) = rig.pool.links()
+        assert link.state is WorkerState.READY
+        make_old(rig)
+        await rig.until(lambda: not rig.pool.links())
+        assert await asyncio.to_thread(rig.workers[0].wait) == 0
+        assert rig.counted("tts_worker_exits_total", cause="recycled") == 1
+        assert not rig.pool.losses
+
+
+async def test_workers_when_all_are_due_and_one_is_missing_then_one_goes_after_a_while_and_never_the_last(
+    run_dir: Path,
+) -> None:
+    settings = WorkersSettings(tone=4, recycle_utterances=1)
+    async with dispatch_rig(run_dir, 3, cores=3, workers=settings, APPLIANCE_TONE_DELAY_S="0.1") as rig:
+        recycler = rig.pool._recycler
+        await speak_with_all(rig)
+        make_old(rig)
+        recycler.look()
+        assert rig.pool.alive_count("tone") == 3
+        for left in (2, 1, 1):
+            recycler._whole_at_s["tone"] -= REPLACEMENT_S
+            recycler.look()
+            recycler.look()
+            assert rig.pool.alive_count("tone") == left
+        await rig.until(lambda: len(rig.pool.links()) == 1)
+        assert await rig.hear(rig.ask(TEXT)) == [wanted_pcm(TEXT)]
+
+
+async def test_worker_when_it_is_over_the_limit_from_the_start_then_it_stays_and_the_log_says_so_once(
+    run_dir: Path, events: list[dict[str, Any]]
+) -> None:
+    settings = WorkersSettings(tone=1, recycle_rss_bytes=1)
+    async with dispatch_rig(run_dir, 1, workers=settings) as rig:
+        make_old(rig)
+        for _ in range(3):
+            assert await rig.hear(rig.ask(TEXT)) == [wanted_pcm(TEXT)]
+        (link,) = rig.pool.links()
+        assert link.state is WorkerState.READY
+        said = [line for line in events if line["message"] == "recycle_limit_too_low"]
+        assert [line["extra"]["worker"] for line in said] == [link.name]
+
+
+async def test_worker_when_it_does_not_obey_a_drain_then_it_is_killed(run_dir: Path) -> None:
+    settings = WorkersSettings(tone=1, recycle_utterances=1)
+    async with dispatch_rig(run_dir, 1, workers=settings) as rig:
+        (link,) = rig.pool.links()
+        link.cause = "recycled"
+        link.set_state(WorkerState.RECYCLING)  # as if the DRAIN were on its way
+        link.state_since_s -= 10
+        await rig.until(lambda: not rig.pool.links())
+        assert rig.counted("tts_worker_exits_total", cause="hung") == 1
