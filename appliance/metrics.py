@@ -58,6 +58,9 @@ class GatewayMetrics:
         self.rejected = self._counter(
             "tts_requests_rejected", "Speech requests refused before any work, by reason.", reason=REJECTIONS
         )
+        self.ledger_errors = self._counter(
+            "tts_ledger_errors", "Lines of log.ledger_file that couldn't be written."
+        )
         self.in_flight = self._gauge("tts_requests_in_flight", "Speech requests taken in and not ended.")
         self.duration_s = self._histogram(
             "tts_request_duration_seconds",

@@ -145,6 +145,12 @@ class DispatchSettings(Section):
     first_audio_limit_s: float = Field(
         5.0, gt=0, le=600, description="Seconds others' work may keep a first sound waiting."
     )
+    client_rate_per_min: int = Field(
+        0, ge=0, le=1_000_000, description="Requests one client may make in a minute; 0 for any number."
+    )
+    client_burst: int = Field(
+        64, ge=1, le=10_000, description="Requests one client may make at once, where there is such a rate."
+    )
     client_backlog: int = Field(64, ge=1, le=10_000, description="Requests one client may have waiting.")
     ahead_s: float = Field(5.0, gt=0, le=600, description="Seconds of unsent audio that pause a request.")
     ageing_s: float = Field(10.0, gt=0, le=3600, description="Seconds after which a waiting job moves up.")
@@ -190,6 +196,9 @@ class LogSettings(Section):
     """What is written to the log."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level written.")
+    ledger_file: str = Field(
+        "", description="File, below data.dir, that gets a line for every accepted request; empty for none."
+    )
 
 
 class RunSettings(Section):
@@ -239,6 +248,10 @@ class Settings(Section):
     def pool_sizes(self) -> dict[str, int]:
         """Return the number of workers of each engine that has any."""
         return self.workers.pool_sizes()
+
+    def ledger_path(self) -> Path | None:
+        """Return the file that gets a line for every accepted request, or None."""
+        return self.data.dir / self.log.ledger_file if self.log.ledger_file else None
 
     def config_dir(self) -> Path:
         """Return the folder of the settings file in force, where its neighbours are looked up."""

@@ -46,6 +46,7 @@ from processes.gateway.encoding import EncoderThreads
 from processes.gateway.gateway import Gateway
 from processes.gateway.http_server import HttpServer
 from processes.gateway.kept_audio import KeptAudio
+from processes.gateway.ledger_file import LedgerFile
 from processes.gateway.models import ModelList
 from processes.gateway.pool import WorkerPool
 from processes.gateway.probe import Prober
@@ -95,6 +96,8 @@ def build_gateway(settings: Settings) -> Gateway:
     pool = WorkerPool(settings.workers, catalog, metrics)
     dispatcher = Dispatcher(settings.dispatch, cores, pool, metrics)
     engines = list(settings.pool_sizes())
+    ledger_path = settings.ledger_path()
+    ledger_file = None if ledger_path is None else LedgerFile(ledger_path, metrics)
     return Gateway(
         settings=settings,
         metrics=metrics,
@@ -103,7 +106,7 @@ def build_gateway(settings: Settings) -> Gateway:
         models=ModelList(models),
         pool=pool,
         dispatcher=dispatcher,
-        ledger=RequestLedger(metrics),
+        ledger=RequestLedger(metrics, ledger_file),
         threads=EncoderThreads(cores),
         kept_audio=KeptAudio(settings.http.cache_bytes),
         prober=Prober(settings.health, engines, catalog, dispatcher, metrics),

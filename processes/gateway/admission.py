@@ -1,7 +1,7 @@
 """Who is let in: refusals happen here, at once, and never touch a worker.
 
-Owns: the drain switch, each client's backlog, the expected wait, deaths per request fingerprint, and
-since when an engine has had no worker.
+Owns: the drain switch, each client's backlog and quota, the expected wait, deaths per request fingerprint,
+and since when an engine has had no worker.
 Refuses to know: the order of what was let in.
 
 A request is refused when its first audio could not come within the limit because of *other* clients'
@@ -26,12 +26,15 @@ from appliance.speech import Utterance
 from processes.gateway.cost import CostModel
 from processes.gateway.fair_queue import FairQueue
 from processes.gateway.pool import WorkerPool
+from processes.gateway.quota import ClientQuota
 from processes.gateway.worker_link import SERVING_STATES, WorkerState
 
 DEATHS_ALLOWED = 2
 """A request that has killed this many workers is refused on its next try."""
 DEATHS_FORGOTTEN_S = 3600.0
 MAX_FINGERPRINTS = 1024
+PROBE_CLIENT = "probe"
+"""The client of the gateway's own probes, which has no quota."""
 RETRY_SPREAD = 0.2
 """Retry-After is spread by this share either way, so that refused clients don't come back together."""
 
@@ -45,6 +48,7 @@ class Admission:
         self._pool = pool
         self._costs = costs
         self._backlogs: Counter[str] = Counter()
+        self._quota = ClientQuota(settings.client_rate_per_min, settings.client_burst)
         self._deaths: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         self._started_at_s = time.monotonic()
         self._alive_at_s: dict[str, float] = {}
@@ -60,7 +64,8 @@ class Admission:
             queue: The queue of its engine.
 
         Raises:
-            DrainingError, NoWorkersError, QueueFullError, OverloadedError, PoisonRequestError: As named.
+            DrainingError, NoWorkersError, QueueFullError, OverloadedError, PoisonRequestError,
+                QuotaExceededError: As named. Only a request that is let in counts against the quota.
         """
         if self.is_draining:
             raise DrainingError(retry_after_s=self._spread(5.0))
@@ -74,6 +79,8 @@ class Admission:
         wait_s = self.expected_wait_s(first.engine, client, queue)
         if wait_s > self._settings.first_audio_limit_s:
             raise OverloadedError(retry_after_s=self._spread(wait_s - self._settings.first_audio_limit_s))
+        if client != PROBE_CLIENT:
+            self._quota.spend(client, time.monotonic())
 
     def enter(self, client: str) -> None:
         """Count a request that waits for its first audio."""

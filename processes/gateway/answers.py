@@ -12,7 +12,13 @@ from typing import Any
 
 from aiohttp import web
 
-from appliance.errors import ApplianceError, AuthenticationError, CapacityError, WorkerLostError
+from appliance.errors import (
+    ApplianceError,
+    AuthenticationError,
+    CapacityError,
+    QuotaExceededError,
+    WorkerLostError,
+)
 
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 FIRST_SERVER_STATUS = 500
@@ -40,15 +46,30 @@ def error_response(error: ApplianceError) -> web.Response:
     """Return the answer for an error, with the headers that tell a client whether to come back."""
     response = json_response(error_body(error), status=error.status)
     if isinstance(error, CapacityError):
-        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+        response.headers["Retry-After"] = _whole_seconds(error.retry_after_s)
     elif isinstance(error, WorkerLostError):
         response.headers["Retry-After"] = "1"
+    if isinstance(error, QuotaExceededError):
+        response.headers.update(_rate_limit(error))
     if error.status >= FIRST_SERVER_STATUS and not error.retryable:
         # openai-python retries every 5xx unless told otherwise.
         response.headers["X-Should-Retry"] = "false"
     if isinstance(error, AuthenticationError):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response
+
+
+def _rate_limit(error: QuotaExceededError) -> dict[str, str]:
+    """Return the quota's state. Source: draft-ietf-httpapi-ratelimit-headers-06, section 3."""
+    return {
+        "RateLimit-Limit": str(error.limit),
+        "RateLimit-Remaining": "0",
+        "RateLimit-Reset": _whole_seconds(error.full_after_s),
+    }
+
+
+def _whole_seconds(seconds: float) -> str:
+    return str(max(1, math.ceil(seconds)))
 
 
 def json_response(values: Any, status: int = 200) -> web.Response:

@@ -77,14 +77,16 @@ class AudioAnswer:
         record.first_audio()
         record.sent_bytes += len(data)
 
-    async def end(self, audio_s: float) -> None:
-        """Finish the stream properly.
+    async def end(self, audio_s: float, record: RequestRecord) -> None:
+        """Finish the stream properly; the request has ended before its last bytes leave.
 
         Args:
             audio_s: Seconds of audio in all, for `usage`.
+            record: Completed here.
         """
         if self._is_sse:
             await self.response.write(_event({"type": "speech.audio.done", "usage": self._usage(audio_s)}))
+        record.complete()
         await self.response.write_eof()
 
     @contextmanager

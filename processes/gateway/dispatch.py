@@ -281,6 +281,7 @@ class Dispatcher:
 
     def _try_again(self, ticket: Ticket) -> None:
         stream = ticket.stream
+        stream.is_retried = True
         stream.audio_s -= sum(chunk.audio_s for chunk in ticket.chunks)
         ticket.chunks.clear()
         ticket.pcm_bytes = 0

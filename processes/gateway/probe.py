@@ -21,6 +21,7 @@ from appliance.settings import HealthSettings
 from appliance.speech import SpeechRequest
 from appliance.text.utterances import split_into_utterances
 from appliance.voices import Voice, VoiceCatalog
+from processes.gateway.admission import PROBE_CLIENT
 from processes.gateway.dispatch import Dispatcher
 from processes.gateway.utterance_source import UtteranceSource
 
@@ -31,7 +32,6 @@ MOST_AUDIO_S = 10.0
 """Three words of any voice last between these."""
 LEAST_LEVEL_DBFS = -60.0
 """espeak-ng speaks at about -20 dBFS; a broken voice gives near silence."""
-CLIENT = "probe"
 TIMEOUT_S = 10.0
 
 
@@ -125,7 +125,7 @@ class Prober:
         pcm, rate_hz = bytearray(), voice.sample_rate_hz
         try:
             utterances = split_into_utterances(SpeechRequest(TEXT, voice.id), voice, pause_s=0.0)
-            delivery = self._dispatcher.synthesize(UtteranceSource(utterances), client=CLIENT)
+            delivery = self._dispatcher.synthesize(UtteranceSource(utterances), client=PROBE_CLIENT)
             async with asyncio.timeout(TIMEOUT_S), aclosing(delivery.chunks):
                 async for chunk in delivery.chunks:
                     latency_s = latency_s or time.monotonic() - begun_at_s

@@ -1,7 +1,10 @@
 """The one record of a speech request: accepted once, ended once, counted and logged.
 
-Owns: `tts_requests_*`, the stage durations, and the canonical log line.
+Owns: `tts_requests_*`, the stage durations, the canonical log line, and the line of the ledger's file.
 Refuses to know: the text (its length only).
+
+A request that succeeds has ended before its answer's last byte leaves (`complete`); every other one ends with
+its handler.
 
 `accepted − finished = in flight` holds at every scrape, because all three change in plain calls on the
 event loop and the scrape is rendered there too.
@@ -24,10 +27,12 @@ from appliance.errors import (
     DrainingError,
     PoisonRequestError,
     QueueFullError,
+    QuotaExceededError,
 )
 from appliance.metrics import GatewayMetrics
 from appliance.speech import SpeechRequest
 from appliance.voices import Voice
+from processes.gateway.ledger_file import LedgerFile, LedgerLine
 from processes.gateway.ticket import Stream
 
 RECENT = 500
@@ -37,7 +42,7 @@ RECENT = 500
 def rejection_reason(error: ApplianceError) -> str:
     """Return the label under which a refusal is counted."""
     match error:
-        case QueueFullError():
+        case QueueFullError() | QuotaExceededError():
             return "quota"
         case DrainingError():
             return "draining"
@@ -62,9 +67,10 @@ class RecentRequest:
 class RequestLedger:
     """Opens records and remembers the latest."""
 
-    def __init__(self, metrics: GatewayMetrics) -> None:
-        """Take where the requests are counted."""
+    def __init__(self, metrics: GatewayMetrics, file: LedgerFile | None = None) -> None:
+        """Take where the requests are counted, and the file that gets a line for each, if any does."""
         self.metrics = metrics
+        self.file = file
         self.recent: deque[RecentRequest] = deque(maxlen=RECENT)
         self.accepted = 0
         self.rejected = 0
@@ -128,6 +134,7 @@ class RequestRecord:
         self._stream = stream
         self._ttfa_s: float | None = None
         self._error: BaseException | None = None
+        self._has_ended = False
         self.encode_s = 0.0
         """Seconds of encoding so far."""
         self.sent_bytes = 0
@@ -142,13 +149,20 @@ class RequestRecord:
         """End the request in exactly one state."""
         error = error or self._error
         if error is None:
-            self._end("completed", "completed")
+            self.complete()
         elif isinstance(error, asyncio.CancelledError) and self._ledger.is_stopping:
             self._end("interrupted", "stop")
         elif isinstance(error, asyncio.CancelledError | ConnectionError):
             self._end("cancelled", "client")
         else:
             self._end("failed", error.code if isinstance(error, ApplianceError) else "internal_error")
+
+    def complete(self) -> None:
+        """End the request as completed, if it hasn't ended: all but the answer's last byte was handed over.
+
+        What happens to that byte changes nothing any more.
+        """
+        self._end("completed", "completed")
 
     def fail(self, error: BaseException) -> None:
         """Note what broke the answer off after it had begun, as nothing is raised for it any more."""
@@ -161,6 +175,9 @@ class RequestRecord:
             self._ledger.metrics.ttfa_s.labels(self._voice.engine).observe(self._ttfa_s)
 
     def _end(self, outcome: str, ended_by: str) -> None:
+        if self._has_ended:
+            return
+        self._has_ended = True
         total_s = time.monotonic() - self._arrived_at_s
         stream = self._stream
         durations = {
@@ -176,6 +193,20 @@ class RequestRecord:
         is_success = None if outcome in ("cancelled", "interrupted") else outcome == "completed"
         self._ledger.finish(outcome, RecentRequest(self._ttfa_s, total_s, is_success))
         self._log(outcome, ended_by, total_s)
+        if self._ledger.file is not None:
+            self._ledger.file.write(self._line(outcome, ended_by))
+
+    def _line(self, outcome: str, ended_by: str) -> LedgerLine:
+        stream = self._stream
+        return LedgerLine(
+            request_id=self._request_id,
+            state=outcome,
+            ended_by=ended_by,
+            bytes=self.sent_bytes,
+            audio_s=round(stream.audio_s, 6),
+            worker=stream.worker,
+            retried=stream.is_retried,
+        )
 
     def _log(self, outcome: str, ended_by: str, total_s: float) -> None:
         """Write the canonical line; every request that was taken in has exactly one."""

@@ -165,12 +165,17 @@ async def _answer_whole(
     request: web.Request, speech: PlannedSpeech, delivery: Delivery, record: RequestRecord
 ) -> web.StreamResponse:
     data, media_type = await collect_audio(request.app[GATEWAY_KEY], speech, delivery, record)
-    response = web.Response(body=data, content_type=media_type)
+    response = web.StreamResponse()
+    response.content_type = media_type
+    response.content_length = len(data)
     add_headers(request, response)
     await response.prepare(request)
-    await response.write_eof()
+    whole = memoryview(data)
+    await response.write(whole[:-1])
     record.first_audio()
     record.sent_bytes = len(data)
+    record.complete()
+    await response.write_eof(data[-1:])
     return response
 
 
@@ -216,7 +221,7 @@ async def stream_audio(
     async for chunk in delivery.chunks:
         await answer.write(await timed(encoding.feed(chunk), record), record)
     await answer.write(await timed(encoding.finish(), record), record)
-    await answer.end(delivery.stream.audio_s)
+    await answer.end(delivery.stream.audio_s, record)
 
 
 async def timed(encoded: Awaitable[bytes], record: RequestRecord) -> bytes:

@@ -88,6 +88,8 @@ class Stream:
     """Utterances queued so far."""
     worker: str = ""
     """Name of the last worker that spoke for it."""
+    is_retried: bool = False
+    """Whether any utterance of it was given to a second worker."""
 
     def next_class(self) -> RequestClass:
         """Return the class of the next utterance to be queued."""

@@ -1,0 +1,122 @@
+"""The server's half of the ledger."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from appliance.metrics import GatewayMetrics
+from processes.gateway.ledger_file import MAX_LINE_BYTES, LedgerFile, LedgerLine
+
+LINE = LedgerLine("id-1", "completed", "completed", 44, 0.5, "worker-tone-1", retried=False)
+
+
+@pytest.fixture
+def metrics() -> GatewayMetrics:
+    return GatewayMetrics()
+
+
+def errors(metrics: GatewayMetrics) -> float:
+    return metrics.registry.get_sample_value("tts_ledger_errors_total") or 0.0
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_write_when_the_folder_is_missing_then_it_is_made_and_only_the_owner_can_read(
+    tmp_path: Path, metrics: GatewayMetrics
+) -> None:
+    path = tmp_path / "data" / "ledger.jsonl"
+    file = LedgerFile(path, metrics)
+    file.write(LINE)
+    (line,) = read(path)
+    assert line.pop("ts")
+    assert line == {
+        "request_id": "id-1",
+        "state": "completed",
+        "ended_by": "completed",
+        "bytes": 44,
+        "audio_s": 0.5,
+        "worker": "worker-tone-1",
+        "retried": False,
+    }
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    file.close()
+
+
+def test_write_when_a_kill_has_torn_the_last_line_then_the_next_one_stands_by_itself(
+    tmp_path: Path, metrics: GatewayMetrics
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_text('{"request_id":"torn')
+    file = LedgerFile(path, metrics)
+    file.write(LINE)
+    file.write(LINE)
+    file.close()
+    torn, *whole = path.read_text().splitlines()
+    assert torn == '{"request_id":"torn'
+    assert [json.loads(line)["request_id"] for line in whole] == ["id-1", "id-1"]
+
+
+def test_write_when_the_disk_is_full_then_counted_and_nothing_is_raised(metrics: GatewayMetrics) -> None:
+    file = LedgerFile(Path("/dev/full"), metrics)
+    for _ in range(3):
+        file.write(LINE)
+    file.close()
+    assert errors(metrics) == 3
+
+
+def test_write_when_the_disk_takes_half_a_line_then_counted_and_the_next_line_is_whole(
+    tmp_path: Path, metrics: GatewayMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    file = LedgerFile(path, metrics)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:20]))
+    file.write(LINE)
+    monkeypatch.undo()
+    file.write(LINE)
+    file.close()
+    torn, whole = path.read_text().splitlines()
+    assert len(torn) == 20
+    assert json.loads(whole)["request_id"] == "id-1"
+    assert errors(metrics) == 1
+
+
+def test_write_when_the_place_comes_back_then_it_goes_on(tmp_path: Path, metrics: GatewayMetrics) -> None:
+    blocked = tmp_path / "data"
+    blocked.write_text("a file where a folder should be")
+    file = LedgerFile(blocked / "ledger.jsonl", metrics)
+    file.write(LINE)
+    assert errors(metrics) == 1
+    blocked.unlink()
+    file.write(LINE)
+    file.close()
+    assert len(read(blocked / "ledger.jsonl")) == 1
+
+
+def test_write_when_the_path_is_a_pipe_that_nobody_reads_then_nothing_waits(
+    tmp_path: Path, metrics: GatewayMetrics
+) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    file = LedgerFile(path, metrics)
+    for _ in range(1000):
+        file.write(LINE)
+    file.close()
+    assert errors(metrics) > 0
+
+
+def test_write_when_a_line_would_be_too_long_then_it_is_left_out(
+    tmp_path: Path, metrics: GatewayMetrics
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    file = LedgerFile(path, metrics)
+    file.write(LedgerLine("x" * MAX_LINE_BYTES, "completed", "completed", 1, 1.0, "w", retried=False))
+    assert not path.exists()
+    assert errors(metrics) == 1
