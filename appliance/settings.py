@@ -41,6 +41,16 @@ def _checked_networks(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _checked_silence(section: str, value: float, info: ValidationInfo) -> float:
+    """Refuse a silence in which a healthy process has no time to beat."""
+    heartbeat_s = info.data.get("heartbeat_s")  # missing if it is wrong itself
+    if heartbeat_s is not None and value < SILENCE_HEARTBEATS * heartbeat_s:
+        bound_s = SILENCE_HEARTBEATS * heartbeat_s
+        message = f"must be at least {bound_s:g}, two heartbeats ({section}.heartbeat_s = {heartbeat_s:g})"
+        raise ValueError(message)
+    return value
+
+
 class Section(BaseModel):
     """One section of the settings file."""
 
@@ -113,13 +123,7 @@ class WorkersSettings(Section):
     @field_validator("silence_s")
     @classmethod
     def _spans_heartbeats(cls, value: float, info: ValidationInfo) -> float:
-        """Refuse a silence in which a healthy worker has no time to beat."""
-        heartbeat_s = info.data.get("heartbeat_s")  # missing if it is wrong itself
-        if heartbeat_s is not None and value < SILENCE_HEARTBEATS * heartbeat_s:
-            bound_s = SILENCE_HEARTBEATS * heartbeat_s
-            message = f"must be at least {bound_s:g}, two heartbeats (workers.heartbeat_s = {heartbeat_s:g})"
-            raise ValueError(message)
-        return value
+        return _checked_silence("workers", value, info)
 
 
 class ToneSettings(Section):
@@ -132,6 +136,8 @@ class ToneSettings(Section):
     exit_after_chunks: int = Field(-1, ge=-1, description="Chunks after which to exit; -1 never.")
     window_chunks: int = Field(0, ge=0, description="Chunks per run grant; 0 takes one grant per utterance.")
     leak_bytes: int = Field(0, ge=0, le=1_073_741_824, description="Bytes to leak per utterance.")
+    fail_warm_up: bool = Field(default=False, description="Whether to fail before the engine is ready.")
+    life_s: float = Field(0.0, ge=0, le=3600, description="Seconds after which to exit; 0 never.")
     hooks: bool = Field(
         default=False, description="Whether a text such as `__EXIT__` asks for one of these by itself."
     )
@@ -175,6 +181,31 @@ class HealthSettings(Section):
     """The probe behind /health/tts."""
 
     probe_interval_s: float = Field(15.0, ge=1, le=3600, description="Seconds between two probes.")
+
+
+class WatchdogSettings(Section):
+    """When a program counts as hung or failing, and when the appliance gives up."""
+
+    heartbeat_s: float = Field(
+        1.0, ge=0.05, le=10, description="Seconds between two heartbeats of the gateway and the exporter."
+    )
+    silence_s: float = Field(
+        5.0,
+        ge=0,
+        le=600,
+        description="Seconds without heartbeat that mean hung; two heartbeats or more, 0 never.",
+    )
+    early_s: float = Field(
+        10.0, ge=0, le=600, description="Seconds from a start in which an end is an early death; 0 none."
+    )
+    no_engine_s: float = Field(
+        60.0, ge=0, le=86_400, description="Seconds without any engine that end the appliance; 0 never."
+    )
+
+    @field_validator("silence_s")
+    @classmethod
+    def _spans_heartbeats(cls, value: float, info: ValidationInfo) -> float:
+        return _checked_silence("watchdog", value, info) if value else value
 
 
 class ExporterSettings(Section):
@@ -239,6 +270,7 @@ class Settings(Section):
     voices: VoicesSettings = VoicesSettings()
     text: TextSettings = TextSettings()
     health: HealthSettings = HealthSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     exporter: ExporterSettings = ExporterSettings()
     wyoming: WyomingSettings = WyomingSettings()
     log: LogSettings = LogSettings()

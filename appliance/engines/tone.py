@@ -17,6 +17,7 @@ import ctypes
 import math
 import os
 import re
+import threading
 import time
 from array import array
 from collections.abc import Generator, Iterator
@@ -63,7 +64,18 @@ class ToneEngine:
         self._leaked: list[bytes] = []
 
     def warm_up(self) -> None:
-        """Do nothing: there is nothing to load."""
+        """Load nothing; fail, or see to it that the worker's life is short, where that was asked for.
+
+        Raises:
+            EngineFailedError: A failure was asked for.
+        """
+        if self._settings.fail_warm_up:
+            message = "The tone engine was asked to fail"
+            raise EngineFailedError(message)
+        if self._settings.life_s:
+            end = threading.Timer(self._settings.life_s, os._exit, [EXIT_CODE])
+            end.daemon = True
+            end.start()
 
     def voices(self) -> tuple[Voice, ...]:
         """Return the three tone voices."""

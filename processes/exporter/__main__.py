@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from pathlib import Path
 
 from aiohttp import web
 from loguru import logger
@@ -21,6 +20,7 @@ from appliance.errors import ConfigurationError
 from appliance.lifecycle import EXIT_CONFIG, EXIT_OK, notify, write_json
 from appliance.logs import configure_logging
 from appliance.settings import Settings, load_settings
+from appliance.watched import leave_stack_when_aborted
 from processes.exporter.exposition import render
 from processes.exporter.sources import Sources
 
@@ -28,13 +28,12 @@ EXPORTER_FILE = "exporter.json"
 """In the run directory: `host` and `port` that the exporter listens on."""
 SHUTDOWN_S = 1.0
 """Seconds that a running scrape has at the end."""
-TELL_AGAIN_S = 0.25
-"""Seconds between two tries to tell the watchdog."""
 SOURCES_KEY = web.AppKey("sources", Sources)
 
 
 def main() -> int:
     """Serve until SIGTERM; return the exit code."""
+    leave_stack_when_aborted()
     try:
         settings = load_settings()
         configure_logging("exporter", settings.log.level)
@@ -77,18 +76,19 @@ async def _serve(settings: Settings) -> None:
         raise ConfigurationError(message) from None
     bound_host, bound_port = runner.addresses[0][:2]
     write_json(settings.run.dir / EXPORTER_FILE, {"host": bound_host, "port": bound_port})
-    telling = asyncio.create_task(_tell_ready(settings.run.dir))
+    beating = asyncio.create_task(_beat(settings))
     logger.info("exporter_ready", port=bound_port)
     await stop.wait()
-    telling.cancel()
+    beating.cancel()
     notify(settings.run.dir, "STOPPING=1")
     await runner.cleanup()
 
 
-async def _tell_ready(run_dir: Path) -> None:
-    """Tell the watchdog, again and again until it has taken it: it may come later than this program."""
-    while not notify(run_dir, "READY=1"):  # noqa: ASYNC110 (the watchdog sets no event of ours)
-        await asyncio.sleep(TELL_AGAIN_S)
+async def _beat(settings: Settings) -> None:
+    """Tell the watchdog, which may come later, for ever that this program is ready and its loop runs."""
+    while True:
+        notify(settings.run.dir, "READY=1", "WATCHDOG=1")
+        await asyncio.sleep(settings.watchdog.heartbeat_s)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,10 @@ class Process:
     restarts: int = 0
     is_ready: bool = False
     """Whether it said READY=1 to the watchdog."""
+    hangs: int = 0
+    """Times that the watchdog killed it for its silence."""
+    is_degraded: bool = False
+    """Whether it ends again and again, and the watchdog backs off from starting it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,14 @@ def _process_metrics(processes: Iterable[Process]) -> Iterator[Metric]:
     ready = GaugeMetricFamily(
         "tts_process_ready", "Programs that said they are ready; workers don't.", labels=("program",)
     )
+    hangs = CounterMetricFamily(
+        "tts_process_hangs", "Programs that the watchdog killed for their silence.", labels=("program",)
+    )
+    degraded = GaugeMetricFamily(
+        "tts_process_degraded",
+        "Programs that end again and again, and are held before each start.",
+        labels=("program",),
+    )
     for kind in KINDS:
         alike = [process for process in processes if process.kind == kind]
         for name in STATES:
@@ -122,7 +134,9 @@ def _process_metrics(processes: Iterable[Process]) -> Iterator[Metric]:
         memory.add_metric([kind], sum(process.resident_bytes for process in alike))
         restarts.add_metric([kind], sum(process.restarts for process in alike))
         ready.add_metric([kind], sum(process.is_ready for process in alike))
-    yield from (state, memory, restarts, ready)
+        hangs.add_metric([kind], sum(process.hangs for process in alike))
+        degraded.add_metric([kind], sum(process.is_degraded for process in alike))
+    yield from (state, memory, restarts, ready, hangs, degraded)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

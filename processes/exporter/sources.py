@@ -118,6 +118,8 @@ def _process(info: dict[str, Any], watched: dict[str, Any]) -> Process:
         resident_bytes=_resident_bytes(info["pid"]) if info["pid"] else 0,
         restarts=int(watched.get("restarts", 0)),
         is_ready=bool(watched.get("ready")),
+        hangs=int(watched.get("hangs", 0)),
+        is_degraded=bool(watched.get("degraded")),
     )
 
 

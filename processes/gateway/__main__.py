@@ -38,6 +38,7 @@ from appliance.logs import configure_logging
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
 from appliance.voices import VoiceCatalog, read_voices_file
+from appliance.watched import leave_stack_when_aborted
 from processes.gateway.access import AccessRules
 from processes.gateway.announcement import Announcement
 from processes.gateway.app import route_names
@@ -67,6 +68,7 @@ Python's own 700 means three searches a request, a tenth of the gateway's work (
 
 def main() -> int:
     """Run the gateway; return its exit code."""
+    leave_stack_when_aborted()
     try:
         settings = load_settings()
         configure_logging("gateway", settings.log.level)
@@ -123,7 +125,7 @@ async def serve(gateway: Gateway, listener: socket.socket) -> bool:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     run_dir = gateway.settings.run.dir
-    announcement = Announcement(run_dir)
+    announcement = Announcement(run_dir, gateway.settings.watchdog.heartbeat_s)
     await gateway.pool.open(await asyncio.to_thread(listen_unix, run_dir / WORKERS_SOCKET))
     timers = [
         asyncio.create_task(each)
@@ -202,12 +204,15 @@ async def _first_workers(gateway: Gateway) -> None:
 
 
 async def _look_after(gateway: Gateway, announcement: Announcement) -> None:
-    """Fail what waits in vain; when the pool has changed, probe it and tell the watchdog."""
+    """Beat; fail what waits in vain; when the pool has changed, probe it and tell the watchdog."""
     told = ""
+    engines = gateway.settings.pool_sizes()
+    interval_s = min(LOOK_AFTER_S, gateway.settings.watchdog.heartbeat_s)
     while True:
-        await asyncio.sleep(LOOK_AFTER_S)
+        await asyncio.sleep(interval_s)
         gateway.dispatcher.look_after()
         announcement.repeat()
+        announcement.beat(sum(gateway.pool.alive_count(engine) > 0 for engine in engines))
         status = _status(gateway)
         if status != told:
             told = status

@@ -1,11 +1,13 @@
 """What the watchdog is told about this gateway.
 
-Owns: telling it again until it was taken: a watchdog that comes later than the gateway learns everything.
+Owns: telling it again until it was taken: a watchdog that comes later than the gateway learns everything; the
+rhythm of the heartbeat.
 Refuses to know: what is worth telling.
 """
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from appliance.lifecycle import notify
@@ -14,13 +16,16 @@ from appliance.lifecycle import notify
 class Announcement:
     """The latest value of each assignment of sd_notify's protocol, until the watchdog has taken it."""
 
-    def __init__(self, run_dir: Path) -> None:
+    def __init__(self, run_dir: Path, heartbeat_s: float) -> None:
         """Begin with nothing to tell.
 
         Args:
             run_dir: The run directory.
+            heartbeat_s: Seconds between two heartbeats.
         """
         self._run_dir = run_dir
+        self._heartbeat_s = heartbeat_s
+        self._beat_s = 0.0
         self._untold: dict[str, str] = {}
 
     def tell(self, **assignments: str) -> None:
@@ -36,3 +41,14 @@ class Announcement:
         """Tell what hasn't been taken yet; never blocks."""
         if self._untold and notify(self._run_dir, *(f"{key}={value}" for key, value in self._untold.items())):
             self._untold.clear()
+
+    def beat(self, engines_ready: int) -> None:
+        """Say that the event loop runs, if that is due; never blocks. To be called more often than it is due.
+
+        Args:
+            engines_ready: Engines of which a worker serves now.
+        """
+        now_s = time.monotonic()
+        if now_s - self._beat_s >= self._heartbeat_s:
+            self._beat_s = now_s
+            notify(self._run_dir, "WATCHDOG=1", f"X_ENGINES_READY={engines_ready}")

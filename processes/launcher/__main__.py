@@ -19,9 +19,12 @@ from appliance.errors import ConfigurationError
 from appliance.lifecycle import (
     EXIT_CONFIG,
     EXIT_OK,
+    GATEWAY_SOCKET,
     LAUNCHER_FILE,
     NOTIFY_SOCKET,
+    SOCKETS_SOCKET,
     SUPERVISOR_SOCKET,
+    WORKERS_SOCKET,
     make_private_dir,
     read_json,
     remove_stale_socket,
@@ -35,6 +38,8 @@ from processes.launcher.rendering import render_configuration
 from processes.launcher.terminal import own_terminal
 
 LOCK_NAME = "launcher.lock"
+STREAM_SOCKETS = (SUPERVISOR_SOCKET, SOCKETS_SOCKET, WORKERS_SOCKET, GATEWAY_SOCKET)
+"""What programs open later is looked at before anything starts, so that a foreign socket is one line."""
 
 
 def main() -> int:
@@ -61,7 +66,8 @@ def _run(settings: Settings) -> int:
     make_private_dir(settings.run.dir)
     with contextlib.ExitStack() as owned:
         owned.enter_context(_locked(settings.run.dir))
-        remove_stale_socket(settings.run.dir / SUPERVISOR_SOCKET)
+        for name in STREAM_SOCKETS:
+            remove_stale_socket(settings.run.dir / name)
         remove_stale_socket(settings.run.dir / NOTIFY_SOCKET, socket.SOCK_DGRAM)
         listeners = open_listeners(settings)
         for listener in listeners.values():

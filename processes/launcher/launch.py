@@ -39,10 +39,12 @@ from appliance.lifecycle import (
 )
 from appliance.logs import LineWriter
 from appliance.settings import Settings
+from appliance.watched import BEAT_FILE
 from processes.launcher.children import Children
 from processes.launcher.listeners import SocketHandOver
 from processes.launcher.relay import OutputRelay
 from processes.launcher.rendering import WORKER_STOP_S, gateway_stop_s
+from processes.launcher.watchdog_care import WatchdogCare
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 READY_TICK_S = 0.1
@@ -93,8 +95,9 @@ class Launch:
         self._hurry_by_s = math.inf
         self._is_ready = False
         self._written_counts: dict[str, int] = {}
-        (self._run_dir / VERDICT_FILE).unlink(missing_ok=True)
-        (self._run_dir / PROGRAMS_FILE).unlink(missing_ok=True)
+        for name in (VERDICT_FILE, PROGRAMS_FILE, BEAT_FILE):
+            (self._run_dir / name).unlink(missing_ok=True)
+        self._watchdog = WatchdogCare(self._run_dir)
         self._hand_over = SocketHandOver(settings, listeners)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._hand_over, selectors.EVENT_READ, self._hand_over.serve_one)
@@ -110,6 +113,7 @@ class Launch:
         while not (self._stop_requests or verdict) and self._children.exit_status is None:
             self._wait(IDLE_TICK_S if self._is_ready else READY_TICK_S)
             self._look_for_readiness()
+            self._watchdog.look()
             self._publish()
             verdict = read_json(self._run_dir / VERDICT_FILE)
         if self._children.exit_status is None:

@@ -1,7 +1,7 @@
-"""`ttsctl live`: is the gateway's loop alive?
+"""`ttsctl live`: do the gateway's loop and the watchdog's run?
 
-Owns: one question over the gateway's socket within `LIMIT_S`, at the least possible cost, because a
-container's health check asks it for ever.
+Owns: one question over the gateway's socket within `LIMIT_S` and a look at the watchdog's heartbeat, at the
+least possible cost, because a container's health check asks it for ever.
 Refuses to know: anything that needs more than the standard library's socket.
 """
 
@@ -14,28 +14,54 @@ import time
 from pathlib import Path
 
 from processes.ttsctl.outcome import ExitCode, print_json
-from processes.ttsctl.place import GATEWAY_SOCKET, find_run_dir
+from processes.ttsctl.place import BEAT_FILE, GATEWAY_SOCKET, find_run_dir
 
 LIMIT_S = 2.0
 """Seconds for the whole question; a loop that needs longer isn't alive."""
+SILENCE_S = 10.0
+"""Seconds without the watchdog's heartbeat after which it isn't alive; it beats every second, or three while
+it waits for supervisord."""
 REQUEST = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n")
 LONGEST_STATUS_LINE_BYTES = 1024
 
 
 def run(run_dir: Path | None = None, *, as_json: bool = False) -> ExitCode:
-    """Print whether the gateway is alive; blocks `LIMIT_S` at most.
+    """Print whether gateway and watchdog are alive, and which isn't; blocks `LIMIT_S` at most.
 
     Args:
         run_dir: As given on the command line.
         as_json: Whether to print JSON.
     """
-    reason = _why_not_alive(os.fspath(find_run_dir(run_dir) / GATEWAY_SOCKET))
+    place = find_run_dir(run_dir)
+    found = {
+        "gateway": _why_not_alive(os.fspath(place / GATEWAY_SOCKET)),
+        "watchdog": _why_silent(os.fspath(place / BEAT_FILE)),
+    }
+    dead = {part: reason for part, reason in found.items() if reason is not None}
+    reason = "; ".join(f"{part}: {each}" for part, each in dead.items()) or None
     if as_json:
-        print_json({"live": reason is None, "reason": reason})
+        print_json({"live": not dead, "reason": reason, "dead": list(dead)})
     else:
-        print("alive" if reason is None else f"not alive: {reason}")
-    return ExitCode.OK if reason is None else ExitCode.FAILED
+        print(f"not alive: {reason}" if dead else "alive")
+    return ExitCode.FAILED if dead else ExitCode.OK
+
+
+def _why_silent(path: str) -> str | None:
+    """Return None if the watchdog's heartbeat is fresh, else what is wrong with it.
+
+    A heartbeat out of the future is of an earlier boot of this machine.
+    """
+    try:
+        with open(path, encoding="ascii") as file:  # noqa: PTH123 (pathlib isn't needed for anything else)
+            silent_s = time.monotonic() - float(file.read())
+    except OSError as error:
+        return f"{path}: {error.strerror or error}"
+    except ValueError:
+        return f"{path}: isn't a heartbeat"
+    if silent_s < 0:
+        return "no heartbeat since the machine started"
+    return f"no heartbeat for {silent_s:.0f} s" if silent_s > SILENCE_S else None
 
 
 def _why_not_alive(path: str) -> str | None:

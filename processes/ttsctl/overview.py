@@ -24,6 +24,8 @@ STATES_WITHOUT_GATEWAY = {
     "FATAL": "fatal",
 }
 """A worker's state when the gateway has no connection with it, by supervisord's name for it."""
+HELD = "held"
+"""Its state while the watchdog lets it wait, because it ended again and again."""
 
 
 def merge(
@@ -45,10 +47,11 @@ def merge(
         JSON-ready values. `status` is the gateway's, but never `ok` beside a problem.
     """
     programs = [_program(info, watched) for info in supervised]
+    held = {name for name, seen in watched.items() if seen.get("held_until_s")}
     known = gateway or {}
     found = [
         *problems,
-        *(f"{program['name']} is {program['state']}" for program in programs if not _is_fine(program)),
+        *(_problem(program, watched) for program in programs if not _is_fine(program, watched)),
         *_failed_probes(known.get("probes", {})),
     ]
     status = "down" if gateway is None else gateway["status"]
@@ -56,7 +59,7 @@ def merge(
         "status": "degraded" if status == "ok" and found else status,
         **{name: known.get(name) for name in ("version", "since", "uptime_s", "draining")},
         "problems": found,
-        "workers": _workers(known.get("workers", []), programs, is_gateway_up=gateway is not None),
+        "workers": _workers(known.get("workers", []), programs, held, is_gateway_up=gateway is not None),
         "programs": [program for program in programs if not program["name"].startswith(WORKER_PREFIX)],
         **{name: known.get(name) for name in ("queue", "requests", "latency", "success_ratio", "probes")},
     }
@@ -84,12 +87,20 @@ def _program(info: dict[str, Any], watched: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_fine(program: dict[str, Any]) -> bool:
-    return program["state"] in RUNNING_STATES
+def _is_fine(program: dict[str, Any], watched: dict[str, Any]) -> bool:
+    return program["state"] in RUNNING_STATES and not watched.get(program["name"], {}).get("degraded")
+
+
+def _problem(program: dict[str, Any], watched: dict[str, Any]) -> str:
+    seen = watched.get(program["name"], {})
+    if seen.get("degraded"):
+        now = "held before its next start" if seen.get("held_until_s") else "started again"
+        return f"{program['name']} ends again and again ({program['last_exit']}); {now}"
+    return f"{program['name']} is {program['state']}"
 
 
 def _workers(
-    connected: list[dict[str, Any]], programs: list[dict[str, Any]], *, is_gateway_up: bool
+    connected: list[dict[str, Any]], programs: list[dict[str, Any]], held: set[str], *, is_gateway_up: bool
 ) -> list[dict[str, Any]]:
     """Return one entry for each worker that anybody knows, sorted by name."""
     by_name = {worker["name"]: worker for worker in connected}
@@ -97,20 +108,31 @@ def _workers(
         program["name"]: program for program in programs if program["name"].startswith(WORKER_PREFIX)
     }
     return [
-        _worker(name, by_name.get(name), by_program.get(name), is_gateway_up=is_gateway_up)
+        _worker(
+            name,
+            by_name.get(name),
+            by_program.get(name),
+            is_held=name in held,
+            is_gateway_up=is_gateway_up,
+        )
         for name in sorted(by_name.keys() | by_program.keys())
     ]
 
 
 def _worker(
-    name: str, connected: dict[str, Any] | None, program: dict[str, Any] | None, *, is_gateway_up: bool
+    name: str,
+    connected: dict[str, Any] | None,
+    program: dict[str, Any] | None,
+    *,
+    is_held: bool,
+    is_gateway_up: bool,
 ) -> dict[str, Any]:
     seen = connected or {}
     supervised = program or {}
     return {
         "name": name,
         "engine": seen.get("engine") or name.removeprefix(WORKER_PREFIX).rpartition("-")[0],
-        "state": _worker_state(connected, program, is_gateway_up=is_gateway_up),
+        "state": _worker_state(connected, program, is_held=is_held, is_gateway_up=is_gateway_up),
         "pid": supervised.get("pid") or seen.get("pid"),
         "rss_bytes": seen.get("rss_bytes"),
         "utterances": seen.get("utterances"),
@@ -121,10 +143,16 @@ def _worker(
 
 
 def _worker_state(
-    connected: dict[str, Any] | None, program: dict[str, Any] | None, *, is_gateway_up: bool
+    connected: dict[str, Any] | None,
+    program: dict[str, Any] | None,
+    *,
+    is_held: bool,
+    is_gateway_up: bool,
 ) -> str:
     if connected is not None:
         return str(connected["state"])
+    if is_held:
+        return HELD
     if program is None:
         return "lost"
     if program["state"] == "RUNNING" and not is_gateway_up:

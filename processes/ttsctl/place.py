@@ -16,6 +16,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 GATEWAY_SOCKET = "gateway.sock"
 """As `appliance.lifecycle` has it, whose import takes longer than the whole health check."""
+BEAT_FILE = "watchdog-beat.txt"
+"""As `appliance.watched` has it; likewise."""
 
 
 def find_run_dir(given: Path | None) -> Path:

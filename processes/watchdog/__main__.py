@@ -14,6 +14,7 @@ from appliance.errors import ConfigurationError
 from appliance.lifecycle import EXIT_CONFIG, EXIT_OK
 from appliance.logs import configure_logging
 from appliance.settings import load_settings
+from appliance.watched import BeatFile
 from processes.watchdog.notifications import NotificationSocket
 from processes.watchdog.watch import Watch
 
@@ -24,8 +25,11 @@ def main() -> int:
     try:
         settings = load_settings()
         configure_logging("watchdog", settings.log.level)
-        with contextlib.closing(NotificationSocket(settings.run.dir)) as notifications:
-            Watch(settings, notifications).run()
+        with (
+            contextlib.closing(NotificationSocket(settings.run.dir)) as notifications,
+            contextlib.closing(BeatFile(settings.run.dir)) as beat_file,
+        ):
+            Watch(settings, notifications, beat_file).run()
     except ConfigurationError as error:
         print("configuration:", error.message, file=sys.stderr)
         return EXIT_CONFIG

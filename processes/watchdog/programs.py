@@ -1,64 +1,54 @@
 """What the watchdog knows of every program.
 
 Owns: the table of programs, how an event of supervisord or a datagram of a program changes it.
-Refuses to know: sockets, files, supervisord's protocol.
+Refuses to know: sockets, files, supervisord's protocol; what follows from early deaths (`intensity`).
 
 State and pid come from supervisord's inventory alone, since its events arrive late and out of step with it;
-events only count restarts and say how a process ended, or is going to: one that somebody stops never counts
-as a failed start, even when no inventory was taken while it was stopped. A program is ready from its READY=1
-to its end. READY may come before supervisord calls the program RUNNING (that takes `startsecs`) and counts at
-once.
+events only count restarts and early deaths and say how a process ended, or is going to: one that somebody
+stops never counts as a failed start, even when no inventory was taken while it was stopped. A program is
+ready from its READY=1 to its end. READY may come before supervisord calls the program RUNNING (that takes
+`startsecs`) and counts at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
+from processes.watchdog import intensity
+from processes.watchdog.program import Program
+
 MAX_STATUS_CHARS = 200
+MAX_DIGITS = 4
+"""Of a number that a program tells."""
 LAST_EXITS = {"EXITED": "unexpected", "BACKOFF": "too_quickly", "STOPPED": "stopped"}
 """State after an end → `last_exit`. Source of the states: supervisor 4.3, `supervisor.states`."""
 
+UNASKED_STARTS = ("EXITED", "BACKOFF")
+"""States out of which supervisord starts a program by itself."""
 ASKED_FOR = ("STOPPING", "STOPPED")
 """States that a process comes into only when somebody stops it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """One program as `run/programs.json` shows it."""
-
-    state: str = "UNKNOWN"
-    """supervisord's name of the state."""
-    pid: int = 0
-    """0 without a process."""
-    ready: bool = False
-    """Whether it said READY=1. A worker never does: it says hello to the gateway."""
-    was_ready: bool = False
-    """Whether this process ever said READY=1."""
-    failed_starts: int = 0
-    """Processes in a row that ended before they were ready, and not because somebody stopped them."""
-    is_unwanted: bool = False
-    """Whether somebody has asked for the end of this process."""
-    status: str = ""
-    """The last STATUS= of this process."""
-    since_s: float = 0.0
-    """Monotonic clock of the machine at the last change of state, seconds."""
-    restarts: int = 0
-    """Starts that nobody asked for: after an exit, a failed start or giving up."""
-    last_exit: str = ""
-    """How its last process ended: expected, unexpected, too_quickly, stopped; empty before."""
+VITAL_PROGRAM = "gateway"
+"""Without it the appliance is nothing: it is never held after supervisord gave it up."""
+BEATING_PROGRAMS = ("gateway", "exporter")
+"""Programs that say READY=1 and WATCHDOG=1; of the others nobody can tell here whether a start has failed."""
+WATCHDOG = "watchdog"
+"""Its own restarts are supervisord's business alone."""
+WORKER_PREFIX = "worker-"
 
 
 class ProgramTable:
     """Every program by its name; no I/O."""
 
-    def __init__(self, remembered: Mapping[str, Any]) -> None:
-        """Begin with what an earlier watchdog wrote, so that its restart forgets no readiness.
+    def __init__(self, remembered: Mapping[str, Any], early_s: float) -> None:
+        """Begin with what an earlier watchdog wrote, so that its restart forgets nothing.
 
         Args:
             remembered: Content of `run/programs.json`; broken entries are left out.
+            early_s: Seconds after its start in which a process's end is an early death.
         """
+        self._early_s = early_s
         self._programs: dict[str, Program] = {}
         for name, fields in remembered.items():
             try:
@@ -72,10 +62,6 @@ class ProgramTable:
     def as_json(self) -> dict[str, dict[str, Any]]:
         """Return the content of `run/programs.json`."""
         return {name: asdict(program) for name, program in sorted(self._programs.items())}
-
-    def names_in(self, state: str) -> list[str]:
-        """Return the programs in a state of supervisord."""
-        return [name for name, program in self._programs.items() if program.state == state]
 
     def take_inventory(self, infos: list[dict[str, Any]], now_s: float) -> None:
         """Take over what supervisord says of all its programs; those that it no longer has disappear.
@@ -95,28 +81,67 @@ class ProgramTable:
             programs[name] = program
         self._programs = programs
 
-    def take_event(self, state: str, fields: Mapping[str, str]) -> None:
+    def names(self, holds: Callable[[Program], bool]) -> list[str]:
+        """Return the programs of which something holds."""
+        return [name for name, program in self._programs.items() if holds(program)]
+
+    def change(self, name: str, made: Callable[[Program], Program]) -> None:
+        """Replace what is known of a program in the inventory."""
+        self._programs[name] = made(self._programs[name])
+
+    def beating(self) -> dict[int, str]:
+        """Return the processes that have to beat, by pid: ready once, and not being stopped."""
+        return {
+            self[name].pid: name
+            for name in BEATING_PROGRAMS
+            if self[name].pid and self[name].was_ready and self[name].state in intensity.BUSY_STATES
+        }
+
+    def has_engine(self) -> bool:
+        """Tell whether the gateway has said that an engine is ready."""
+        return self[VITAL_PROGRAM].engines_ready > 0
+
+    def is_speech_wanted(self) -> bool:
+        """Tell whether nobody has stopped the gateway or all workers."""
+        workers = self.names(lambda program: program.state not in ASKED_FOR or program.degraded)
+        return self[VITAL_PROGRAM].state not in ASKED_FOR and any(
+            name.startswith(WORKER_PREFIX) for name in workers
+        )
+
+    def take_event(self, state: str, fields: Mapping[str, str], now_s: float) -> None:
         """Take over a PROCESS_STATE event of a program in the inventory; others are ignored.
 
         Args:
             state: The state's name, after `PROCESS_STATE_`.
             fields: The event's fields: processname, from_state, and pid, expected or tries.
+            now_s: Monotonic clock, seconds.
 
-        Source: supervisor 4.3, `supervisor.events`: STOPPING and STOPPED carry the pid.
+        Source: supervisor 4.3, `supervisor.events`: EXITED, STOPPING and STOPPED carry the pid.
         """
         name = fields["processname"]
         if name not in self._programs:
             return
         program = self[name]
-        if state == "STARTING" and fields["from_state"] != "STOPPED":
-            program = replace(program, restarts=program.restarts + 1)
-        elif state == "EXITED" and fields.get("expected") == "1":
-            program = replace(program, last_exit="expected")
+        if state == "STARTING":
+            program = _started(program, fields["from_state"], now_s)
         elif state in LAST_EXITS:
-            program = replace(program, last_exit=LAST_EXITS[state])
+            program = replace(program, last_exit=_last_exit(program, state, fields))
         if state in ASKED_FOR:
             program = _asked_to_end(program, int(fields.get("pid", 0)))
+        elif name != WATCHDOG:
+            program = self._after_end(name, program, state, now_s)
         self._programs[name] = program
+
+    def _after_end(self, name: str, program: Program, state: str, now_s: float) -> Program:
+        """Count an early death; a worker that ended with 0 was told to and doesn't count."""
+        if state == "EXITED" and not (program.last_exit == "expected" and name.startswith(WORKER_PREFIX)):
+            is_early = now_s - program.started_s < self._early_s
+            return intensity.after_death(program, is_early=is_early, now_s=now_s)
+        if state == "BACKOFF" and self._early_s:
+            return intensity.after_death(program, is_early=True, now_s=now_s)
+        if state == "FATAL" and name != VITAL_PROGRAM:
+            return intensity.held(program, now_s)
+        return program
 
     def take_notification(self, pid: int, assignments: Mapping[str, str]) -> bool:
         """Take over a datagram of a program.
@@ -138,8 +163,29 @@ class ProgramTable:
             program = replace(program, ready=False)
         if "STATUS" in assignments:
             program = replace(program, status=assignments["STATUS"][:MAX_STATUS_CHARS])
+        if assignments.get("X_ENGINES_READY", "").isdecimal():
+            program = replace(program, engines_ready=int(assignments["X_ENGINES_READY"][:MAX_DIGITS]))
         self._programs[name] = program
         return True
+
+
+def after_hang(program: Program, pid: int) -> Program:
+    """Return the program with one of its processes killed because it hung."""
+    return replace(program, hangs=program.hangs + 1, hung_pid=pid)
+
+
+def _started(program: Program, from_state: str, now_s: float) -> Program:
+    """Return the program with a new process; that of a held one isn't let run, unless somebody started it."""
+    program = replace(program, started_s=now_s)
+    if program.held_until_s is None:
+        return replace(program, restarts=program.restarts + (from_state in UNASKED_STARTS))
+    return intensity.without_deaths(program) if from_state not in UNASKED_STARTS else program
+
+
+def _last_exit(program: Program, state: str, fields: Mapping[str, str]) -> str:
+    if state == "EXITED" and int(fields.get("pid", 0)) == program.hung_pid:
+        return "hung"
+    return "expected" if fields.get("expected") == "1" else LAST_EXITS[state]
 
 
 def _asked_to_end(program: Program, pid: int) -> Program:
@@ -147,6 +193,7 @@ def _asked_to_end(program: Program, pid: int) -> Program:
 
     When the inventory has seen the next process already, the count that this made of it is taken back.
     """
+    program = intensity.after_stop(program, pid)
     if pid == program.pid:
         return replace(program, is_unwanted=True)
     return replace(program, failed_starts=0)
@@ -167,4 +214,5 @@ def _with_process(program: Program, pid: int, *, is_stopped: bool) -> Program:
         failed_starts=failed_starts,
         is_unwanted=False,
         status="",
+        engines_ready=0,
     )

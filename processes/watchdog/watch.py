@@ -1,13 +1,13 @@
 """The watchdog's loop.
 
-Owns: what follows from an event or a datagram: `run/programs.json`, the verdict, another try for a program
-that supervisord gave up.
+Owns: what follows from an event or a datagram: `run/programs.json`, the verdict, the end of a program that
+hangs, the back-off of one that ends again and again.
 Refuses to know: workers' hangs and recycling, which are the gateway's business.
 
 One thread, one `select`: supervisord's events on stdin, programs' datagrams on `run/notify.sock`.
-A gateway that is FATAL takes the appliance down with it (the launcher reads `run/verdict.json`), and so does
-one that keeps ending before it is ready: supervisord alone would start that for ever, if only each start took
-longer than `startsecs`. Any other program is reported, and tried again after `RETRY_S`, for ever.
+The appliance is given up (the launcher reads `run/verdict.json`) when the gateway is FATAL or keeps ending
+before it is ready, and when no engine has been ready for too long. Any other program is held for a while,
+reported, and tried again, for ever (`intensity`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import os
 import select
 import sys
 import time
+import xmlrpc.client
+from collections.abc import Callable
+from typing import Any
 
 from loguru import logger
 
@@ -28,17 +31,21 @@ from appliance.lifecycle import (
     write_json,
 )
 from appliance.settings import Settings
+from appliance.watched import BEAT_FILE, BeatFile
+from processes.watchdog import intensity
+from processes.watchdog.clocks import EngineClock, HeartbeatClock
 from processes.watchdog.events import DONE, READY, EventDecoder, SupervisorEvent
+from processes.watchdog.killing import kill_hung
 from processes.watchdog.notifications import Notification, NotificationSocket
-from processes.watchdog.programs import ProgramTable
+from processes.watchdog.programs import VITAL_PROGRAM, ProgramTable, after_hang
 
-VITAL_PROGRAM = "gateway"
-SPEAKING_PROGRAMS = ("gateway", "exporter")
-"""Programs that say READY=1; of the others nobody can tell here whether a start has failed."""
 MAX_FAILED_STARTS = 3
-"""Failed starts in a row after which a program counts as given up: the gateway's `startretries` and one."""
-RETRY_S = 30.0
-"""Seconds that a program stays given up before it is tried again."""
+"""Failed starts of the gateway in a row after which it counts as given up: its `startretries` and one."""
+TICK_S = 1.0
+"""Seconds after which the clocks are looked at, whatever happened."""
+FORGIVEN_LAG_S = 1.0
+"""Seconds beyond a tick after which the watchdog was stopped itself, or waited for supervisord: all clocks
+start anew."""
 STALE_S = 0.5
 """Seconds until supervisord is asked again when it didn't answer."""
 MAX_EARLY = 64
@@ -49,22 +56,30 @@ EVENT_PREFIX = "PROCESS_STATE_"
 class Watch:
     """The watchdog of one appliance."""
 
-    def __init__(self, settings: Settings, notifications: NotificationSocket) -> None:
+    def __init__(self, settings: Settings, notifications: NotificationSocket, beat_file: BeatFile) -> None:
         """Remember what an earlier watchdog knew.
 
         Args:
-            settings: Name the run directory.
+            settings: Name the run directory and the limits.
             notifications: Where programs say how they are.
+            beat_file: Where to show that this program runs.
         """
         self._run_dir = settings.run.dir
+        self._early_s = settings.watchdog.early_s
         self._notifications = notifications
+        self._beat_file = beat_file
         self._decoder = EventDecoder()
         self._written = read_json(self._run_dir / PROGRAMS_FILE)
-        self._table = ProgramTable(self._written)
+        self._table = ProgramTable(self._written, self._early_s)
         self._early: list[Notification] = []
+        self._ticked_s = time.monotonic()
+        self._heartbeats = HeartbeatClock(settings.watchdog.silence_s)
+        self._engines = EngineClock(settings.watchdog.no_engine_s, self._ticked_s)
         self._is_stale = True
         self._is_stopping = False
-        self._reported: set[str] = set()
+        self._reported: dict[str, int] = {}
+        self._verdict = ""
+        self._unwritten: set[str] = set()
 
     def run(self) -> None:
         """Watch until supervisord is gone; blocks."""
@@ -74,8 +89,10 @@ class Watch:
             if self._is_stale:
                 self._look()
             self._write()
-            timeout_s = STALE_S if self._is_stale else None
+            self._attempt(BEAT_FILE, self._beat_file.beat)
+            timeout_s = STALE_S if self._is_stale else TICK_S
             readable, _, _ = select.select([sys.stdin, self._notifications], [], [], timeout_s)
+            self._tick(time.monotonic())
             if self._notifications in readable:
                 self._deliver(self._notifications.receive())
             if sys.stdin in readable:
@@ -85,10 +102,21 @@ class Watch:
                 for event in self._decoder.feed(data):
                     self._take(event)
                     self._answer(DONE + READY)
+            self._judge(time.monotonic())
+
+    def _tick(self, now_s: float) -> None:
+        """Forgive everybody the time in which this loop didn't run."""
+        lag_s = now_s - self._ticked_s - TICK_S
+        self._ticked_s = now_s
+        if lag_s > FORGIVEN_LAG_S:
+            logger.info("clocks_restarted", lag_s=round(lag_s, 3))
+            self._heartbeats.restart(now_s)
+            self._engines.restart(now_s)
 
     def _take(self, event: SupervisorEvent) -> None:
         if event.name.startswith(EVENT_PREFIX):
-            self._table.take_event(event.name.removeprefix(EVENT_PREFIX), event.fields)
+            state = event.name.removeprefix(EVENT_PREFIX)
+            self._table.take_event(state, event.fields, time.monotonic())
         elif event.name == "SUPERVISOR_STATE_CHANGE_STOPPING":
             self._is_stopping = True
         self._is_stale = True
@@ -99,55 +127,146 @@ class Watch:
             with supervisor_rpc(self._run_dir) as supervisor:
                 self._table.take_inventory(supervisor.getAllProcessInfo(), time.monotonic())
                 self._deliver_early()
-                self._act(supervisor)
                 self._is_stale = False
+                self._act(supervisor)
         except RPC_ERRORS as error:
             logger.warning("supervisord_silent", error=str(error))
+            self._is_stale = True
 
     def _deliver(self, notifications: list[Notification]) -> None:
         """Give datagrams to their programs; keep those of a process that isn't in the inventory yet."""
-        unknown = [
-            notification
-            for notification in notifications
-            if not self._table.take_notification(notification.pid, notification.assignments)
-        ]
+        unknown = [notification for notification in notifications if not self._give(notification)]
         self._early = [*self._early, *unknown][-MAX_EARLY:]
         self._is_stale = self._is_stale or bool(unknown)
 
     def _deliver_early(self) -> None:
         early, self._early = self._early, []
         for notification in early:
-            if not self._table.take_notification(notification.pid, notification.assignments):
+            if not self._give(notification):
                 logger.warning("notification_of_a_stranger", sender=notification.pid)
 
-    def _act(self, supervisor: object) -> None:
-        """Give up, or try again, or report."""
-        fatal = set(self._table.names_in("FATAL"))
-        given_up = fatal | {
-            name for name in SPEAKING_PROGRAMS if self._table[name].failed_starts >= MAX_FAILED_STARTS
-        }
-        for name in sorted(given_up - self._reported):
-            logger.error("program_given_up", name=name, restarts=self._table[name].restarts)
-        self._reported = given_up
+    def _give(self, notification: Notification) -> bool:
+        is_known = self._table.take_notification(notification.pid, notification.assignments)
+        if is_known and notification.assignments.get("WATCHDOG") == "1":
+            self._heartbeats.heard(notification.pid, time.monotonic())
+        return is_known
+
+    def _judge(self, now_s: float) -> None:
+        """Look at the clocks."""
+        beating = self._table.beating()
+        for pid in self._heartbeats.silent(beating, now_s):
+            self._end_hung(beating[pid], pid)
+        is_fine = self._is_stopping or self._table.has_engine() or not self._table.is_speech_wanted()
+        if self._engines.is_over(now_s, is_fine=is_fine):
+            self._give_up("no_engine_ready")
+        if self._table.names(lambda program: intensity.is_due(program, now_s)):
+            self._is_stale = True
+        for name in self._table.names(lambda program: intensity.has_recovered(program, self._early_s, now_s)):
+            logger.info("program_recovered", name=name)
+            self._reported.pop(name, None)
+            self._table.change(name, intensity.without_deaths)
+
+    def _end_hung(self, name: str, pid: int) -> None:
+        """Kill a program that no longer beats; supervisord starts it again."""
+        if not kill_hung(pid, lambda: self._is_pid_of(name, pid)):
+            return
+        logger.error("program_hung", name=name, hung_pid=pid)
+        self._table.change(name, lambda program: after_hang(program, pid))
+        self._is_stale = True
+
+    def _is_pid_of(self, name: str, pid: int) -> bool:
+        """Ask supervisord whether a process is the program's, and may be killed."""
+        try:
+            with supervisor_rpc(self._run_dir) as supervisor:
+                info = supervisor.getProcessInfo(name)
+        except RPC_ERRORS as error:
+            logger.warning("supervisord_silent", error=str(error))
+            return False
+        return bool(info["pid"] == pid and info["statename"] in intensity.BUSY_STATES)
+
+    def _act(self, supervisor: Any) -> None:
+        """Give up, or hold a program, or try it again, or report."""
+        now_s = time.monotonic()
+        gateway = self._table[VITAL_PROGRAM]
+        is_fatal = gateway.state == "FATAL" or gateway.failed_starts >= MAX_FAILED_STARTS
+        self._report(is_gateway_given_up=is_fatal)
         if self._is_stopping:
             return
-        if VITAL_PROGRAM in given_up:
-            write_json(self._run_dir / VERDICT_FILE, {"reason": "gateway_fatal"})
-        for name in fatal - {VITAL_PROGRAM}:
-            if time.monotonic() - self._table[name].since_s >= RETRY_S:
-                logger.info("program_tried_again", name=name)
-                supervisor.startProcess(name, False)  # type: ignore[attr-defined]  # XML-RPC
+        if is_fatal:
+            self._give_up("gateway_fatal")
+            return
+        for name in self._table.names(intensity.is_to_be_stopped):
+            self._table.change(name, intensity.stopped_for_hold)
+            self._stop(supervisor, name)
+        for name in self._table.names(lambda program: intensity.is_due(program, now_s)):
+            self._start(supervisor, name)
+
+    def _stop(self, supervisor: Any, name: str) -> None:
+        try:
+            supervisor.stopProcess(name, False)
+        except (
+            xmlrpc.client.Fault
+        ) as error:  # it has just ended: what is there now is seen with the next look
+            logger.debug("supervisord_refused", error=error.faultString)
+            self._is_stale = True
+
+    def _start(self, supervisor: Any, name: str) -> None:
+        """Start a program whose back-off is over; a refusal is answered with the next back-off."""
+        logger.info("program_tried_again", name=name)
+        try:
+            supervisor.startProcess(name, False)
+        except xmlrpc.client.Fault as error:
+            logger.warning("program_not_started", name=name, error=error.faultString)
+            self._table.change(name, intensity.let_run)
+            self._table.change(name, lambda program: intensity.held(program, time.monotonic()))
+        else:
+            self._table.change(name, intensity.let_run)
+
+    def _report(self, *, is_gateway_given_up: bool) -> None:
+        """Say once of each back-off that it begins, and that the gateway is given up."""
+        held = self._table.names(lambda program: program.held_until_s is not None)
+        for name in held:
+            program = self._table[name]
+            if program.holds != self._reported.get(name):
+                if program.holds == 1:
+                    logger.error("program_degraded", name=name, last_exit=program.last_exit)
+                logger.warning(
+                    "program_held",
+                    name=name,
+                    hold_s=intensity.hold_s(program.holds),
+                    early_deaths=program.early_deaths,
+                    restarts=program.restarts,
+                )
+                self._reported[name] = program.holds
+        if is_gateway_given_up and VITAL_PROGRAM not in self._reported:
+            self._reported[VITAL_PROGRAM] = 0
+            logger.error("program_given_up", name=VITAL_PROGRAM, restarts=self._table[VITAL_PROGRAM].restarts)
+
+    def _give_up(self, reason: str) -> None:
+        """Have the launcher end the appliance; while that can't be written down, with each look again."""
+        if self._save(VERDICT_FILE, {"reason": reason}) and reason != self._verdict:
+            self._verdict = reason
+            logger.error("verdict", reason=reason)
 
     def _write(self) -> None:
         content = self._table.as_json()
-        if content == self._written:
-            return
-        try:
-            write_json(self._run_dir / PROGRAMS_FILE, content)
-        except OSError as error:
-            logger.warning("state_not_written", file=PROGRAMS_FILE, error=str(error))
-        else:
+        if content != self._written and self._save(PROGRAMS_FILE, content):
             self._written = content
+
+    def _save(self, name: str, content: dict[str, Any]) -> bool:
+        return self._attempt(name, lambda: write_json(self._run_dir / name, content))
+
+    def _attempt(self, name: str, write: Callable[[], None]) -> bool:
+        """Write a file of the run directory; return whether it could be, and log once when it can't."""
+        try:
+            write()
+        except OSError as error:
+            if name not in self._unwritten:
+                self._unwritten.add(name)
+                logger.warning("state_not_written", file=name, error=str(error))
+            return False
+        self._unwritten.discard(name)
+        return True
 
     def _answer(self, data: bytes) -> None:
         os.write(sys.stdout.fileno(), data)

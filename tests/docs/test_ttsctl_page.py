@@ -9,7 +9,7 @@ from pathlib import Path
 
 from processes.ttsctl.command_line import build_parser
 from processes.ttsctl.outcome import ExitCode
-from processes.ttsctl.overview import STATES_WITHOUT_GATEWAY, merge
+from processes.ttsctl.overview import HELD, STATES_WITHOUT_GATEWAY, merge
 from processes.ttsctl.say import SUFFIXES
 from tests.unit.ttsctl.test_overview import GATEWAY, supervised
 
@@ -38,7 +38,7 @@ def test_page_when_compared_with_the_worker_states_then_every_one_is_there():
         for state in re.findall(r"\w+", row)
     }
     connected = {"ready", "busy", "hung", "recycling", "lost"}
-    assert states == connected | set(STATES_WITHOUT_GATEWAY.values()) | {"unknown"}
+    assert states == connected | set(STATES_WITHOUT_GATEWAY.values()) | {HELD, "unknown"}
 
 
 def test_page_when_its_status_is_read_then_it_has_the_fields_of_the_command():

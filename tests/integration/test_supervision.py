@@ -209,7 +209,7 @@ def test_appliance_when_one_program_cannot_start_then_it_degrades_and_serves(app
     appliance.wait_for("launcher_started")
     (appliance.run_dir / "exporter.json").mkdir()  # in the way of the file that it writes
     appliance.wait_until_ready()
-    appliance.wait_for("program_given_up", name="exporter")
+    appliance.wait_for("program_degraded", name="exporter")
     assert not is_ready(appliance, "exporter")
     assert appliance.get("/health/live")
     assert appliance.process.poll() is None

@@ -12,13 +12,14 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from appliance.settings import ROOT
+from appliance.watched import BEAT_FILE, BEAT_FORMAT, BeatFile
 from processes.ttsctl.outcome import ExitCode
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.ttsctl import run_ttsctl, run_ttsctl_in
@@ -90,7 +91,9 @@ def test_live_when_nobody_listens_then_1_and_the_reason(run_dir):
     assert done.returncode == ExitCode.FAILED
     assert json.loads(done.stdout) == {
         "live": False,
-        "reason": f"{run_dir}/gateway.sock: No such file or directory",
+        "reason": f"gateway: {run_dir}/gateway.sock: No such file or directory; "
+        f"watchdog: {run_dir}/watchdog-beat.txt: No such file or directory",
+        "dead": ["gateway", "watchdog"],
     }
 
 
@@ -104,9 +107,27 @@ def test_live_when_nobody_listens_then_1_and_the_reason(run_dir):
     ],
 )
 def test_live_when_the_answer_is_wrong_then_1_and_the_reason(answer, reason, run_dir):
-    with listening(run_dir / "gateway.sock", answer):
+    with closing(BeatFile(run_dir)) as beat_file, listening(run_dir / "gateway.sock", answer):
+        beat_file.beat()
         done = run_ttsctl_in(environment_of(run_dir), "live")
-    assert (done.returncode, done.stdout) == (ExitCode.FAILED, f"not alive: {reason}\n")
+    assert (done.returncode, done.stdout) == (ExitCode.FAILED, f"not alive: gateway: {reason}\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        (BEAT_FORMAT.format(0), "no heartbeat for "),
+        (BEAT_FORMAT.format(1e12), "no heartbeat since the machine started"),
+        ("", "isn't a heartbeat"),
+    ],
+)
+def test_live_when_the_watchdog_does_not_beat_then_1_and_the_reason(written, reason, run_dir):
+    (run_dir / BEAT_FILE).write_text(written)
+    with listening(run_dir / "gateway.sock", b"HTTP/1.1 200 OK\r\n\r\n"):
+        done = run_ttsctl_in(environment_of(run_dir), "live")
+    assert done.returncode == ExitCode.FAILED
+    assert done.stdout.startswith("not alive: watchdog: ")
+    assert reason in done.stdout
 
 
 def test_live_when_started_then_it_imports_no_library(appliance):

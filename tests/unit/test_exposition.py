@@ -50,8 +50,8 @@ def test_render_when_the_gateway_is_there_then_both_are_one_exposition(gateway_t
 def test_render_when_the_gateway_is_gone_then_all_else_is_there():
     processes = (
         Process("worker", "running", resident_bytes=10, restarts=2),
-        Process("worker", "fatal", resident_bytes=5, restarts=1),
-        Process("gateway", "backoff"),
+        Process("worker", "fatal", resident_bytes=5, restarts=1, is_degraded=True),
+        Process("gateway", "backoff", hangs=4),
         Process("exporter", "running", is_ready=True),
     )
     seen = samples(
@@ -67,6 +67,8 @@ def test_render_when_the_gateway_is_gone_then_all_else_is_there():
     assert seen["tts_process_resident_memory_bytes", "worker"] == 15
     assert seen["tts_process_restarts_total", "worker"] == 3
     assert seen["tts_process_ready", "exporter"] == 1
+    assert seen["tts_process_hangs_total", "gateway"] == 4
+    assert (seen["tts_process_degraded", "worker"], seen["tts_process_degraded", "gateway"]) == (1, 0)
     assert seen["tts_container_log_lines_dropped_total",] == 3
     assert (seen["tts_disk_used_ratio",], seen["tts_db_bytes",]) == (0.5, 9)
 

@@ -55,3 +55,16 @@ def test_settings_when_wrong_in_the_environment_and_in_the_file_then_each_is_sai
     assert "APPLIANCE_HTTP_PORT: http.port = 'abc'" in in_environment
     assert "APPLIANCE_LOG_LEVEL: log.level = 'QUIET'" in in_environment
     assert in_file.startswith("http.host = 5")
+
+
+@pytest.mark.parametrize(("silence_s", "is_right"), [("0", True), ("1.9", False), ("2", True)])
+def test_watchdog_when_its_silence_is_short_then_only_none_at_all_is_right(
+    silence_s: str, is_right: bool
+) -> None:
+    environ = {"APPLIANCE_WATCHDOG_SILENCE_S": silence_s}
+    if is_right:
+        assert load_settings(environ).watchdog.silence_s == float(silence_s)
+        return
+    with pytest.raises(ConfigurationError, match="at least 2, two heartbeats") as caught:
+        load_settings(environ)
+    assert "watchdog.silence_s = '1.9'" in caught.value.message

@@ -1,8 +1,12 @@
 import pytest
 
+from processes.watchdog import intensity
+from processes.watchdog.clocks import EngineClock, HeartbeatClock
 from processes.watchdog.events import EventDecoder, SupervisorEvent
 from processes.watchdog.notifications import parse_assignments
-from processes.watchdog.programs import MAX_STATUS_CHARS, ProgramTable
+from processes.watchdog.programs import MAX_STATUS_CHARS, ProgramTable, after_hang
+
+EARLY_S = 10.0
 
 
 def info(name, state, pid=0):
@@ -12,13 +16,13 @@ def info(name, state, pid=0):
 @pytest.fixture
 def table():
     """A table with a running gateway of pid 7."""
-    made = ProgramTable({})
+    made = ProgramTable({}, EARLY_S)
     made.take_inventory([info("gateway", "STARTING", 7), info("exporter", "STOPPED")], 1.0)
     return made
 
 
-def event(state, from_state="RUNNING", **fields):
-    return (state, {"processname": "gateway", "from_state": from_state, **fields})
+def event(state, from_state="RUNNING", now_s=0.0, **fields):
+    return (state, {"processname": "gateway", "from_state": from_state, **fields}, now_s)
 
 
 def test_ready_when_said_before_running_then_it_is_kept(table):
@@ -116,7 +120,7 @@ def test_state_when_it_stays_then_its_time_stays(table):
         ([event("EXITED", expected="1", pid="7"), event("STARTING", "EXITED")], 1, "expected"),
         ([event("BACKOFF", "STARTING"), event("STARTING", "BACKOFF")] * 3, 3, "too_quickly"),
         ([event("STOPPING"), event("STOPPED", "STOPPING"), event("STARTING", "STOPPED")], 0, "stopped"),
-        ([event("STARTING", "FATAL")], 1, ""),
+        ([event("STARTING", "FATAL")], 0, ""),
     ],
 )
 def test_restarts_when_nobody_asked_for_them_then_they_are_counted(table, events, restarts, last_exit):
@@ -126,7 +130,7 @@ def test_restarts_when_nobody_asked_for_them_then_they_are_counted(table, events
 
 
 def test_event_when_of_an_unknown_program_then_it_is_ignored(table):
-    table.take_event("STARTING", {"processname": "worker-tone-9", "from_state": "STOPPED"})
+    table.take_event("STARTING", {"processname": "worker-tone-9", "from_state": "STOPPED"}, 0.0)
     assert "worker-tone-9" not in table.as_json()
 
 
@@ -138,14 +142,9 @@ def test_inventory_when_a_program_is_removed_then_it_disappears(table):
 def test_table_when_the_watchdog_restarts_then_readiness_and_restarts_are_remembered(table):
     table.take_notification(7, {"READY": "1"})
     table.take_event(*event("STARTING", "EXITED"))
-    again = ProgramTable(table.as_json() | {"broken": {"colour": "red"}})
+    again = ProgramTable(table.as_json() | {"broken": {"colour": "red"}}, EARLY_S)
     again.take_inventory([info("gateway", "RUNNING", 7)], 5.0)
     assert (again["gateway"].ready, again["gateway"].restarts) == (True, 1)
-
-
-def test_names_when_asked_for_a_state_then_those_in_it_come(table):
-    table.take_inventory([info("gateway", "FATAL"), info("exporter", "RUNNING", 3)], 2.0)
-    assert table.names_in("FATAL") == ["gateway"]
 
 
 PAYLOAD = b"processname:gateway groupname:gateway from_state:STARTING pid:77"
@@ -180,3 +179,254 @@ def test_decoder_when_fed_in_pieces_then_it_gives_whole_events(size):
 )
 def test_assignments_when_parsed_then_only_pairs_count(data, expected):
     assert parse_assignments(data) == expected
+
+
+WORKER = "worker-tone-1"
+
+
+class Slot:
+    """A worker's program as the watchdog sees it, and what the watchdog does about it."""
+
+    def __init__(self, early_s=EARLY_S):
+        self.early_s = early_s
+        self.table = ProgramTable({}, early_s)
+        self.now_s = 0.0
+        self.pid = 0
+        self.starts_s: list[float] = []
+        self.look("STOPPED")
+        self.start("STOPPED")
+
+    @property
+    def program(self):
+        return self.table[WORKER]
+
+    def tell(self, state, from_state, **fields):
+        fields |= {"processname": WORKER, "from_state": from_state}
+        self.table.take_event(state, fields, self.now_s)
+
+    def look(self, state):
+        self.table.take_inventory([info(WORKER, state, self.pid)], self.now_s)
+
+    def start(self, from_state):
+        self.pid += 1
+        self.starts_s.append(self.now_s)
+        self.tell("STARTING", from_state)
+        self.look("STARTING")
+
+    def die(self, life_s, *, expected="0"):
+        """End, and be started again by supervisord as soon as it would do that."""
+        self.now_s += life_s
+        self.tell("EXITED", "RUNNING", expected=expected, pid=str(self.pid))
+        self.start("EXITED")
+
+    def act(self):
+        """Do what the watchdog does: stop what is held, start what is due, and forgive what has stayed."""
+        if intensity.is_to_be_stopped(self.program):
+            self.starts_s.pop()
+            self.table.change(WORKER, intensity.stopped_for_hold)
+            for state, from_state in (("STOPPING", "STARTING"), ("STOPPED", "STOPPING")):
+                self.tell(state, from_state, pid=str(self.pid))
+            self.look("STOPPED")
+        if self.program.held_until_s is not None:
+            self.now_s = self.program.held_until_s
+            assert intensity.is_due(self.program, self.now_s)
+            self.table.change(WORKER, intensity.let_run)
+            self.start("STOPPED")
+
+
+@pytest.mark.parametrize("life_s", [0.3, 3.1, 9.9])
+def test_intensity_when_a_slot_dies_early_again_and_again_then_few_starts_a_minute(life_s):
+    slot = Slot()
+    while slot.now_s < 600:
+        slot.die(life_s)
+        slot.act()
+    begun_s = slot.starts_s[intensity.MAX_EARLY_DEATHS]
+    later = [start_s - begun_s for start_s in slot.starts_s if start_s >= begun_s]
+    assert sum(start_s < 60 for start_s in later) <= 5
+    assert sum(240 <= start_s < 300 for start_s in later) <= 2
+    assert slot.program.degraded
+    assert slot.program.restarts == len(slot.starts_s) - 1
+
+
+def test_intensity_when_held_then_the_times_double_up_to_the_limit():
+    assert [intensity.hold_s(holds) for holds in (1, 2, 3, 4, 5, 6, 7, 10_000)] == [
+        1,
+        2,
+        4,
+        8,
+        16,
+        30,
+        30,
+        30,
+    ]
+
+
+@pytest.mark.parametrize(("life_s", "is_early"), [(9.9, True), (10.1, False)])
+def test_intensity_when_a_life_is_long_then_no_death_counts(life_s, is_early):
+    slot = Slot()
+    for _ in range(20):
+        slot.die(life_s)
+    assert slot.program.degraded is is_early
+    assert slot.program.last_exit == "unexpected"
+
+
+def test_intensity_when_a_long_life_comes_between_then_they_are_not_in_a_row():
+    slot = Slot()
+    for life_s in (1, 1, 1, 1, 60, 1, 1, 1, 1):
+        slot.die(life_s)
+    assert not slot.program.degraded
+    slot.die(1)
+    assert slot.program.degraded
+
+
+def test_intensity_when_a_worker_is_recycled_then_it_does_not_count():
+    slot = Slot()
+    for _ in range(100):
+        slot.die(4, expected="1")
+    assert (slot.program.early_deaths, slot.program.degraded) == (0, False)
+
+
+def test_intensity_when_somebody_restarts_it_then_it_does_not_count():
+    slot = Slot()
+    for _ in range(4):
+        slot.die(1)
+    for state, from_state in (("STOPPING", "RUNNING"), ("STOPPED", "STOPPING")):
+        slot.tell(state, from_state, pid=str(slot.pid))
+    slot.start("STOPPED")
+    slot.die(1)
+    assert (slot.program.early_deaths, slot.program.degraded) == (1, False)
+
+
+def test_intensity_when_somebody_starts_a_held_program_then_it_gets_a_fresh_count():
+    slot = Slot()
+    for _ in range(5):
+        slot.die(1)
+    slot.look("STOPPED")
+    slot.start("STOPPED")
+    assert (slot.program.held_until_s, slot.program.early_deaths, slot.program.degraded) == (None, 0, False)
+
+
+def test_intensity_when_supervisord_gave_up_then_it_is_held_and_its_own_tries_are_stopped():
+    slot = Slot()
+    for _ in range(4):
+        slot.tell("BACKOFF", "STARTING", tries="1")
+    slot.tell("FATAL", "BACKOFF")
+    slot.look("FATAL")
+    assert slot.program.degraded
+    assert not intensity.is_to_be_stopped(slot.program)
+    slot.act()
+    slot.tell("BACKOFF", "STARTING", tries="1")
+    slot.look("BACKOFF")
+    assert intensity.is_to_be_stopped(slot.program)
+    assert slot.program.holds == 2
+
+
+def test_intensity_when_switched_off_then_only_what_supervisord_gave_up_is_held():
+    slot = Slot(early_s=0)
+    for _ in range(20):
+        slot.die(1)
+        slot.tell("BACKOFF", "STARTING", tries="1")
+    assert not slot.program.degraded
+    slot.tell("FATAL", "BACKOFF")
+    assert slot.program.degraded
+
+
+def test_intensity_when_it_stays_then_it_has_recovered():
+    slot = Slot()
+    for _ in range(5):
+        slot.die(1)
+    slot.act()
+    slot.look("RUNNING")
+    assert not intensity.has_recovered(slot.program, EARLY_S, slot.now_s + 9)
+    assert intensity.has_recovered(slot.program, EARLY_S, slot.now_s + 10)
+
+
+def test_gateway_when_supervisord_gave_it_up_then_it_is_not_held(table):
+    table.take_event(*event("FATAL", "BACKOFF"))
+    assert table["gateway"].held_until_s is None
+
+
+def test_hang_when_it_is_killed_for_it_then_the_exit_says_so(table):
+    table.change("gateway", lambda program: after_hang(program, 7))
+    table.take_event(*event("EXITED", expected="0", pid="7"))
+    assert (table["gateway"].hangs, table["gateway"].last_exit) == (1, "hung")
+    table.take_event(*event("EXITED", expected="0", pid="8"))
+    assert table["gateway"].last_exit == "unexpected"
+
+
+def test_beating_when_ready_and_not_stopping_then_it_has_to(table):
+    assert table.beating() == {}
+    table.take_notification(7, {"READY": "1"})
+    assert table.beating() == {7: "gateway"}
+    table.take_notification(7, {"STOPPING": "1"})  # it drains, and its loop has to run for that
+    assert table.beating() == {7: "gateway"}
+    table.take_inventory([info("gateway", "STOPPING", 7)], 2.0)
+    assert table.beating() == {}
+
+
+@pytest.mark.parametrize(
+    ("gateway", "worker", "is_wanted"),
+    [
+        ("RUNNING", "RUNNING", True),
+        ("BACKOFF", "FATAL", True),
+        ("STOPPED", "RUNNING", False),
+        ("STOPPING", "RUNNING", False),
+        ("RUNNING", "STOPPED", False),
+    ],
+)
+def test_speech_when_somebody_stopped_it_then_it_is_not_wanted(gateway, worker, is_wanted):
+    table = ProgramTable({}, EARLY_S)
+    table.take_inventory([info("gateway", gateway, 7), info(WORKER, worker, 8)], 1.0)
+    assert table.is_speech_wanted() is is_wanted
+
+
+def test_speech_when_every_worker_is_held_then_it_is_wanted():
+    slot = Slot()
+    for _ in range(5):
+        slot.die(1)
+    slot.table.take_inventory([info("gateway", "RUNNING", 7), info(WORKER, "STOPPED")], 1.0)
+    assert slot.table.is_speech_wanted()
+
+
+@pytest.mark.parametrize(("said", "engines"), [("2", 2), ("0", 0), ("-1", 0), ("x", 0), ("", 0)])
+def test_engines_when_the_gateway_says_how_many_then_they_are_known_to_its_end(table, said, engines):
+    table.take_notification(7, {"X_ENGINES_READY": said})
+    assert table["gateway"].engines_ready == engines
+    assert table.has_engine() is bool(engines)
+    table.take_inventory([info("gateway", "STARTING", 8)], 2.0)
+    assert not table.has_engine()
+
+
+def test_heartbeats_when_one_is_missing_then_only_that_process_is_silent():
+    clock = HeartbeatClock(5)
+    assert clock.silent([7, 8], 100) == []  # new here
+    clock.heard(8, 103)
+    assert clock.silent([7, 8], 105) == []
+    assert clock.silent([7, 8], 105.1) == [7]
+    assert clock.silent([8], 106) == []
+    assert clock.silent([7, 8], 106) == []  # new again
+
+
+def test_heartbeats_when_the_watchdog_was_stopped_then_all_is_forgiven():
+    clock = HeartbeatClock(5)
+    clock.silent([7], 100)
+    clock.restart(1000)
+    assert clock.silent([7], 1005) == []
+    assert clock.silent([7], 1005.1) == [7]
+
+
+def test_heartbeats_when_switched_off_then_nobody_is_silent():
+    clock = HeartbeatClock(0)
+    clock.silent([7], 100)
+    assert clock.silent([7], 1e6) == []
+
+
+def test_engine_clock_when_none_is_ready_then_it_runs_out_once():
+    clock = EngineClock(60, 100)
+    assert not clock.is_over(160, is_fine=False)
+    assert clock.is_over(160.1, is_fine=False)
+    assert not clock.is_over(161, is_fine=True)
+    assert not clock.is_over(220, is_fine=False)
+    clock.restart(1000)
+    assert not clock.is_over(1060, is_fine=False)
+    assert not EngineClock(0, 0).is_over(1e6, is_fine=False)

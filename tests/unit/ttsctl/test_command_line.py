@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from appliance import lifecycle
+from appliance import lifecycle, watched
 from appliance.settings import load_settings
 from processes.ttsctl.command_line import EPILOG, build_parser
 from processes.ttsctl.gateway_socket import refusal
 from processes.ttsctl.outcome import CommandError, ExitCode, report
-from processes.ttsctl.place import CHECKOUT, GATEWAY_SOCKET, find_run_dir
+from processes.ttsctl.place import BEAT_FILE, CHECKOUT, GATEWAY_SOCKET, find_run_dir
 from processes.ttsctl.voices import choose
 
 
@@ -106,8 +106,8 @@ def test_run_dir_when_the_settings_file_names_it_relatively_then_it_counts_from_
     assert find_run_dir(None) == CHECKOUT / "run-three" == load_settings().run.dir
 
 
-def test_gateway_socket_when_compared_with_the_gateways_then_the_same():
-    assert GATEWAY_SOCKET == lifecycle.GATEWAY_SOCKET
+def test_files_when_compared_with_those_of_the_programs_then_the_same():
+    assert (GATEWAY_SOCKET, BEAT_FILE) == (lifecycle.GATEWAY_SOCKET, watched.BEAT_FILE)
 
 
 def test_run_dir_when_the_settings_file_is_absent_then_the_default(tmp_path, monkeypatch):

@@ -110,6 +110,27 @@ def test_worker_when_the_gateway_has_lost_it_then_supervisord_knows(statename, s
     assert only_worker(connected, [supervised("worker-espeak-1", statename)])["state"] == state
 
 
+HELD = {"degraded": True, "held_until_s": 99.5, "holds": 2, "last_exit": "unexpected"}
+
+
+def test_worker_when_it_is_held_then_its_state_and_a_problem_say_so():
+    watched = {"worker-espeak-1": HELD}
+    connected = {**GATEWAY, "workers": []}
+    assert only_worker(connected, [supervised("worker-espeak-1", "STOPPED")], watched)["state"] == "held"
+    overview = merge(connected, [supervised("worker-espeak-1", "STOPPED")], watched, [])
+    assert overview["status"] == "degraded"
+    assert overview["problems"] == [
+        "worker-espeak-1 ends again and again (unexpected); held before its next start"
+    ]
+
+
+def test_program_when_it_was_held_and_runs_then_it_stays_a_problem():
+    watched = {"exporter": HELD | {"held_until_s": None}}
+    assert merge(GATEWAY, [supervised("exporter")], watched, [])["problems"] == [
+        "exporter ends again and again (unexpected); started again"
+    ]
+
+
 def test_worker_when_nobody_but_the_gateway_knows_it_then_its_word_counts():
     assert only_worker({**GATEWAY, "workers": [WORKER]}, [])["state"] == "ready"
 

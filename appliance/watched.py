@@ -1,0 +1,63 @@
+"""How a program under the watchdog behaves, and how the watchdog shows that it runs itself.
+
+Owns: what such a process leaves behind when it is killed; the file with the watchdog's own heartbeat.
+Refuses to know: who judges the heartbeats (`processes.watchdog`, the launcher, `ttsctl live`).
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import time
+from contextlib import suppress
+from pathlib import Path
+
+BEAT_FILE = "watchdog-beat.txt"
+"""In the run directory, by the watchdog: when it ran last, seconds of the machine's monotonic clock."""
+BEAT_FORMAT = "{:020.3f}\n"
+"""Always of one length, so that the file is written over in place: that needs no room on a full disk."""
+
+
+def leave_stack_when_aborted() -> None:
+    """Have SIGABRT write the stack of every thread to stderr, and no core file, which would hold texts.
+
+    To be called once, before the first thread.
+    """
+    faulthandler.enable(all_threads=True)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class BeatFile:
+    """The watchdog's own heartbeat, for who is no program of supervisord's."""
+
+    def __init__(self, run_dir: Path) -> None:
+        """Open nothing yet.
+
+        Args:
+            run_dir: The run directory.
+        """
+        self._path = run_dir / BEAT_FILE
+        self._descriptor: int | None = None
+
+    def beat(self) -> None:
+        """Write down that the watchdog runs now.
+
+        Raises:
+            OSError: The disk is full or read-only.
+        """
+        if self._descriptor is None:
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.pwrite(self._descriptor, BEAT_FORMAT.format(time.monotonic()).encode(), 0)
+
+    def close(self) -> None:
+        """Close the file and leave it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+
+def read_beat(run_dir: Path) -> str:
+    """Return the content of the file; empty when there is none."""
+    with suppress(OSError):
+        return (run_dir / BEAT_FILE).read_text("ascii", "replace")
+    return ""

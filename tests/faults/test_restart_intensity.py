@@ -1,0 +1,122 @@
+"""A program ends again and again: below supervisord's `startsecs`, just above it, until its cause is gone."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from processes.watchdog import intensity
+from processes.watchdog.intensity import MAX_EARLY_DEATHS
+from tests.parts.appliance import Appliance, eventually, taken_port
+from tests.parts.ttsctl import run_ttsctl
+
+pytestmark = pytest.mark.timeout(240)
+
+HOLDS = 3
+"""Back-offs to wait for; with 8 the test takes three minutes and sees the longest one."""
+MINUTE_S = 60
+STARTS_A_MINUTE = 5
+"""Bound of rows W11 and W12 of the fault matrix."""
+WORKER = "worker-tone-1"
+
+
+def speak(appliance: Appliance, voice: str) -> int:
+    """Have something spoken; return the status."""
+    request = urllib.request.Request(
+        f"{appliance.base_url}/v1/audio/speech",
+        json.dumps({"input": "Still here.", "voice": voice, "response_format": "wav"}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert len(answer.read()) > 1000
+        return int(answer.status)
+
+
+def metrics(appliance: Appliance) -> dict[tuple[str, ...], float]:
+    with urllib.request.urlopen(appliance.exporter_url + "/metrics", timeout=30) as response:
+        families = text_string_to_metric_families(response.read().decode())
+    return {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def problems(appliance: Appliance) -> list[str]:
+    return list(json.loads(run_ttsctl(appliance, "status", "--json").stdout)["problems"])
+
+
+def times(appliance: Appliance, *, after: datetime, **wanted: str) -> list[float]:
+    """Seconds from a moment at which lines like this were written."""
+    found = [line for line in appliance.lines if wanted.items() <= line.items()]
+    seconds = [(datetime.fromisoformat(line["ts"]) - after).total_seconds() for line in found]
+    return [each for each in seconds if each > 0]
+
+
+@pytest.fixture(scope="module")
+def failing(appliance_factory: Callable[..., Appliance]) -> dict[str, Appliance]:
+    """Appliances that start at the same time, since each takes its time to fail."""
+    return {
+        "never ready": appliance_factory(WORKERS_ESPEAK=1, TONE_FAIL_WARM_UP="true"),
+        "just above startsecs": appliance_factory(WORKERS_ESPEAK=1, TONE_LIFE_S=3.5),
+    }
+
+
+@pytest.mark.parametrize("fault", ["never ready", "just above startsecs"])
+def test_worker_when_it_ends_again_and_again_then_it_is_held_and_the_others_speak(
+    failing: dict[str, Appliance], fault: str
+) -> None:
+    appliance = failing[fault]
+    appliance.wait_until_ready()
+    held: list[dict[str, Any]] = []
+    for holds in range(1, HOLDS + 1):
+        held.append(appliance.wait_for("program_held", name=WORKER, hold_s=intensity.hold_s(holds)))
+        assert speak(appliance, "en-us") == 200
+    assert appliance.wait_for("program_degraded", name=WORKER)["level"] == "ERROR"
+    assert held[0]["early_deaths"] in {MAX_EARLY_DEATHS - 1, MAX_EARLY_DEATHS}  # FATAL comes after four
+    assert json.loads(appliance.get("/health"))["status"] == "degraded"
+    assert any(each.startswith(f"{WORKER} ends again and again") for each in problems(appliance))
+    seen = metrics(appliance)
+    assert seen["tts_process_degraded", "worker"] == 1
+    assert seen["tts_process_degraded", "gateway"] == 0
+    begun = datetime.fromisoformat(held[0]["ts"])
+    tries = times(appliance, after=begun, event="program_tried_again", name=WORKER)
+    assert sum(each < MINUTE_S for each in tries) <= STARTS_A_MINUTE
+    print(f"{fault}: tried again {tries} s after the first back-off began")
+    assert appliance.programs()["worker-espeak-1"]["restarts"] == 0
+
+
+def test_program_when_the_cause_of_its_failing_is_gone_then_it_recovers(
+    appliance_factory: Callable[..., Appliance],
+) -> None:
+    listener, port = taken_port()
+    with listener:
+        appliance = appliance_factory(EXPORTER_PORT=port, WATCHDOG_EARLY_S=4)
+        appliance.wait_until_ready()
+        appliance.wait_for("program_held", name="exporter")
+        assert appliance.programs()["exporter"]["degraded"]
+        assert appliance.process.poll() is None
+        assert speak(appliance, "tone-low") == 200
+    appliance.wait_for("program_recovered", name="exporter")
+    eventually(lambda: not appliance.programs()["exporter"]["degraded"])
+    assert metrics(appliance)["tts_process_degraded", "exporter"] == 0
+    assert problems(appliance) == []
+
+
+def test_worker_when_an_operator_restarts_it_often_then_it_is_not_held(
+    appliance_factory: Callable[..., Appliance],
+) -> None:
+    appliance = appliance_factory()
+    appliance.wait_until_ready()
+    for _ in range(MAX_EARLY_DEATHS + 1):
+        assert f"{WORKER}: started" in appliance.supervisorctl("restart", WORKER).stdout
+    eventually(lambda: appliance.programs()[WORKER]["state"] == "RUNNING")
+    assert not appliance.programs()[WORKER]["degraded"]
+    assert appliance.programs()[WORKER]["early_deaths"] == 0
+    assert speak(appliance, "tone-low") == 200

@@ -1,0 +1,214 @@
+"""A program hangs, everybody is stopped for a while, the watchdog itself hangs, no engine gets ready."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from appliance.lifecycle import EXIT_FATAL, EXIT_OK, VERDICT_FILE, read_json
+from appliance.watched import read_beat
+from processes.ttsctl.outcome import ExitCode
+from tests.parts.appliance import Appliance, eventually
+from tests.parts.ttsctl import run_ttsctl
+
+pytestmark = pytest.mark.timeout(180)
+
+SILENCE_S = 1.0
+PAUSE_S = 3.0
+"""Longer than any silence that means hung."""
+SEEN_WITHIN_S = 30.0
+"""Bound of row S3 of the fault matrix."""
+
+
+@pytest.fixture(scope="module")
+def pair(appliance_factory: Callable[..., Appliance]) -> tuple[Appliance, Appliance]:
+    """An appliance whose watchdog is quick, and one whose watchdog ignores silence."""
+    settings = {"WATCHDOG_HEARTBEAT_S": 0.2, "VOICES_DEFAULT": "tone-low"}
+    made = (
+        appliance_factory(WATCHDOG_SILENCE_S=SILENCE_S, **settings),
+        appliance_factory(WATCHDOG_SILENCE_S=0, **settings),
+    )
+    for each in made:
+        each.wait_until_ready()
+    for each in made:
+        each.wait_until_running()
+    return made
+
+
+@pytest.fixture
+def appliance(pair: tuple[Appliance, Appliance]) -> Appliance:
+    """The one with the quick watchdog; each test leaves it running."""
+    pair[0].wait_until_running()
+    eventually(lambda: json.loads(pair[0].get("/health"))["status"] == "ok")
+    return pair[0]
+
+
+def metric(appliance: Appliance, name: str, **labels: str) -> float:
+    with urllib.request.urlopen(appliance.exporter_url + "/metrics", timeout=30) as response:
+        families = text_string_to_metric_families(response.read().decode())
+    return next(
+        sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
+
+
+def pids(appliance: Appliance) -> dict[str, int]:
+    return {name: program["pid"] for name, program in appliance.programs().items()}
+
+
+@contextmanager
+def waiting_client(appliance: Appliance) -> Iterator[list[object]]:
+    """Somebody who asks now, and whose answer is there at the end of the block."""
+    answers: list[object] = []
+
+    def ask() -> None:
+        try:
+            answers.append(json.loads(appliance.get("/health/live"))["status"])
+        except OSError as error:
+            answers.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    yield answers
+    thread.join()
+
+
+@pytest.mark.parametrize("name", ["gateway", "exporter"])
+def test_program_when_it_hangs_then_its_stack_is_logged_and_it_is_replaced(
+    pair: tuple[Appliance, Appliance], appliance: Appliance, name: str
+) -> None:
+    control = pair[1]
+    victims = [each.program(name) for each in (control, appliance)]
+    hangs = appliance.programs()[name]["hangs"]
+    seen = len(appliance.lines)
+    others = {other: pid for other, pid in pids(appliance).items() if other != name}
+    for victim in victims:
+        victim.suspend()
+    hung_s = time.monotonic()
+    try:
+        with waiting_client(appliance) as answers:
+            line = appliance.wait_for("program_hung", after=seen, name=name)
+            seen_s = time.monotonic() - hung_s
+            assert line["hung_pid"] == victims[1].pid
+            eventually(lambda: pids(appliance)[name] not in {0, victims[1].pid})
+            eventually(lambda: appliance.programs()[name]["ready"])
+            back_s = time.monotonic() - hung_s
+        assert answers == ["ok"]  # it waited in the launcher's socket
+        stack = [str(line.get("message")) for line in appliance.lines[seen:] if line["event"] == "output"]
+        assert any("most recent call first" in each for each in stack)
+        assert any(f"processes/{name}/__main__.py" in each for each in stack)
+        appliance.wait_until_running()
+        assert appliance.programs()[name]["hangs"] == hangs + 1
+        assert appliance.programs()[name]["last_exit"] == "hung"
+        assert {other: pid for other, pid in pids(appliance).items() if other != name} == others
+        assert metric(appliance, "tts_process_hangs_total", program=name) == hangs + 1
+        # The control: without a limit nobody notices.
+        assert victims[0].status() == psutil.STATUS_STOPPED
+        assert pids(control)[name] == victims[0].pid
+        assert not [line for line in control.lines if line["event"] == "program_hung"]
+    finally:
+        victims[0].resume()
+    print(f"{name}: hang seen after {seen_s:.2f} s, ready again after {back_s:.2f} s")
+    assert seen_s < SILENCE_S + 5
+
+
+def pause(processes: list[psutil.Process]) -> None:
+    """Stop processes for `PAUSE_S`, as a suspended machine would."""
+    for process in processes:
+        process.suspend()
+    until_s = time.monotonic() + PAUSE_S
+    try:
+        eventually(lambda: time.monotonic() > until_s)
+    finally:
+        for process in processes:
+            process.resume()
+
+
+def wait_for_beat(appliance: Appliance) -> None:
+    """Wait for the watchdog's next heartbeat."""
+    written = read_beat(appliance.run_dir)
+    eventually(lambda: read_beat(appliance.run_dir) != written)
+
+
+def assert_nobody_was_killed(appliance: Appliance, before: dict[str, int], seen: int) -> None:
+    appliance.wait_for("clocks_restarted", after=seen, program="watchdog")
+    for _ in range(3):  # so that the watchdog has looked at its clocks again
+        wait_for_beat(appliance)
+    assert pids(appliance) == before
+    events = {line["event"] for line in appliance.lines[seen:]}
+    assert not events & {"program_hung", "worker_killed", "worker_lost", "watchdog_hung", "program_held"}
+    assert json.loads(appliance.get("/health"))["status"] == "ok"
+    assert run_ttsctl(appliance, "live").returncode == ExitCode.OK
+
+
+def test_machine_when_everything_is_stopped_and_goes_on_then_nobody_is_killed(appliance: Appliance) -> None:
+    before, seen = pids(appliance), len(appliance.lines)
+    pause([psutil.Process(appliance.process.pid), *appliance.left_processes()])
+    resumed_s = time.monotonic()
+    eventually(lambda: json.loads(appliance.get("/health"))["status"] == "ok")
+    print(f"well again {time.monotonic() - resumed_s:.2f} s after the pause")
+    assert_nobody_was_killed(appliance, before, seen)
+
+
+def test_watchdog_when_it_alone_is_stopped_for_a_while_then_it_kills_nobody(appliance: Appliance) -> None:
+    before, seen = pids(appliance), len(appliance.lines)
+    pause([appliance.program("watchdog")])
+    assert_nobody_was_killed(appliance, before, seen)
+
+
+def test_watchdog_when_it_hangs_then_live_names_it_and_it_is_replaced(appliance: Appliance) -> None:
+    watchdog, seen = appliance.program("watchdog"), len(appliance.lines)
+    watchdog.suspend()
+    hung_s = time.monotonic()
+    done = eventually(lambda: dead_parts(appliance), SEEN_WITHIN_S)
+    seen_s = time.monotonic() - hung_s
+    assert done["dead"] == ["watchdog"]
+    assert done["reason"].startswith("watchdog: no heartbeat for ")
+    # The control: who only asks the gateway sees nothing.
+    assert json.loads(appliance.get("/health/live"))["status"] == "ok"
+    appliance.wait_for("watchdog_hung", after=seen, program="launcher")
+    eventually(lambda: run_ttsctl(appliance, "live").returncode == ExitCode.OK)
+    healed_s = time.monotonic() - hung_s
+    eventually(lambda: appliance.programs()["watchdog"]["pid"] not in {0, watchdog.pid})
+    print(f"watchdog: hang seen after {seen_s:.1f} s, alive again after {healed_s:.1f} s")
+
+
+def dead_parts(appliance: Appliance) -> dict[str, object] | None:
+    done = run_ttsctl(appliance, "live", "--json")
+    return dict(json.loads(done.stdout)) if done.returncode == ExitCode.FAILED else None
+
+
+def test_engines_when_none_gets_ready_then_the_appliance_ends_with_an_error(
+    appliance_factory: Callable[..., Appliance],
+) -> None:
+    appliance = appliance_factory(TONE_FAIL_WARM_UP="true", WATCHDOG_NO_ENGINE_S=5)
+    appliance.wait_for("verdict", program="watchdog", reason="no_engine_ready")
+    assert appliance.wait() == EXIT_FATAL
+    assert read_json(appliance.run_dir / VERDICT_FILE) == {"reason": "no_engine_ready"}
+    assert any(line["event"] == "appliance_gave_up" for line in appliance.lines)
+    appliance.assert_nothing_left()
+
+
+def test_engines_when_one_of_two_is_ready_then_the_appliance_goes_on(
+    appliance_factory: Callable[..., Appliance],
+) -> None:
+    limit_s = 2
+    appliance = appliance_factory(WORKERS_ESPEAK=1, TONE_FAIL_WARM_UP="true", WATCHDOG_NO_ENGINE_S=limit_s)
+    appliance.wait_until_ready()
+    appliance.wait_for("program_held", name="worker-tone-1")  # takes longer than the limit
+    assert appliance.programs()["gateway"]["engines_ready"] == 1
+    assert json.loads(appliance.get("/health"))["status"] == "degraded"
+    assert not Path(appliance.run_dir / VERDICT_FILE).exists()
+    assert appliance.stop(signal.SIGTERM) == EXIT_OK
