@@ -26,7 +26,7 @@ run: .venv/run.stamp ## start the appliance on port 8000 (Ctrl-C stops it)
 
 test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a container
 	$(PYTEST) $(call rings,unit docs wire integration faults)
-	@echo "not run here: browser (make browser), acceptance (make accept)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
+	@echo "not run here: browser (make browser), acceptance (make accept)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')$$(test -e .venv/load.stamp || echo ', the gate of make load')"
 
 check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
 	$(BIN)/ruff format --check .
@@ -44,17 +44,17 @@ browser: .venv/browser.stamp ## the page at / in a headless Chromium
 	$(PYTEST) tests/browser
 bench: .venv/dev.stamp ## measure the figures of docs/benchmarks.md
 	$(BIN)/python -m loadtests.bench
+load: .venv/load.stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
+	$(BIN)/python -m loadtests.load $(HOST:%=--host %) $(PROFILE:%=--profile %) $(SHORT:%=--short)
 
 docs: .venv/dev.stamp ## write the generated pages anew
 	$(BIN)/python -m tests.docs.generate
-
 lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-U takes newer releases)
 	test -x .venv/lock/bin/uv || { $(BIN)/python -m venv .venv/lock && .venv/lock/bin/pip install -q uv; }
 	$(COMPILE) -o requirements/run.txt
 	$(COMPILE) -c requirements/run.txt --extra dev -o requirements/dev.txt
 	for e in browser load; do $(COMPILE) -c requirements/dev.txt --extra dev --extra $$e -o requirements/$$e.txt || exit 1; done
-
 clean: ## remove what was built; data and run stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
 
-.PHONY: help run test check faults accept browser bench docs lock clean
+.PHONY: help run test check faults accept browser bench load docs lock clean

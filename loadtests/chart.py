@@ -5,6 +5,7 @@ Owns: the drawing. Refuses to know: what the numbers mean.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
@@ -14,27 +15,37 @@ COLORS = ("#1b6ca8", "#c8553d", "#3a7d44", "#8e5572", "#b08900", "#5b5f97", "#22
 TICKS = 4
 
 
-def line_chart(title: str, lines: Mapping[str, Sequence[float]]) -> str:
-    """Return a picture with a line for each name, all over the same number of even steps."""
-    values = [value for line in lines.values() for value in line]
-    low, high = min(0.0, *values), max(1.0, *values)
+def line_chart(title: str, lines: Mapping[str, Sequence[float]], *, span: tuple[str, str] = ("", "")) -> str:
+    """Return a picture with a line for each name, all over the same number of even steps.
+
+    Args:
+        title: Said above it.
+        lines: Values by name; a line passes over NaN.
+        span: What stands below the first and the last step.
+    """
+    values = [value for line in lines.values() for value in line if not math.isnan(value)]
+    low, high = min([0.0, *values]), max([1.0, *values])
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
         "<style>text {font: 12px sans-serif}</style>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="20">{escape(title)}</text>',
+        f'<text x="{LEFT}" y="{HEIGHT - 8}">{escape(span[0])}</text>',
+        f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{escape(span[1])}</text>',
     ]
     for tick in range(TICKS + 1):
         value = low + (high - low) * tick / TICKS
         y = _y(value, low, high)
         parts += [
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>',
-            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.2f}</text>',
+            f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>',
         ]
     for place, (name, line) in enumerate(lines.items()):
         color = COLORS[place % len(COLORS)]
         points = " ".join(
-            f"{_x(step, line):.1f},{_y(value, low, high):.1f}" for step, value in enumerate(line)
+            f"{_x(step, line):.1f},{_y(value, low, high):.1f}"
+            for step, value in enumerate(line)
+            if not math.isnan(value)
         )
         y = TOP + 18 * place + 10
         parts += [
