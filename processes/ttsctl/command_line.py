@@ -58,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_voices(verbs)
     drain = verbs.add_parser("drain", help="finish what runs, refuse what is new", parents=[_everywhere()])
     drain.add_argument("switch", choices=("on", "off", "status"))
+    _add_restart(verbs)
     # No prefix is an option's here: everything behind the verb is supervisorctl's.
     passed = verbs.add_parser(
         "supervisorctl",
@@ -86,6 +87,20 @@ def _add_say(verbs: argparse._SubParsersAction[Parser]) -> None:
     say.add_argument("--voice", metavar="VOICE", help="as ttsctl voices lists them; a variant behind a +")
     say.add_argument("--format", choices=FORMATS, help="with -o: instead of the one the suffix chooses")
     say.add_argument("--speed", type=float, default=1.0, metavar="FACTOR", help="0.25 to 4; 1 is normal")
+
+
+def _add_restart(verbs: argparse._SubParsersAction[Parser]) -> None:
+    text = "start every worker anew, one after the other"
+    restart = verbs.add_parser("restart", help=text, description=text, parents=[_everywhere()])
+    restart.add_argument("--rolling", action="store_true", required=True, help="while the others speak")
+    restart.add_argument("engine", nargs="?", metavar="ENGINE", help="only workers with this engine")
+    restart.add_argument(
+        "--wait-s",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="that each worker has to be back (default: %(default)g)",
+    )
 
 
 def _add_voices(verbs: argparse._SubParsersAction[Parser]) -> None:
