@@ -46,6 +46,8 @@ bench: .venv/dev.stamp ## measure the figures of docs/benchmarks.md
 	$(BIN)/python -m loadtests.bench
 load: .venv/load.stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
 	$(BIN)/python -m loadtests.load $(HOST:%=--host %) $(PROFILE:%=--profile %) $(SHORT:%=--short)
+soak: .venv/dev.stamp ## load with a fault every 15 s and an account of every request (SOAK=--short takes 90 s)
+	$(BIN)/python -m loadtests.ledger $(or $(SOAK),--minutes 15 --rate 60 --every 15)
 
 docs: .venv/dev.stamp ## write the generated pages anew
 	$(BIN)/python -m tests.docs.generate
@@ -57,4 +59,4 @@ lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-
 clean: ## remove what was built; data and run stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
 
-.PHONY: help run test check faults accept browser bench load docs lock clean
+.PHONY: help run test check faults accept browser bench load soak docs lock clean

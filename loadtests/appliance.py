@@ -44,9 +44,11 @@ class Resources:
 class Appliance:
     """A running appliance; `running_appliance` makes and ends it."""
 
-    def __init__(self, launcher: subprocess.Popen[bytes], base: Path, port: int) -> None:
+    def __init__(self, launcher: subprocess.Popen[bytes], run_dir: Path, port: int) -> None:
+        self.launcher = launcher
+        self.run_dir = run_dir
+        self.data_dir = run_dir.parent / "data"
         self.port = port
-        self._base = base
         root = psutil.Process(launcher.pid)
         self._processes = {name_of(each): each for each in (root, *root.children(recursive=True))}
 
@@ -73,14 +75,15 @@ class Appliance:
 
     def file_count(self) -> int:
         """Return how many files lie in its directories: run, data and temporary ones."""
-        return sum(len(names) for _, _, names in os.walk(self._base))
+        return sum(len(names) for _, _, names in os.walk(self.run_dir.parent))
 
 
 @contextlib.contextmanager
-def running_appliance(**settings: object) -> Iterator[Appliance]:
+def running_appliance(*, output: int = subprocess.DEVNULL, **settings: object) -> Iterator[Appliance]:
     """Start an appliance, wait until all its workers are ready, stop it in the end.
 
     Args:
+        output: Where its log goes, as for `subprocess.Popen`; whoever takes it must read it.
         settings: For example `WORKERS_TONE=2` for `APPLIANCE_WORKERS_TONE`.
 
     Raises:
@@ -98,11 +101,11 @@ def running_appliance(**settings: object) -> Iterator[Appliance]:
             env=inherited
             | {"TMPDIR": str(temporary)}
             | {f"APPLIANCE_{name}": str(value) for name, value in values.items()},
-            stdout=subprocess.DEVNULL,
+            stdout=output,
             start_new_session=True,
         )
         try:
-            yield Appliance(launcher, Path(base), _wait_until_ready(run_dir))
+            yield Appliance(launcher, run_dir, _wait_until_ready(run_dir))
         finally:
             launcher.send_signal(signal.SIGTERM)
             launcher.wait(STOP_LIMIT_S)

@@ -1,6 +1,6 @@
 """Measure the figures of docs/benchmarks.md: `python -m loadtests.bench`, or `make bench`.
 
-Owns: the command line, the order of the sections, the page, the exit code.
+Owns: the command line, the order of the sections, the exit code.
 Refuses to know: how a section measures.
 """
 
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 
 from appliance.settings import ROOT
-from loadtests import cpu_section, first_audio, memory, soak, workers_section
+from loadtests import cpu_section, first_audio, long_run, memory, workers_section
 from loadtests.figures import Figure, figures_table, machine
+from loadtests.page import write_section
 
-PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "memory.svg"
 EXIT_MISSED = 1
 NOTE = (
@@ -33,7 +32,7 @@ def main() -> int:
         table = figures_table(measured)
         print(f"\n{name}\n\n{table}", flush=True)
         if arguments.write:
-            _write(name, table, is_short=arguments.short)
+            write_section(name, table, is_short=arguments.short)
         figures += measured
     missed = [figure.name for figure in figures if figure.is_missed]
     print(f"\n{machine()}\n{NOTE}")
@@ -53,25 +52,8 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "first-audio": lambda arguments: first_audio.run(is_short=arguments.short),
     "workers": lambda arguments: workers_section.run(is_short=arguments.short),
     "memory": _run_memory,
-    "soak": lambda arguments: soak.run(is_short=arguments.short),
+    "long-run": lambda arguments: long_run.run(is_short=arguments.short),
 }
-
-
-def _write(name: str, table: str, *, is_short: bool) -> None:
-    """Put a section's table between its two marks on the page.
-
-    Raises:
-        ValueError: The page hasn't got the marks.
-    """
-    begin, end = f"<!-- {name} begins -->\n", f"<!-- {name} ends -->"
-    before, found_begin, rest = PAGE.read_text("utf-8").partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not found_begin or not found_end:
-        message = f"{PAGE.name} has no marks for {name}"
-        raise ValueError(message)
-    day = time.strftime("%Y-%m-%d")
-    head = f"Measured on {day}{' (short form)' if is_short else ''}: {machine()}.\n\n"
-    PAGE.write_text(f"{before}{begin}{head}{table}\n{end}{after}", "utf-8")
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from appliance.settings import ROOT
 from loadtests.appliance import running_appliance
@@ -66,7 +67,7 @@ def main() -> int:
 
 def _start(stack: ExitStack, profile: Profile) -> str:
     """Start an appliance as the profile wants it; return its address."""
-    settings = {name.upper(): value for name, value in profile.start.items()}
+    settings: dict[str, Any] = {name.upper(): value for name, value in profile.start.items()}
     appliance = stack.enter_context(running_appliance(**settings))
     return f"http://127.0.0.1:{appliance.port}"
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
+from typing import Any
 
 from loadtests.appliance import running_appliance
 from loadtests.client import Client
@@ -63,7 +64,7 @@ class Crowd:
 def run(*, is_short: bool) -> list[Figure]:
     """Measure the section; takes a minute or two."""
     rates: dict[tuple[str, int], list[float]] = {}
-    shared = {"TONE_DELAY_S": TONE_DELAY_S, "DISPATCH_CORES": 2}
+    shared: dict[str, Any] = {"TONE_DELAY_S": TONE_DELAY_S, "DISPATCH_CORES": 2}
     with (
         running_appliance(WORKERS_TONE=1, WORKERS_ESPEAK=1, **shared) as single,
         running_appliance(WORKERS_TONE=2, WORKERS_ESPEAK=2, **shared) as double,

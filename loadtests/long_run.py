@@ -1,6 +1,6 @@
 """Whether anything grows in an appliance that speaks for a long time.
 
-Owns: the section `soak` of the measurements.
+Owns: the section `long-run` of the measurements.
 Refuses to know: how a request is sent, how memory is read.
 
 Four clients ask for a sentence five times a second each, engines and formats in turns; one request in ten is
@@ -46,7 +46,7 @@ MIB = 1024 * 1024
 
 
 @dataclass(slots=True)
-class Soak:
+class Growth:
     """What one appliance used, sample by sample."""
 
     at_s: list[float] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Soak:
         slope, _ = linear_regression(times_s, [each[name].own_bytes / MIB for each in self.used[half:]])
         return slope * (times_s[-1] - times_s[0])
 
-    def growth(self, counts: list[int]) -> float:
+    def count_growth(self, counts: list[int]) -> float:
         """Return the median of a count's last quarter less that of the quarter behind the middle."""
         half, last = len(counts) // 2, 3 * len(counts) // 4
         return median(counts[last:]) - median(counts[half:last])
@@ -76,34 +76,34 @@ def run(*, is_short: bool) -> list[Figure]:
     """Measure the section; takes eleven minutes, or two."""
     duration_s = DURATION_S[is_short]
     with running_appliance(WORKERS_TONE=1, WORKERS_ESPEAK=1) as appliance:
-        soak, requests = _soak(appliance, duration_s)
+        growth, requests = _measure(appliance, duration_s)
     with running_appliance(WORKERS_TONE=1, WORKERS_ESPEAK=1, TONE_LEAK_BYTES=LEAK_BYTES) as appliance:
-        control, _ = _soak(appliance, CONTROL_S)
-    return [*_figures(soak, requests, duration_s), _control(control)]
+        control, _ = _measure(appliance, CONTROL_S)
+    return [*_figures(growth, requests, duration_s), _control(control)]
 
 
-def _figures(soak: Soak, requests: int, duration_s: float) -> Iterator[Figure]:
+def _figures(growth: Growth, requests: int, duration_s: float) -> Iterator[Figure]:
     yield Figure(f"requests in {duration_s / 60:g} min", requests, "")
-    for name in soak.used[0]:
-        yield Figure(f"{name}, growth of its own memory", soak.growth_mib(name), "MiB", most=MOST_MIB)
+    for name in growth.used[0]:
+        yield Figure(f"{name}, growth of its own memory", growth.growth_mib(name), "MiB", most=MOST_MIB)
     counts = {
-        "open descriptors": [sum(each.descriptors for each in used.values()) for used in soak.used],
-        "threads": [sum(each.threads for each in used.values()) for used in soak.used],
-        "files in its directories": soak.files,
+        "open descriptors": [sum(each.descriptors for each in used.values()) for used in growth.used],
+        "threads": [sum(each.threads for each in used.values()) for used in growth.used],
+        "files in its directories": growth.files,
     }
     for what, count in counts.items():
         name = f"{what} of all processes, {count[-1]} at the end, growth"
-        yield Figure(name, soak.growth(count), "", most=0)
+        yield Figure(name, growth.count_growth(count), "", most=0)
 
 
-def _control(soak: Soak) -> Figure:
+def _control(growth: Growth) -> Figure:
     name = f"control: {LEAKER} told to leak {LEAK_BYTES // 1024} KiB an utterance, growth in 1 min"
-    return Figure(name, soak.growth_mib(LEAKER), "MiB", least=MOST_MIB)
+    return Figure(name, growth.growth_mib(LEAKER), "MiB", least=MOST_MIB)
 
 
-def _soak(appliance: Appliance, duration_s: float) -> tuple[Soak, int]:
+def _measure(appliance: Appliance, duration_s: float) -> tuple[Growth, int]:
     """Load an appliance for some seconds; return its samples and how many requests it had."""
-    soak = Soak()
+    growth = Growth()
     ended = threading.Event()
     listeners = [_Listener(appliance.port, place) for place in range(CLIENTS)]
     with ThreadPoolExecutor(CLIENTS) as threads:
@@ -114,10 +114,10 @@ def _soak(appliance: Appliance, duration_s: float) -> tuple[Soak, int]:
         try:
             while time.monotonic() < until_s and not any(each.done() for each in asked):
                 ended.wait(SAMPLE_S)
-                soak.take(appliance)
+                growth.take(appliance)
         finally:
             ended.set()
-        return soak, sum(each.result() for each in asked)
+        return growth, sum(each.result() for each in asked)
 
 
 class _Listener:

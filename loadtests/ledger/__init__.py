@@ -1,0 +1,1 @@
+"""The ledger: load with faults, and a comparison of what clients saw with what the appliance wrote down."""

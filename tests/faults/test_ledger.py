@@ -1,0 +1,67 @@
+"""The command that loads, breaks and accounts: it holds with all defences, and fails without one."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.settings import ROOT
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def run_ledger(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "loadtests.ledger", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+
+
+def test_ledger_when_workers_and_gateway_are_killed_then_every_request_is_accounted_for(
+    tmp_path: Path,
+) -> None:
+    lines = tmp_path / "lines.jsonl"
+    faults = ("worker-kill-busy", "gateway-kill")
+    done = run_ledger(
+        "--minutes", "0.35", "--rate", "30", "--every", "7", "--faults", *faults, "--lines", str(lines)
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "every bound held" in done.stdout
+    attempts = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert len(attempts) > 600
+    assert sum(each["status"] == 200 for each in attempts) > 0.9 * len(attempts)
+    assert len({each["id"] for each in attempts}) == len(attempts)
+
+
+def test_ledger_when_heartbeats_are_not_missed_then_the_run_fails_and_says_that_health_lies() -> None:
+    done = run_ledger(
+        "--minutes", "0.2", "--rate", "20", "--every", "6", "--faults", "pool-stop", "--without", "heartbeat"
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "pool-stop: seen after " in done.stdout
+    assert "pool-stop: false green for " in done.stdout
+
+
+def test_ledger_when_progress_is_not_watched_then_the_run_fails() -> None:
+    done = run_ledger(
+        "--minutes", "0.2", "--rate", "20", "--every", "6", "--faults", "worker-hang", "--without", "progress"
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "worker-hang: seen after never s" in done.stdout
+
+
+def test_ledger_when_the_account_is_falsified_then_the_run_fails() -> None:
+    done = run_ledger(
+        "--minutes", "0.15", "--rate", "20", "--every", "5", "--faults", "exporter-kill", "--spoil", "lost"
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "lost: 1 (" in done.stdout

@@ -1,0 +1,196 @@
+"""The ledger's rules: what is lost, duplicated, wrong; when success is lasting; when health lies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtests.ledger.compare import compare
+from loadtests.ledger.faults import FAULTS, Injection
+from loadtests.ledger.judge import Slot, outcomes_table, recovered_s
+from loadtests.ledger.lines import ClientLine, ServerRow, read_server_rows, write_client_lines
+from loadtests.ledger.reference import TEXTS, audio_hashes, texts
+from loadtests.ledger.run import SPOILERS
+from loadtests.ledger.sampler import Observations, disagreement_s, identity_off
+
+
+def reference(text_number: int) -> frozenset[str]:
+    return frozenset({f"audio {text_number}"})
+
+
+def attempt(request_id: str = "a", text_number: int = 0, at_s: float = 0.0, **fields: Any) -> ClientLine:
+    """An attempt that was answered well, unless the fields say otherwise."""
+    values = {"status": 200, "sha256": f"audio {text_number}", "bytes": 44, **fields}
+    return ClientLine(request_id, "load", text_number, at_s, at_s, at_s + 0.1, **values)
+
+
+def row(request_id: str = "a", state: str = "completed", **fields: Any) -> ServerRow:
+    return ServerRow(request_id, state, **{"bytes": 44, **fields})
+
+
+def test_compare_when_both_sides_agree_then_nothing_is_missed() -> None:
+    lines = [attempt("a"), attempt("b", 1), attempt("c", status=503, code="overloaded", sha256="")]
+    account = compare(lines, [row("a"), row("b")], reference)
+    assert account.misses() == []
+    assert (account.acknowledged, account.rejected, account.indeterminate) == (("a", "b"), ("c",), ())
+
+
+def test_compare_when_a_row_is_missing_then_lost() -> None:
+    assert compare([attempt("a")], [], reference).lost == ("a",)
+
+
+def test_compare_when_the_server_says_that_it_failed_then_lost() -> None:
+    assert compare([attempt("a")], [row("a", "failed")], reference).lost == ("a",)
+
+
+def test_compare_when_nobody_asked_then_unexpected() -> None:
+    assert compare([], [row("a")], reference).unexpected == ("a",)
+
+
+def test_compare_when_an_id_has_two_rows_then_duplicated() -> None:
+    assert compare([attempt("a")], [row("a"), row("a", "failed")], reference).duplicated == ("a",)
+
+
+@pytest.mark.parametrize("fields", [{"sha256": "audio of another request"}, {"bytes": 43}])
+def test_compare_when_the_audio_is_another_then_wrong(fields: dict[str, Any]) -> None:
+    assert compare([attempt("a", **fields)], [row("a")], reference).wrong == ("a",)
+
+
+def test_compare_when_an_error_has_no_code_then_unclear() -> None:
+    assert compare([attempt("a", status=500, sha256="")], [], reference).unclear == ("a",)
+
+
+def test_compare_when_connections_were_lost_then_indeterminate_and_some_recovered() -> None:
+    broken: dict[str, Any] = {"exception": "ClientPayloadError", "sha256": "", "status": None}
+    lines = [attempt("a", **broken), attempt("b", **broken | {"status": 200})]
+    account = compare(lines, [row("b")], reference)
+    assert (account.indeterminate, account.recovered, account.misses()) == (("a", "b"), ("b",), [])
+
+
+@pytest.mark.parametrize("name", SPOILERS)
+def test_compare_when_the_account_was_falsified_then_it_is_found(name: str) -> None:
+    lines = [
+        attempt(f"id {number}", number, sha256=min(audio_hashes(number)), status=200) for number in range(3)
+    ]
+    rows = [row(line.id) for line in lines]
+    assert compare(lines, rows, audio_hashes).misses() == []
+    SPOILERS[name](lines, rows)
+    (miss,) = compare(lines, rows, audio_hashes).misses()
+    assert miss.startswith(f"{name}: 1 ")
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.booleans()), max_size=20))
+def test_compare_when_anything_happens_then_each_attempt_is_one_of_three(
+    cases: list[tuple[int, bool, bool]],
+) -> None:
+    lines = [
+        attempt(f"{number} {index}", exception="lost" if is_broken else None, status=200 if is_good else 503,
+                code=None if is_good else "draining")
+        for index, (number, is_broken, is_good) in enumerate(cases)
+    ]  # fmt: skip
+    account = compare(lines, [], reference)
+    ways = (*account.acknowledged, *account.rejected, *account.indeterminate)
+    assert sorted(ways) == sorted(line.id for line in lines)
+
+
+def test_rows_when_the_last_line_is_torn_then_counted_and_the_others_read(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    whole = {"request_id": "a", "state": "completed", "ended_by": "completed", "bytes": 44}
+    whole |= {"audio_s": 1.0, "worker": "w", "retried": False, "ts": "2026"}
+    path.write_text(json.dumps(whole) + "\n" + '{"request_id": "b", "st\n' + json.dumps(whole)[:30])
+    rows, unreadable = read_server_rows(path)
+    assert rows == [ServerRow("a", "completed", "completed", 44, "w")]
+    assert unreadable == 2
+
+
+def test_client_lines_when_written_then_one_json_line_each(tmp_path: Path) -> None:
+    path = tmp_path / "lines.jsonl"
+    write_client_lines(path, [attempt("a"), attempt("b")])
+    assert [json.loads(line)["id"] for line in path.read_text().splitlines()] == ["a", "b"]
+
+
+def test_reference_when_texts_differ_then_their_audio_differs() -> None:
+    hashes = [audio_hashes(number) for number in range(20)]
+    assert len(set(texts())) == TEXTS
+    assert len(frozenset.union(*hashes)) == sum(map(len, hashes))
+
+
+def test_disagreement_when_one_is_good_and_the_other_is_not_then_those_seconds() -> None:
+    health = [(0.0, True), (10.0, False), (20.0, True)]
+    truth = [(0.0, True), (8.0, False), (25.0, True)]
+    assert disagreement_s(health, truth, 0.0, 30.0) == 2.0 + 5.0
+    assert disagreement_s(truth, health, 0.0, 30.0) == 0.0
+    assert disagreement_s(health, truth, 9.0, 21.0) == 2.0
+    assert disagreement_s([], truth, 0.0, 30.0) == 0.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 9), st.booleans()), max_size=20))
+def test_disagreement_when_compared_with_itself_then_none(samples: list[tuple[float, bool]]) -> None:
+    assert disagreement_s(samples, samples, 0.0, 10.0) == 0.0
+
+
+def test_identity_when_a_request_has_vanished_then_off_by_one() -> None:
+    scrape = b"""# HELP tts_requests_accepted_total x
+tts_requests_accepted_total 5.0
+tts_requests_finished_total{outcome="completed"} 2.0
+tts_requests_finished_total{outcome="failed"} 1.0
+tts_requests_in_flight 1.0
+"""
+    assert identity_off(scrape) == 1
+    assert identity_off(scrape.replace(b"flight 1", b"flight 2")) == 0
+
+
+def test_recovered_when_failures_stop_then_the_time_of_the_last() -> None:
+    lines = [attempt(str(number), at_s=number / 10) for number in range(200)]
+    for number in range(30):
+        lines[number] = attempt(str(number), at_s=number / 10, status=503, code="no_workers")
+    assert recovered_s(lines, 0.0, 20.0) == pytest.approx(2.9, abs=0.01)
+    assert recovered_s(lines[30:], 0.0, 20.0) == 0.0
+
+
+def test_recovered_when_failures_never_stop_then_none() -> None:
+    lines = [attempt(str(number), at_s=number / 10, status=503) for number in range(100)]
+    assert recovered_s(lines, 0.0, 10.0) is None
+
+
+def outcome(
+    lines: list[ClientLine], rows: list[ServerRow], name: str = "worker-kill-busy", **times: Any
+) -> Any:
+    slot = Slot(
+        FAULTS[name], Injection(1.0, 1.0, times.get("seen_at_s", 1.05)), times.get("whole_at_s", 2.0), 20.0
+    )
+    account = compare(lines, rows, reference)
+    return slot.outcome(lines, {each.id: each for each in rows}, account, Observations())
+
+
+def test_outcome_when_only_the_victim_failed_then_nothing_is_missed() -> None:
+    lines = [attempt(str(number), at_s=number / 10) for number in range(100)]
+    lines[9] = attempt("9", at_s=0.9, status=503, code="worker_lost", sha256="")
+    rows = [row(line.id, "completed" if line.is_acknowledged else "failed") for line in lines]
+    judged = outcome(lines, rows)
+    assert (list(judged.misses()), judged.on_victim) == ([], 1)
+    assert "worker-kill-busy" in outcomes_table([judged])
+
+
+def test_outcome_when_others_failed_or_it_came_too_late_then_each_is_said() -> None:
+    lines = [attempt(str(number), at_s=number / 10) for number in range(100)]
+    lines[50] = attempt("50", at_s=5.0, status=503, code="no_workers", sha256="")
+    rows = [row(line.id) for line in lines if line.is_acknowledged]
+    judged = outcome(lines, rows, seen_at_s=None, whole_at_s=9.0)
+    assert [miss.split(" ")[1] for miss in judged.misses()] == ["seen", "whole", "1"]
+    assert "50: 503 no_workers" in judged.blast
+
+
+def test_outcome_when_the_gateway_was_killed_then_what_was_in_flight_may_fail_and_nothing_else() -> None:
+    lines = [attempt(str(number), at_s=number / 10) for number in range(100)]
+    lost: dict[str, Any] = {"status": None, "exception": "ServerDisconnectedError", "sha256": ""}
+    lines[9] = ClientLine("9", "load", 9, 0.9, 0.9, 1.01, **lost)
+    lines[40] = ClientLine("40", "load", 40, 4.0, 4.0, 4.1, **lost)
+    rows = [row(line.id) for line in lines if line.is_acknowledged]
+    judged = outcome(lines, rows, "gateway-kill")
+    assert (judged.on_victim, judged.blast) == (1, ("40: None ServerDisconnectedError",))
