@@ -35,7 +35,6 @@ check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit 
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 	$(PYTEST) -q $(call rings,unit docs)
-
 faults: .venv/dev.stamp ## break things on purpose, as often as it takes, and see that they mend
 	FAULTS_FULL=1 $(PYTEST) -s tests/faults
 accept: .venv/dev.stamp ## what players make of the audio (needs ffmpeg)
@@ -48,7 +47,6 @@ load: .venv/load.stamp ## ask much of it at once and judge it (HOST=http://…, 
 	$(BIN)/python -m loadtests.load $(HOST:%=--host %) $(PROFILE:%=--profile %) $(SHORT:%=--short)
 soak: .venv/dev.stamp ## load with a fault every 15 s and an account of every request (SOAK=--short takes 90 s)
 	$(BIN)/python -m loadtests.ledger $(or $(SOAK),--minutes 15 --rate 60 --every 15)
-
 docs: .venv/dev.stamp ## write the generated pages anew
 	$(BIN)/python -m tests.docs.generate
 lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-U takes newer releases)
