@@ -70,6 +70,14 @@ class TextTooLongError(RequestError):
     status = 413
 
 
+class RequestTimeoutError(RequestError):
+    """The request's head or body took too long to come."""
+
+    code = "request_timeout"
+    status = 408
+    retryable = True
+
+
 class BodyTooLargeError(RequestError):
     """The request's body is larger than the limit."""
 

@@ -33,6 +33,8 @@ DENIAL_RULES = ("admin_network", "admin_key", "api_key", "host", "origin", "spoo
 ENGINES = ("espeak", "tone")
 CLASSES = ("first", "rest", "background")
 STATUSES = ("2xx", "3xx", "4xx", "5xx", "broken")
+CONNECTION_STATES = ("head", "body", "answer", "idle")
+CLOSE_REASONS = ("head_late", "body_late", "write_late", "many_heads", "descriptors", "vanished")
 
 
 class GatewayMetrics:
@@ -124,6 +126,22 @@ class GatewayMetrics:
             "Seconds an HTTP request took.",
             DURATION_BUCKETS_S,
             route=routes,
+        )
+        self.http_connections = self._gauge(
+            "tts_http_connections",
+            "Clients' TCP connections, by what they wait for.",
+            state=CONNECTION_STATES,
+        )
+        self.http_connections_closed = self._counter(
+            "tts_http_connections_closed",
+            "Clients' TCP connections that a limit ended, by which.",
+            reason=CLOSE_REASONS,
+        )
+        self.http_accept_paused = self._gauge(
+            "tts_http_accept_paused", "1 while newcomers wait because few descriptors are left, else 0."
+        )
+        self.http_accept_pauses = self._counter(
+            "tts_http_accept_pauses", "Times that accepting stopped because few descriptors were left."
         )
         self.security_denied = self._counter(
             "tts_security_denied", "Requests turned away by an access rule.", rule=DENIAL_RULES

@@ -74,6 +74,16 @@ class HttpSettings(Section):
     )
     trusted_proxies: tuple[str, ...] = Field((), description="Networks whose X-Forwarded-For is believed.")
     cache_bytes: int = Field(33_554_432, ge=0, le=1_073_741_824, description="Bytes of kept GET answers.")
+    head_limit_s: float = Field(5.0, ge=0.5, le=600, description="Seconds a request's head may take.")
+    body_limit_s: float = Field(
+        10.0, ge=0.5, le=600, description="Seconds a body may take, from its head on."
+    )
+    write_limit_s: float = Field(
+        30.0, ge=0.5, le=3600, description="Seconds a client may take no byte of an answer."
+    )
+    max_open_heads: int = Field(
+        32, ge=1, le=100_000, description="Unfinished heads per client address; trusted proxies are exempt."
+    )
 
     @field_validator("trusted_proxies")
     @classmethod

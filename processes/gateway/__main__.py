@@ -45,7 +45,7 @@ from processes.gateway.app import route_names
 from processes.gateway.dispatch import Dispatcher
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.gateway import Gateway
-from processes.gateway.http_server import HttpServer
+from processes.gateway.http_server import HttpServer, PublicServer
 from processes.gateway.kept_audio import KeptAudio
 from processes.gateway.ledger_file import LedgerFile
 from processes.gateway.models import ModelList
@@ -127,14 +127,12 @@ async def serve(gateway: Gateway, listener: socket.socket) -> bool:
     run_dir = gateway.settings.run.dir
     announcement = Announcement(run_dir, gateway.settings.watchdog.heartbeat_s)
     await gateway.pool.open(await asyncio.to_thread(listen_unix, run_dir / WORKERS_SOCKET))
-    timers = [
-        asyncio.create_task(each)
-        for each in (gateway.pool.watch(), gateway.prober.run(), _look_after(gateway, announcement))
-    ]
+    server_logger = quiet_server_logger()
+    local, public = HttpServer(gateway, server_logger), PublicServer(gateway, server_logger)
+    works = (gateway.pool.watch(), gateway.prober.run(), public.watch(), _look_after(gateway, announcement))
+    timers = [asyncio.create_task(each) for each in works]
     for timer in timers:
         timer.add_done_callback(lambda timer: _timer_ended(timer, stop))
-    server_logger = quiet_server_logger()
-    local, public = HttpServer(gateway, server_logger), HttpServer(gateway, server_logger)
     await local.start(await asyncio.to_thread(listen_unix, run_dir / GATEWAY_SOCKET))
     await _first_workers(gateway)
     await public.start(listener)
@@ -170,7 +168,7 @@ def _timer_ended(timer: asyncio.Task[None], stop: asyncio.Event) -> None:
         stop.set()
 
 
-async def _drain(gateway: Gateway, public: HttpServer) -> None:
+async def _drain(gateway: Gateway, public: PublicServer) -> None:
     """Let what runs finish, for `dispatch.drain_s` at most, and cut the rest short."""
     logger.info("gateway_draining", in_flight=gateway.ledger.in_flight)
     public.stop_accepting()

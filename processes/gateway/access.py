@@ -74,6 +74,11 @@ class AccessRules:
                 return address
         return peer
 
+    def is_proxy(self, peer: str) -> bool:
+        """Return whether a peer's address is a trusted proxy's."""
+        address = _parse_address(peer)
+        return address is not None and _is_in(address, self._proxies)
+
     def client(self, request: web.Request) -> str:
         """Return the name under which a caller's requests take turns with others'."""
         key = _bearer(request)

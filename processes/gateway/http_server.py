@@ -1,6 +1,7 @@
 """An HTTP server of the gateway: one on the launcher's TCP socket, another on `run/gateway.sock`.
 
-Owns: accepting, the limits of a connection, and the two ways of ending: let requests finish, cut them short.
+Owns: what serves where (`run/gateway.sock` has no limits, as only this user reaches it), and the two ways of
+ending: let requests finish, cut them short.
 Refuses to know: what is answered (`app`, `connection`), when the gateway stops.
 """
 
@@ -9,20 +10,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
+from typing import Protocol
 
 from aiohttp import web
 
 from appliance.lifecycle import BACKLOG
+from processes.gateway.acceptor import Acceptor
 from processes.gateway.app import make_app
 from processes.gateway.connection import ClientConnection
+from processes.gateway.connection_watch import LOOK_S, ConnectionWatch
 from processes.gateway.gateway import Gateway
 from processes.gateway.middleware import STOPPING_KEY
 
 KEEPALIVE_S = 75.0
-LOOK_S = 0.05
+IDLE_LOOK_S = 0.05
 """Seconds between two looks for clients that have become idle."""
 CUT_S = 0.25
 """Seconds, twice, in which requests may still end by themselves when they are about to be cut short."""
+
+
+class Listening(Protocol):
+    """What accepts."""
+
+    def close(self) -> None:
+        """Accept no more."""
 
 
 class HttpServer:
@@ -40,7 +52,7 @@ class HttpServer:
         self._runner = web.AppRunner(
             make_app(gateway), handler_cancellation=True, access_log=None, shutdown_timeout=CUT_S
         )
-        self._server: asyncio.Server | None = None
+        self._listening: Listening | None = None
 
     async def start(self, listener: socket.socket) -> None:
         """Accept connections from now on.
@@ -49,13 +61,16 @@ class HttpServer:
             listener: Listening; this process's own end of it is closed when no more are accepted.
         """
         await self._runner.setup()
+        self._listening = await self._listen(listener)
+
+    async def _listen(self, listener: socket.socket) -> Listening:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
+        return await loop.create_server(self._connection, sock=listener, backlog=BACKLOG)
 
     def stop_accepting(self) -> None:
         """Leave newcomers to the next gateway; answers say Connection: close from now on."""
-        if self._server is not None:
-            self._server.close()
+        if self._listening is not None:
+            self._listening.close()
         self._runner.app[STOPPING_KEY].set()
 
     async def finish(self) -> None:
@@ -63,18 +78,22 @@ class HttpServer:
 
         However long it takes; cancelling it cancels no request.
         """
-        server = self._runner.server
-        assert server is not None
-        while server.connections:
-            for connection in server.connections:
-                if not (isinstance(connection, ClientConnection) and connection.is_busy):
+        while connections := self._connections():
+            for connection in connections:
+                if not connection.is_busy:
                     connection.force_close()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(IDLE_LOOK_S)
 
     async def close(self) -> None:
         """Cut short what still runs and hang up on everybody; takes twice `CUT_S` at most."""
         self.stop_accepting()
         await self._runner.cleanup()
+
+    def _connections(self) -> list[ClientConnection]:
+        """Return every open connection."""
+        server = self._runner.server
+        connections = server.connections if server is not None else []
+        return [each for each in connections if isinstance(each, ClientConnection)]
 
     def _connection(self) -> ClientConnection:
         server = self._runner.server
@@ -88,3 +107,26 @@ class HttpServer:
             max_line_size=self._gateway.settings.http.max_body_bytes,
             keepalive_timeout=KEEPALIVE_S,
         )
+
+
+class PublicServer(HttpServer):
+    """Serves on the TCP socket, where clients may be slow, many or gone."""
+
+    def __init__(self, gateway: Gateway, logger: logging.Logger) -> None:
+        """Make the application; see `HttpServer`."""
+        super().__init__(gateway, logger)
+        self._watch = ConnectionWatch(gateway.settings.http, gateway.access, gateway.metrics)
+        self._acceptor: Acceptor | None = None
+
+    async def _listen(self, listener: socket.socket) -> Listening:
+        self._acceptor = Acceptor(listener, self._connection, self._gateway.metrics)
+        return self._acceptor
+
+    async def watch(self) -> None:
+        """Hold the limits of connections and of descriptors; runs until it is cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            is_short = self._acceptor is not None and self._acceptor.is_paused
+            self._watch.look(self._connections(), time.monotonic(), is_short=is_short)
+            if self._acceptor is not None:
+                self._acceptor.look()

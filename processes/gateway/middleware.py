@@ -21,6 +21,7 @@ from appliance.errors import (
     HostNotAllowedError,
     InvalidRequestError,
     MethodNotAllowedError,
+    RequestTimeoutError,
     RouteNotFoundError,
 )
 from appliance.metrics import GatewayMetrics
@@ -142,7 +143,7 @@ def _error_response(
     response = error_response(error)
     if isinstance(source, web.HTTPMethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(source.allowed_methods))
-    if isinstance(error, HostNotAllowedError):
+    if isinstance(error, HostNotAllowedError | RequestTimeoutError):
         response.force_close()
     logger.info("request_refused", request_id=request[REQUEST_ID_KEY], status=error.status, code=error.code)
     return response
