@@ -15,8 +15,9 @@ from processes.ttsctl.outcome import ExitCode
 EPILOG = """\
 exit codes:
   0    done; status: ok; live: alive
-  1    refused or impossible; status: degraded, overloaded, starting or draining; live: not alive
-  2    status: down; the others: the gateway doesn't answer on its socket
+  1    refused or impossible; status: degraded, overloaded, starting or draining; live: not alive;
+       doctor: something to look at
+  2    status: down; doctor: something to mend; the others: the gateway doesn't answer on its socket
   64   the command line is wrong
   78   a setting is wrong
   130  interrupted with Ctrl-C
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     for verb, text in (
         ("live", "is the gateway's loop alive? (standard library only: for health checks)"),
         ("status", "workers, programs, queue, latency, success"),
+        ("doctor", "what is wrong, and what to do: programs, workers, ports, disk, memory, clock and more"),
         ("check-config", "would the appliance start with these settings?"),
     ):
         verbs.add_parser(verb, help=text, description=text, parents=[_everywhere()])

@@ -14,11 +14,12 @@ class ExitCode(IntEnum):
     """What ttsctl tells its caller. Source for 64 and 78: sysexits.h; for 130: the shells."""
 
     OK = 0
-    """Done; for `status` ok, for `live` alive."""
+    """Done; for `status` ok, for `live` alive, for `doctor` all well."""
     FAILED = 1
-    """Refused or impossible; for `status` anything between ok and down, for `live` not alive."""
+    """Refused or impossible; for `status` anything between ok and down, for `live` not alive, for
+    `doctor` something to look at."""
     DOWN = 2
-    """The appliance is down, or its gateway doesn't answer on its socket."""
+    """The appliance is down, or its gateway doesn't answer on its socket; for `doctor` something to mend."""
     USAGE = 64
     """The command line is wrong."""
     BAD_CONFIGURATION = 78

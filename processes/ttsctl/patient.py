@@ -1,0 +1,157 @@
+"""The appliance as `ttsctl doctor` finds it: asked once, so that all checks speak of the same moment.
+
+Owns: asking the gateway, supervisord, the settings and the process table, and going on without the one that
+doesn't answer.
+Refuses to know: what is well and what isn't (`checks_…`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from appliance.errors import ConfigurationError
+from appliance.lifecycle import LAUNCHER_FILE, RPC_ERRORS, read_json, supervisor_rpc
+from appliance.preflight import check_files
+from appliance.settings import Settings, load_settings
+from processes.ttsctl.gateway_socket import ANSWER_S, ask, ask_json, pieces
+from processes.ttsctl.outcome import CommandError
+from processes.ttsctl.place import CHECKOUT, find_run_dir
+
+PROC = Path("/proc")
+LAUNCHER = "processes.launcher"
+MODULES = (
+    LAUNCHER,
+    "processes.launcher.supervisord",
+    "processes.watchdog",
+    "processes.exporter",
+    "processes.gateway",
+    "processes.worker",
+)
+"""What a process of the appliance has on its command line, behind `python -m`."""
+MAX_METRICS_BYTES = 4_194_304
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of this run directory."""
+
+    pid: int
+    parent: int
+    module: str
+    """One of `MODULES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """All that the checks look at."""
+
+    run_dir: Path
+    settings: Settings | None = None
+    """None when they are wrong."""
+    settings_error: str = ""
+    launcher: dict[str, Any] = field(default_factory=dict)
+    """What the living launcher wrote; empty when none lives."""
+    programs: list[dict[str, Any]] | None = None
+    """supervisord's `getAllProcessInfo`; None when it doesn't answer."""
+    status: dict[str, Any] | None = None
+    """GET /admin/status; None when the gateway doesn't answer."""
+    speech: dict[str, Any] | None = None
+    """GET /health/tts."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """The gateway's metrics that have no labels."""
+    processes: list[Process] = field(default_factory=list)
+
+    def program(self, name: str) -> dict[str, Any]:
+        """Return what supervisord knows of a program; empty when it knows none of that name."""
+        return next((each for each in self.programs or [] if each["name"] == name), {})
+
+
+def examine(run_dir: Path) -> Patient:
+    """Look at everything once; takes some seconds at most, whatever is broken."""
+    settings, settings_error = _settings()
+    processes = list(_processes(run_dir))
+    launcher = read_json(run_dir / LAUNCHER_FILE)
+    is_alive = any(each.pid == launcher.get("pid") and each.module == LAUNCHER for each in processes)
+    return Patient(
+        run_dir,
+        settings,
+        settings_error,
+        launcher if is_alive else {},
+        _programs(run_dir),
+        _asked(run_dir, "/admin/status"),
+        _asked(run_dir, "/health/tts"),
+        _metrics(run_dir),
+        processes,
+    )
+
+
+def _settings() -> tuple[Settings | None, str]:
+    try:
+        settings = load_settings()
+        check_files(settings)
+    except ConfigurationError as error:
+        return None, error.message
+    return settings, ""
+
+
+def _programs(run_dir: Path) -> list[dict[str, Any]] | None:
+    try:
+        with supervisor_rpc(run_dir) as supervisor:
+            return list(supervisor.getAllProcessInfo())
+    except RPC_ERRORS:
+        return None
+
+
+def _asked(run_dir: Path, path: str) -> dict[str, Any] | None:
+    try:
+        return ask_json(run_dir, "GET", path, statuses=(HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE))
+    except CommandError:
+        return None
+
+
+def _metrics(run_dir: Path) -> dict[str, float]:
+    body = bytearray()
+    try:
+        with ask(run_dir, "GET", "/metrics", timeout_s=ANSWER_S) as answer:
+            for piece in pieces(answer):
+                body += piece[: MAX_METRICS_BYTES - len(body)]
+    except CommandError:
+        return {}
+    pairs = (line.split(" ") for line in body.decode("utf-8", "replace").splitlines() if "{" not in line)
+    return {pair[0]: float(pair[1]) for pair in pairs if pair[0] != "#" and len(pair) == 2}  # noqa: PLR2004 (name and value)
+
+
+def _processes(run_dir: Path) -> Iterator[Process]:
+    """Yield this user's processes that belong to a run directory, this command left out."""
+    for entry in PROC.iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+            module = _module(words)
+            if module is None or _run_dir_of(entry) != run_dir:
+                continue
+            parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
+        except OSError:  # gone meanwhile, or another user's
+            continue
+        yield Process(int(entry.name), parent, module)
+
+
+def _module(words: list[str]) -> str | None:
+    if any(Path(word).name == "tts-launcher" for word in words[:2]):
+        return LAUNCHER
+    return next((word for word in words if word in MODULES), None)
+
+
+def _run_dir_of(entry: Path) -> Path | None:
+    """Return a process's run directory: that of its environment, else its checkout's."""
+    for variable in (entry / "environ").read_bytes().split(b"\0"):
+        name, _, value = variable.partition(b"=")
+        if name == b"APPLIANCE_RUN_DIR":
+            return CHECKOUT / os.fsdecode(value)
+    return find_run_dir(None) if (entry / "cwd").readlink() == CHECKOUT else None

@@ -1,0 +1,150 @@
+"""`ttsctl doctor` beside a real appliance that is well, broken or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from processes.ttsctl.doctor import CHECKS
+from processes.ttsctl.outcome import ExitCode
+from tests.parts.appliance import Appliance, eventually, launcher_environment, taken_port
+from tests.parts.ttsctl import run_ttsctl, run_ttsctl_in
+from tests.parts.worker_link import WorkerProcess
+
+pytestmark = pytest.mark.timeout(120)
+
+OF_THE_MACHINE = {"disk", "memory", "clock", "network"}
+"""What they say depends on where the tests run."""
+
+
+@pytest.fixture(scope="module")
+def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
+    made = appliance_factory(VOICES_DEFAULT="tone-low")
+    made.wait_until_ready()
+    made.wait_until_running()
+    eventually(lambda: verdicts(made) == dict.fromkeys(set(CHECKS) - OF_THE_MACHINE, "ok"))
+    return made
+
+
+def findings(environment: dict[str, str]) -> tuple[int, dict[str, dict[str, str]]]:
+    done = run_ttsctl_in(environment, "doctor", "--json")
+    return done.returncode, {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+
+
+def verdicts(appliance: Appliance) -> dict[str, str]:
+    """What is said of the appliance itself."""
+    found = findings(appliance.environment)[1]
+    return {name: each["verdict"] for name, each in found.items() if name not in OF_THE_MACHINE}
+
+
+def test_doctor_when_all_is_well_then_every_check_says_what_it_saw(appliance: Appliance) -> None:
+    code, found = findings(appliance.environment)
+    assert list(found) == list(CHECKS)
+    assert all(each["seen"] for each in found.values())
+    assert all((each["advice"] is None) == (each["verdict"] == "ok") for each in found.values())
+    assert code in (ExitCode.OK, ExitCode.FAILED)  # no time service may keep the machine's clock
+    assert f"http: {appliance.port} is ours" in found["ports"]["seen"]
+    assert "tone 1 of 1" in found["workers"]["seen"]
+
+
+def test_doctor_when_a_person_asks_then_a_line_for_each_check(appliance: Appliance) -> None:
+    lines = run_ttsctl(appliance, "doctor").stdout.splitlines()
+    assert [line.split()[1] for line in lines if line.startswith(("ok ", "warn ", "fail "))] == list(CHECKS)
+
+
+def test_doctor_when_it_is_drained_then_it_says_how_to_end_that(appliance: Appliance) -> None:
+    run_ttsctl(appliance, "drain", "on")
+    try:
+        found = findings(appliance.environment)[1]["gateway"]
+        assert (found["verdict"], found["advice"]) == ("warn", "ttsctl drain off")
+    finally:
+        run_ttsctl(appliance, "drain", "off")
+
+
+def test_doctor_when_the_only_worker_is_stopped_then_2_and_it_is_named(appliance: Appliance) -> None:
+    run_ttsctl(appliance, "supervisorctl", "stop", "worker-tone-1")
+    try:
+        code, found = findings(appliance.environment)
+        assert code == ExitCode.DOWN
+        assert found["programs"]["seen"] == "worker-tone-1 is STOPPED"
+        assert found["workers"]["verdict"] == "fail"
+    finally:
+        run_ttsctl(appliance, "supervisorctl", "start", "worker-tone-1")
+    eventually(lambda: set(verdicts(appliance).values()) == {"ok"})
+
+
+def test_doctor_when_the_gateway_hangs_then_it_says_so_and_still_ends(appliance: Appliance) -> None:
+    gateway = appliance.program("gateway")
+    gateway.send_signal(signal.SIGSTOP)
+    try:
+        code, found = findings(appliance.environment)
+    finally:
+        gateway.send_signal(signal.SIGCONT)
+    assert code == ExitCode.DOWN
+    assert found["gateway"]["verdict"] == "fail"
+    assert found["ports"]["verdict"] == "ok"
+    eventually(lambda: set(verdicts(appliance).values()) == {"ok"})
+
+
+def test_doctor_when_others_may_enter_the_run_directory_then_it_fails(appliance: Appliance) -> None:
+    appliance.run_dir.chmod(0o755)
+    try:
+        found = findings(appliance.environment)[1]["run_directory"]
+    finally:
+        appliance.run_dir.chmod(0o700)
+    assert (found["verdict"], "mode 0755" in found["seen"]) == ("fail", True)
+
+
+def test_doctor_when_nothing_runs_then_the_machine_is_checked_all_the_same(run_dir: Path) -> None:
+    code, found = findings(launcher_environment(run_dir))
+    assert code == ExitCode.DOWN
+    assert {name for name, each in found.items() if each["verdict"] == "fail"} - OF_THE_MACHINE == {
+        "programs",
+        "gateway",
+    }
+    assert found["leftovers"]["seen"] == "none"
+    assert found["packages"]["verdict"] == "ok"
+
+
+def test_doctor_when_a_port_is_taken_then_it_says_how_to_find_out_by_whom(run_dir: Path) -> None:
+    listener, port = taken_port()
+    with listener:
+        found = findings(launcher_environment(run_dir, HTTP_PORT=port))[1]["ports"]
+    assert found["verdict"] == "fail"
+    assert f"sport = :{port}" in found["advice"]
+
+
+def test_doctor_when_a_setting_is_wrong_then_it_is_named_and_the_rest_is_checked(run_dir: Path) -> None:
+    code, found = findings(launcher_environment(run_dir, HTTP_PORT="many"))
+    assert code == ExitCode.DOWN
+    assert "http.port = 'many'" in found["configuration"]["seen"]
+    assert found["packages"]["verdict"] == "ok"
+
+
+def test_doctor_when_a_worker_has_outlived_its_appliance_then_it_is_named(run_dir: Path) -> None:
+    base = run_dir
+    environment = launcher_environment(base)
+    with WorkerProcess(base / "run", APPLIANCE_WORKERS_TONE="1") as worker:
+        found = findings(environment)[1]["leftovers"]
+        assert found["verdict"] == "fail"
+        assert found["advice"] == f"kill {worker.pid}"
+        os.kill(worker.pid, signal.SIGKILL)
+
+
+def test_doctor_when_an_admin_key_is_set_and_the_address_is_foreign_then_it_warns_of_the_lock_out(
+    run_dir: Path,
+) -> None:
+    key_file = run_dir / "key"
+    key_file.write_text("a-key-that-is-long-enough-to-be-one\n")
+    key_file.chmod(0o600)
+    environment = launcher_environment(run_dir, ADMIN_KEY_FILE=key_file, ADMIN_NETWORKS="203.0.113.0/24")
+    found = findings(environment)[1]
+    assert found["configuration"]["verdict"] == "ok", found["configuration"]
+    assert found["network"]["verdict"] == "warn"
+    assert "none of admin.networks" in found["network"]["seen"] or "no network" in found["network"]["seen"]
+    assert "a-key" not in json.dumps(found)
