@@ -20,7 +20,8 @@ def read_keys(name: str) -> frozenset[bytes]:
         name: The file's path, a relative one from the checkout; empty gives no keys.
 
     Raises:
-        ConfigurationError: The file can't be read, holds no key, or others may read it.
+        ConfigurationError: The file can't be read, holds no key, or others may read it. The name of a file
+            that isn't there isn't said: it may be a key in the wrong place.
     """
     if not name:
         return frozenset()
@@ -28,8 +29,9 @@ def read_keys(name: str) -> frozenset[bytes]:
     try:
         mode = path.stat().st_mode
         keys = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: the key file can't be read: {error}"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it isn't text"
+        message = f"the key file can't be read: {reason}"
         raise ConfigurationError(message) from None
     if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
         message = f"{path}: others may read the key file; chmod 600 it"

@@ -7,6 +7,7 @@ Refuses to know: what the files are used for.
 
 from __future__ import annotations
 
+from appliance.errors import ConfigurationError
 from appliance.keys import read_keys
 from appliance.settings import Settings
 from appliance.voices import read_voices_file
@@ -19,5 +20,10 @@ def check_files(settings: Settings) -> None:
         ConfigurationError: A file is missing, holds something else, or others may read its keys.
     """
     read_voices_file(settings.config_dir() / settings.voices.file)
-    read_keys(settings.http.api_keys_file)
-    read_keys(settings.admin.key_file)
+    key_files = {"http.api_keys_file": settings.http.api_keys_file, "admin.key_file": settings.admin.key_file}
+    for setting, name in key_files.items():
+        try:
+            read_keys(name)
+        except ConfigurationError as error:
+            message = f"{setting}: {error.message}"
+            raise ConfigurationError(message) from None

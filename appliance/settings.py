@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ MAX_SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket. Source: unix(7), `sun_path` is 108 bytes with its final NUL."""
 LONGEST_SOCKET_NAME = "supervisor.sock.0000000"
 """supervisord binds its socket under a temporary name with its pid first."""
+SECRET_NAMES = re.compile(r"keys?_file")
+"""Settings whose wrong value may be a key in the wrong place, and is never shown."""
 SILENCE_HEARTBEATS = 2
 """With less, a heartbeat that comes a little late already counts as a hang."""
 
@@ -358,11 +361,12 @@ def _one_line(error: ValidationError, path: Path, environ: Mapping[str, str]) ->
         place = ".".join(str(part) for part in detail["loc"])
         variable = PREFIX + "_".join(str(part) for part in detail["loc"][:2]).upper()
         bound = detail["msg"].removeprefix("Value error, ")
+        wrong = place if SECRET_NAMES.search(place) else f"{place} = {detail['input']!r}"
         if detail["type"] == "extra_forbidden":
             in_file.append(f"{place}: no such setting")
         elif variable in environ:
-            in_environment.append(f"{variable}: {place} = {detail['input']!r}: {bound}")
+            in_environment.append(f"{variable}: {wrong}: {bound}")
         else:
-            in_file.append(f"{place} = {detail['input']!r}: {bound}")
+            in_file.append(f"{wrong}: {bound}")
     found = in_environment + ([f"{path}: {'; '.join(in_file)}"] if in_file else [])
     return f"{'; '.join(found)} (docs/settings.md)"

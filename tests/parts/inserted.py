@@ -1,0 +1,48 @@
+"""Code of a test's own in every process of an appliance: Python imports `sitecustomize` first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+STEPPED_CLOCK = """
+import time
+
+_real = time.time
+
+
+def _stepped():
+    try:
+        with open({file!r}) as file:
+            return _real() + float(file.read())
+    except (OSError, ValueError):
+        return _real()
+
+
+time.time = _stepped
+"""
+"""A wall clock that is off by the seconds in a file. Source: the fault matrix, "clock jump"."""
+
+ENDS_AT_ONCE = """
+import os
+import sys
+
+if {package!r} in sys.orig_argv:
+    os._exit(1)
+"""
+"""A program that is replaced by one that exits at once."""
+
+
+@contextmanager
+def inserted_code(directory: Path, code: str) -> Iterator[None]:
+    """Have every Python process that is started inside the block run some code first."""
+    directory.mkdir(exist_ok=True)
+    (directory / "sitecustomize.py").write_text(code)
+    path = os.pathsep.join(filter(None, [str(directory), os.environ.get("PYTHONPATH")]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        yield
