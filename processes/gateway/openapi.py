@@ -145,7 +145,7 @@ def _speech_parameters() -> list[dict[str, Any]]:
     parameters = [
         _parameter("text", {"type": "string"}, is_required=True),
         _parameter("format", {"type": "string", "enum": formats, "default": "mp3"}),
-        _parameter("voice", {"type": "string"}),
+        _parameter("voice", {"type": "string", "minLength": 1, "maxLength": 256}),
         _parameter("input_type", {"type": "string", "enum": ["text", "ssml"]}),
         _parameter("normalize", {"type": "boolean"}),
     ]
