@@ -16,6 +16,7 @@ from typing import Any
 from appliance.lifecycle import GATEWAY_SOCKET, UnixConnection
 from tests.parts.appliance import Appliance, eventually
 
+PIECE_BYTES = 65_536
 PATIENCE_S = 60.0
 """Seconds after which a client gives up; no test waits for it to pass."""
 
@@ -50,8 +51,9 @@ def speak(
     sound: str = "wav",
     address: str = "127.0.0.1",
     begun: threading.Event | None = None,
+    leave: threading.Event | None = None,
 ) -> Answer:
-    """Ask for speech and take the answer whole.
+    """Ask for speech and take the answer, whole or until told to leave.
 
     Args:
         appliance: Who is asked.
@@ -60,6 +62,7 @@ def speak(
         sound: `response_format`.
         address: The client's own; another one is another client.
         begun: Set when the first byte of the body has come.
+        leave: Hang up at the next piece of the body once this is set; None never does.
     """
     answer = Answer()
     begun_s = time.monotonic()
@@ -71,13 +74,13 @@ def speak(
         connection.request("POST", "/v1/audio/speech", body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         answer.status, answer.headers = response.status, dict(response.getheaders())
-        while piece := response.read1(65_536):
+        while not (leave and leave.is_set()) and (piece := response.read1(PIECE_BYTES)):
             if not answer.body:
                 answer.first_s = time.monotonic() - begun_s
                 if begun is not None:
                     begun.set()
             answer.body += piece
-        answer.is_whole = not response.length
+        answer.is_whole = not response.length and not response.read1()
     answer.ended_at_s = time.monotonic()
     answer.took_s = answer.ended_at_s - begun_s
     return answer
