@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from appliance.settings import ROOT
-from loadtests import cpu_section, first_audio, long_run, memory, workers_section
+from loadtests import cpu_section, first_audio, long_run, memory, overload, workers_section
 from loadtests.figures import Figure, figures_table, machine
 from loadtests.page import write_section
 
@@ -53,6 +53,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "workers": lambda arguments: workers_section.run(is_short=arguments.short),
     "memory": _run_memory,
     "long-run": lambda arguments: long_run.run(is_short=arguments.short),
+    "overload": lambda arguments: overload.run(is_short=arguments.short),
 }
 
 

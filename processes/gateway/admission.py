@@ -4,8 +4,10 @@ Owns: the drain switch, each client's backlog and quota, the expected wait, deat
 and since when an engine has had no worker.
 Refuses to know: the order of what was let in.
 
-A request is refused when its first audio could not come within the limit because of *other* clients'
-work; a client's own backlog is bounded by count and served in order.
+A request is refused when its first audio, or the rest behind it, could not come within the limit because
+of *other* clients' work; a client's own backlog is bounded by count and served in order. The rest counts too
+because first utterances go before it: if only they were looked at, more requests would be let in than can be
+finished, and those that sound already would starve.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ from appliance.errors import (
     QueueFullError,
 )
 from appliance.settings import DispatchSettings
-from appliance.speech import Utterance
+from appliance.speech import RequestClass, Utterance
 from processes.gateway.cost import CostModel
 from processes.gateway.fair_queue import FairQueue
 from processes.gateway.pool import WorkerPool
 from processes.gateway.quota import ClientQuota
+from processes.gateway.return_book import ReturnBook
 from processes.gateway.worker_link import SERVING_STATES, WorkerState
 
 DEATHS_ALLOWED = 2
@@ -35,6 +38,8 @@ DEATHS_FORGOTTEN_S = 3600.0
 MAX_FINGERPRINTS = 1024
 PROBE_CLIENT = "probe"
 """The client of the gateway's own probes, which has no quota."""
+LEAST_REST_LIMIT_S = 2.0
+"""Seconds that the rest of a request may always be kept waiting: a first utterance sounds about that long."""
 RETRY_SPREAD = 0.2
 """Retry-After is spread by this share either way, so that refused clients don't come back together."""
 
@@ -49,6 +54,7 @@ class Admission:
         self._costs = costs
         self._backlogs: Counter[str] = Counter()
         self._quota = ClientQuota(settings.client_rate_per_min, settings.client_burst)
+        self._returns = ReturnBook()
         self._deaths: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         self._started_at_s = time.monotonic()
         self._alive_at_s: dict[str, float] = {}
@@ -73,12 +79,15 @@ class Admission:
             raise PoisonRequestError
         if self.is_without_workers(first.engine):
             raise NoWorkersError(retry_after_s=self._spread(2.0))
-        if self._backlogs[client] >= self._settings.client_backlog:
-            own_s = self._backlogs[client] * self._costs.expected_s(first) / self._workers(first.engine)
+        waiting = max(self._backlogs[client], queue.waiting_of(client))
+        if waiting >= self._settings.client_backlog:
+            own_s = waiting * self._costs.expected_s(first) / self._workers(first.engine)
             raise QueueFullError(retry_after_s=self._spread(own_s))
-        wait_s = self.expected_wait_s(first.engine, client, queue)
-        if wait_s > self._settings.first_audio_limit_s:
-            raise OverloadedError(retry_after_s=self._spread(wait_s - self._settings.first_audio_limit_s))
+        excess_s = self.excess_s(first.engine, client, queue)
+        if excess_s > 0:
+            work_s = self._costs.request_s(first) / self._workers(first.engine)
+            retry_after_s = self._returns.promise(time.monotonic(), excess_s, work_s)
+            raise OverloadedError(retry_after_s=self._spread(retry_after_s))
         if client != PROBE_CLIENT:
             self._quota.spend(client, time.monotonic())
 
@@ -92,8 +101,20 @@ class Admission:
         if not self._backlogs[client]:
             del self._backlogs[client]
 
-    def expected_wait_s(self, engine: str, client: str, queue: FairQueue) -> float:
-        """Return the seconds that others' work keeps a client's next first utterance waiting."""
+    def excess_s(self, engine: str, client: str, queue: FairQueue) -> float:
+        """Return by how many seconds others' work is too much for one more request of a client.
+
+        Positive where its first utterance, or one behind that, would wait longer than it may.
+        """
+        limit_s = self._settings.first_audio_limit_s
+        first_s = self.expected_wait_s(engine, client, queue)
+        rest_s = self.expected_wait_s(engine, client, queue, RequestClass.REST)
+        return max(first_s - limit_s, rest_s - max(limit_s, LEAST_REST_LIMIT_S))
+
+    def expected_wait_s(
+        self, engine: str, client: str, queue: FairQueue, request_class: RequestClass = RequestClass.FIRST
+    ) -> float:
+        """Return the seconds that others' work keeps a client's next utterance of a class waiting."""
         links = [link for link in self._pool.links(engine) if link.state is WorkerState.BUSY]
         if len(links) < self._pool.alive_count(engine):
             return 0.0
@@ -103,7 +124,7 @@ class Admission:
             for link in links
             if link.ticket is not None and link.ticket.client != client
         )
-        return (running_s + queue.work_before_s(client)) / self._workers(engine)
+        return (running_s + queue.work_before_s(client, request_class)) / self._workers(engine)
 
     def is_without_workers(self, engine: str) -> bool:
         """Return whether an engine has had no live worker for longer than a request may wait."""

@@ -1,7 +1,7 @@
 """What speaking costs, learned from what was spoken.
 
-Owns: seconds of work per character for each (engine, voice), the expected work of an utterance, and
-how much audio a character makes.
+Owns: seconds of work per character for each (engine, voice), the expected work of an utterance, and of a
+whole request.
 Refuses to know: queues and workers.
 """
 
@@ -27,6 +27,7 @@ class CostModel:
     def __init__(self) -> None:
         self._per_voice: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._per_engine: dict[str, float] = {}
+        self._per_request_s: dict[str, float] = {}
 
     def expected_s(self, utterance: Utterance) -> float:
         """Return the seconds of work that an utterance is likely to take."""
@@ -48,6 +49,15 @@ class CostModel:
         self._per_voice[engine, voice] = old + WEIGHT * (per_char - old)
         if len(self._per_voice) > MAX_VOICES:
             self._per_voice.popitem(last=False)
+
+    def request_s(self, first: Utterance) -> float:
+        """Return the seconds of work that a request is likely to take, going by the latest ones."""
+        return max(self.expected_s(first), self._per_request_s.get(first.engine, 0.0))
+
+    def learn_request(self, engine: str, synthesis_s: float) -> None:
+        """Take in how long all utterances of a request took together, in seconds of work."""
+        old = self._per_request_s.get(engine, synthesis_s)
+        self._per_request_s[engine] = old + WEIGHT * (synthesis_s - old)
 
 
 def _chars(utterance: Utterance) -> int:

@@ -95,7 +95,7 @@ class Dispatcher:
         queue = self._queue(first.engine)
         self.admission.check(first, client, fingerprint, queue)
         stream = Stream(client, request_class, source, fingerprint, time.monotonic())
-        return Delivery(stream, self._deliver(stream))
+        return Delivery(stream, self._deliver(stream, first.engine))
 
     def waiting_count(self) -> int:
         """Return how many utterances wait for a worker."""
@@ -108,6 +108,10 @@ class Dispatcher:
     def expected_wait_s(self, engine: str) -> float:
         """Return the seconds that a newcomer's first utterance would wait now."""
         return self.admission.expected_wait_s(engine, "", self._queue(engine))
+
+    def is_overloaded(self, engine: str) -> bool:
+        """Return whether a newcomer would be refused now because of others' work."""
+        return self.admission.excess_s(engine, "", self._queue(engine)) > 0
 
     def look_after(self) -> None:
         """Fail what waits for an engine whose workers are all gone for good; called by a timer."""
@@ -194,7 +198,7 @@ class Dispatcher:
 
     # The life of a ticket.
 
-    async def _deliver(self, stream: Stream) -> AsyncGenerator[PcmChunk, None]:
+    async def _deliver(self, stream: Stream, engine: str) -> AsyncGenerator[PcmChunk, None]:
         self.admission.enter(stream.client)
         try:
             self._advance(stream)
@@ -207,6 +211,8 @@ class Dispatcher:
                 yield chunk
                 stream.source.search(stream.wakeup.set)  # not before the first sound has left
                 self._advance(stream)
+            if stream.is_over:
+                self.costs.learn_request(engine, stream.synthesis_s)
         finally:
             self._abandon(stream)
 

@@ -1,13 +1,15 @@
 """The waiting utterances of one engine: first utterances first, fair between clients.
 
 Owns: the order. Class before class; inside a class the clients take turns; a client's own utterances
-keep their order; what has waited long moves up a class, so that nothing starves.
+keep their order; what has waited long moves up a class, so that nothing starves, and so does the rest of a
+request whose listener has run dry: a client's many first utterances would hold up everybody's rest otherwise.
 Refuses to know: workers, costs, time (the caller says what time it is).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from itertools import islice
 
 from appliance.speech import RequestClass
 from processes.gateway.ticket import Ticket
@@ -69,30 +71,34 @@ class FairQueue:
                 return ticket
         return None
 
-    def work_before_s(self, client: str) -> float:
-        """Return the seconds of others' waiting work that come before a new first utterance of a client.
+    def waiting_of(self, client: str) -> int:
+        """Return how many utterances of a client wait."""
+        return sum(len(turns.get(client, ())) for turns in self._classes.values())
 
-        The clients take turns, so each other client counts with as many utterances as this one has
-        waiting, and one more.
+    def work_before_s(self, client: str, request_class: RequestClass = RequestClass.FIRST) -> float:
+        """Return the seconds of others' waiting work that come before a client's next utterance of a class.
+
+        The clients take turns, so each other client counts with as many utterances of a class as this one has
+        waiting there, and one more.
         """
-        turns = self._classes[RequestClass.FIRST]
-        rounds = len(turns.get(client, ())) + 1
+        before = [turns for each, turns in self._classes.items() if each <= request_class]
         return sum(
             ticket.cost_s
+            for turns in before
             for other, waiting in turns.items()
             if other != client
-            for ticket in list(waiting)[:rounds]
+            for ticket in islice(waiting, len(turns.get(client, ())) + 1)
         )
 
     def _age(self, now_s: float) -> None:
-        """Move each client's oldest utterance of a class up when it has waited too long there."""
+        """Move each client's oldest utterance of a class up when it has waited too long, or is needed now."""
         for lower, upper in (
             (RequestClass.REST, RequestClass.FIRST),
             (RequestClass.BACKGROUND, RequestClass.REST),
         ):
             for client, waiting in list(self._classes[lower].items()):
                 ticket = waiting[0]
-                if now_s - ticket.queued_at_s > self._ageing_s:
+                if now_s > min(ticket.queued_at_s + self._ageing_s, ticket.stream.dry_at_s):
                     self.remove(ticket)
                     ticket.request_class, ticket.queued_at_s = upper, now_s
                     self._classes[upper].setdefault(client, deque()).append(ticket)

@@ -56,7 +56,7 @@ def overall_status(gateway: Gateway) -> Status:
     if not gateway.pool.alive_count(engine):
         has_ever_served = bool(gateway.catalog.voices())
         return Status.STARTING if gateway.is_young and not has_ever_served else Status.DOWN
-    if gateway.dispatcher.expected_wait_s(engine) > gateway.settings.dispatch.first_audio_limit_s:
+    if gateway.dispatcher.is_overloaded(engine):
         return Status.OVERLOADED
     ready, total = worker_counts(gateway)
     is_whole = ready >= total and not _failed_probes(gateway) and not is_default_missing(gateway)

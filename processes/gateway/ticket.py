@@ -106,13 +106,17 @@ class Stream:
         """Return the seconds of audio that wait for the client."""
         return sum(chunk.audio_s for ticket in self.tickets for chunk in ticket.chunks)
 
+    @property
+    def dry_at_s(self) -> float:
+        """Monotonic time at which a listener has heard all that was made; infinite before, and for jobs."""
+        if self.request_class is RequestClass.BACKGROUND or self.first_audio_at_s is None:
+            return float("inf")
+        return self.first_audio_at_s + self.audio_s
+
     def deadline_s(self, first_audio_target_s: float) -> float:
         """Return the monotonic time at which its listener needs the next audio; jobs need it never."""
-        if self.request_class is RequestClass.BACKGROUND:
-            return float("inf")
-        if self.first_audio_at_s is None:
-            return self.arrived_at_s + first_audio_target_s
-        return self.first_audio_at_s + self.audio_s
+        is_waited_for = self.request_class is not RequestClass.BACKGROUND and self.first_audio_at_s is None
+        return self.arrived_at_s + first_audio_target_s if is_waited_for else self.dry_at_s
 
 
 @dataclass(frozen=True, slots=True)

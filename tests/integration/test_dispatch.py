@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 from contextlib import aclosing
@@ -22,6 +23,7 @@ from appliance.errors import (
 )
 from appliance.settings import DispatchSettings, WorkersSettings
 from appliance.speech import RequestClass
+from processes.gateway.ticket import Delivery
 from tests.parts.dispatch_rig import dispatch_rig, wanted_pcm
 
 IMPATIENT = WorkersSettings(silence_s=0.5, progress_s=0.5, cancel_s=0.3)
@@ -235,6 +237,51 @@ async def test_admission_when_others_work_would_take_too_long_then_newcomers_are
         assert caught.value.retry_after_s > 0
         answers = await asyncio.gather(*tasks)
         assert all(answers)
+
+
+def has_first_audio(delivery: Delivery) -> bool:
+    return delivery.stream.first_audio_at_s is not None
+
+
+async def test_admission_when_the_rest_of_others_piles_up_then_newcomers_are_refused_and_all_let_in_end(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=1)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.25") as rig:
+        texts = [f"Sentence {number}, which sounds {'for a long ' * 20}time." for number in range(2)]
+        await rig.hear(rig.ask(texts[0]))  # what it costs is learned
+        await rig.idle()
+        tasks: list[asyncio.Task[list[bytes]]] = []
+
+        async def come_one_after_the_other() -> None:
+            """Each comes when nobody waits for a first sound any more."""
+            for number in range(20):
+                delivery = rig.ask(*texts, client=f"c{number}")
+                tasks.append(asyncio.create_task(rig.hear(delivery)))
+                await rig.until(functools.partial(has_first_audio, delivery))
+
+        with pytest.raises(OverloadedError) as caught:
+            await come_one_after_the_other()
+        assert caught.value.retry_after_s > 0
+        assert len(tasks) > 3
+        assert rig.dispatcher.expected_wait_s("tone") <= 1
+        assert rig.dispatcher.is_overloaded("tone")
+        assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * len(tasks)
+        assert not rig.dispatcher.is_overloaded("tone")
+
+
+async def test_admission_when_a_client_keeps_much_waiting_behind_its_first_sounds_then_its_backlog_is_full(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(client_backlog=3)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.05") as rig:
+        texts = [f"Sentence {number} of several of a request." for number in range(6)]
+        tasks = [asyncio.create_task(rig.hear(rig.ask(*texts, client="a"))) for _ in range(2)]
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 3)
+        with pytest.raises(QueueFullError):
+            rig.ask("One more.", client="a")
+        assert await rig.hear(rig.ask("Another client.", client="b")) == [wanted_pcm("Another client.")]
+        await asyncio.gather(*tasks)
 
 
 async def test_admission_when_all_workers_are_gone_then_requests_wait_and_then_fail(run_dir: Path) -> None:

@@ -52,6 +52,27 @@ def test_take_when_a_job_has_waited_long_then_it_moves_up() -> None:
     assert round_s <= 3 * AGEING_S
 
 
+def test_take_when_a_listener_has_run_dry_then_its_rest_takes_turns_with_first_utterances() -> None:
+    queue = FairQueue(AGEING_S)
+    flood = [make_ticket("greedy") for _ in range(5)]
+    rest = make_ticket("modest", RequestClass.REST)
+    rest.stream.first_audio_at_s, rest.stream.audio_s = 1.0, 2.0
+    for ticket in (*flood, rest):
+        queue.put(ticket)
+    assert queue.take(2.9) is flood[0]
+    assert [queue.take(3.1) for _ in range(2)] == [flood[1], rest]
+
+
+def test_take_when_a_job_was_heard_long_ago_then_it_waits_its_time() -> None:
+    queue = FairQueue(AGEING_S)
+    job = make_ticket("job", RequestClass.BACKGROUND, queued_at_s=0.0)
+    job.stream.first_audio_at_s = 0.0
+    queue.put(job)
+    queue.put(person := make_ticket("a", RequestClass.REST, queued_at_s=5.0))
+    assert [queue.take(5.0), queue.take(5.0)] == [person, job]
+    assert job.request_class is RequestClass.BACKGROUND
+
+
 def test_put_back_when_a_worker_was_lost_then_its_utterance_is_next() -> None:
     queue = FairQueue(AGEING_S)
     lost, other = make_ticket("a"), make_ticket("b")
@@ -68,6 +89,19 @@ def test_work_before_when_others_wait_then_it_counts_turns_not_backlogs() -> Non
     queue.put(make_ticket("newcomer"))
     assert queue.work_before_s("newcomer") == 4.0
     assert queue.work_before_s("greedy") == 1.0
+
+
+def test_work_before_when_the_rest_of_others_waits_then_only_a_later_utterance_counts_it() -> None:
+    queue = FairQueue(AGEING_S)
+    for client in ("a", "b"):
+        for _ in range(3):
+            queue.put(make_ticket(client, RequestClass.REST, cost_s=2.0))
+    queue.put(make_ticket("a", RequestClass.FIRST, cost_s=0.5))
+    queue.put(make_ticket("a", RequestClass.BACKGROUND, cost_s=100.0))
+    assert queue.work_before_s("newcomer") == 0.5
+    assert queue.work_before_s("newcomer", RequestClass.REST) == 0.5 + 2.0 + 2.0
+    assert queue.work_before_s("a", RequestClass.REST) == 2.0 * 3
+    assert [queue.waiting_of(client) for client in ("a", "b", "newcomer")] == [5, 3, 0]
 
 
 @given(

@@ -1,0 +1,174 @@
+"""More work than there is capacity for: who is served, who is refused and how, and that it passes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import http.client
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from loadtests.ledger.lines import ClientLine
+from loadtests.open_loop import Speakers, client_address, speakers
+from tests.parts.appliance import Appliance, eventually
+
+pytestmark = pytest.mark.timeout(120)
+
+DELAY_S = 0.05
+LIMIT_S = 0.3
+PROBED_AT = 'tts_probe_timestamp_seconds{engine="tone"}'
+
+
+@pytest.fixture(scope="module")
+def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
+    """Two workers, forty utterances a second."""
+    made = appliance_factory(
+        WORKERS_TONE=2,
+        TONE_DELAY_S=DELAY_S,
+        DISPATCH_CORES=2,
+        DISPATCH_FIRST_AUDIO_LIMIT_S=LIMIT_S,
+        HEALTH_PROBE_INTERVAL_S=3600,
+        VOICES_DEFAULT="tone-low",
+    )
+    made.wait_until_ready()
+    return made
+
+
+@pytest.fixture
+async def clients(appliance: Appliance) -> Any:
+    eventually(lambda: json.loads(appliance.get("/health"))["status"] == "ok")
+    async with speakers(appliance.port) as made:
+        for number in range(3):
+            await made.ask(f"warm-{id(made)}-{number}", client_address(999), time.monotonic(), number)
+        yield made
+
+
+def counted(appliance: Appliance, sample: str) -> float:
+    (value,) = [
+        line.rpartition(" ")[2]
+        for line in appliance.get("/metrics").decode().splitlines()
+        if line.startswith(f"{sample} ")
+    ]
+    return float(value)
+
+
+async def ask_at_once(clients: Speakers, name: str, count: int, client_count: int) -> list[ClientLine]:
+    now_s = time.monotonic()
+    return await asyncio.gather(
+        *(
+            clients.ask(f"{name}-{number}", client_address(number % client_count), now_s, number)
+            for number in range(count)
+        )
+    )
+
+
+async def test_overload_when_many_clients_come_at_once_then_each_is_served_whole_or_refused_with_a_time(
+    appliance: Appliance, clients: Speakers
+) -> None:
+    seen = len(appliance.lines)
+    refused_before = counted(appliance, 'tts_requests_rejected_total{reason="capacity"}')
+    lines = await ask_at_once(clients, "crowd", 100, 100)
+    served = [line for line in lines if line.is_acknowledged]
+    refused = [line for line in lines if line.is_rejected]
+    assert len(served) + len(refused) == 100
+    assert len(served) >= 5
+    assert len(refused) >= 20
+    assert {(line.status, line.code) for line in refused} == {(503, "overloaded")}
+    told_s = [line.retry_after_s for line in refused if line.retry_after_s is not None]
+    assert len(told_s) == len(refused)
+    assert min(told_s) >= 1
+    assert max(told_s) > min(told_s), "all were told to come back at the same moment"
+
+    ids = {line.id for line in refused}
+    appliance.wait_for("request_refused", after=seen, code="overloaded", status=503)
+    spoken = {line["request_id"] for line in appliance.lines[seen:] if line["event"] == "request_finished"}
+    assert not ids & spoken, "a refusal touched a worker"
+    refused_after = counted(appliance, 'tts_requests_rejected_total{reason="capacity"}')
+    assert refused_after - refused_before == len(refused)
+    eventually(lambda: json.loads(appliance.get("/health"))["status"] == "ok")
+    assert all(line.is_acknowledged for line in await ask_at_once(clients, "calm", 3, 3))
+
+
+async def test_overload_when_one_client_floods_then_the_others_are_served(
+    appliance: Appliance, clients: Speakers
+) -> None:
+    flood = asyncio.gather(
+        *(
+            clients.ask(f"flood-{number}", client_address(500), time.monotonic(), number)
+            for number in range(90)
+        )
+    )
+    await asyncio.to_thread(eventually, lambda: counted(appliance, "tts_requests_in_flight") > 10)
+    others = await ask_at_once(clients, "modest", 5, 5)
+    assert [line.status for line in others] == [200] * 5
+    answers = await flood
+    codes = {line.code for line in answers if not line.is_acknowledged}
+    assert codes == {"queue_full"}
+    assert sum(line.is_acknowledged for line in answers) >= 64
+    assert counted(appliance, 'tts_requests_rejected_total{reason="quota"}') >= 1
+
+
+async def test_overload_when_refused_clients_come_back_as_told_then_all_are_served(
+    appliance: Appliance, clients: Speakers
+) -> None:
+    async def insist(number: int) -> int:
+        for attempt in range(15):
+            line = await clients.ask(
+                f"storm-{number}-{attempt}", client_address(number), time.monotonic(), number
+            )
+            if line.is_acknowledged:
+                return attempt
+            await asyncio.sleep(line.retry_after_s or 0)  # what the appliance has told
+        return -1
+
+    attempts = await asyncio.gather(*map(insist, range(50)))
+    assert min(attempts) == 0
+    assert max(attempts) > 0
+    assert -1 not in attempts
+
+
+def test_quota_when_used_up_then_429_with_the_headers_and_the_others_and_probes_go_on(
+    appliance_factory: Callable[..., Appliance],
+) -> None:
+    appliance = appliance_factory(
+        DISPATCH_CLIENT_RATE_PER_MIN=1,
+        DISPATCH_CLIENT_BURST=2,
+        HEALTH_PROBE_INTERVAL_S=1,
+        VOICES_DEFAULT="tone-low",
+    )
+    appliance.wait_until_ready()
+    seen = len(appliance.lines)
+
+    def ask(address: str) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", appliance.port, timeout=30, source_address=(address, 0)
+        )
+        with contextlib.closing(connection):
+            body = json.dumps({"input": "Once more.", "voice": "tone-low"})
+            connection.request("POST", "/v1/audio/speech", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+
+    assert [ask("127.0.9.1")[0] for _ in range(2)] == [200, 200]
+    status, headers, body = ask("127.0.9.1")
+    assert (status, json.loads(body)["error"]["code"]) == (429, "quota")
+    assert json.loads(body)["error"]["type"] == "rate_limit_error"
+    assert 1 <= int(headers["Retry-After"]) <= 60
+    assert (headers["RateLimit-Limit"], headers["RateLimit-Remaining"]) == ("2", "0")
+    assert 60 < int(headers["RateLimit-Reset"]) <= 120
+    assert ask("127.0.9.2")[0] == 200
+    appliance.wait_for("request_refused", after=seen, code="quota", status=429)
+    assert counted(appliance, 'tts_requests_rejected_total{reason="quota"}') == 1
+    for _ in range(3):  # more probes than a client of the appliance might make
+        before_s = counted(appliance, PROBED_AT)
+        eventually(functools.partial(is_probed_since, appliance, before_s))
+    assert counted(appliance, 'tts_probe_success{engine="tone"}') == 1
+
+
+def is_probed_since(appliance: Appliance, at_s: float) -> bool:
+    return counted(appliance, PROBED_AT) > at_s
