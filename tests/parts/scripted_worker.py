@@ -42,6 +42,7 @@ while path := control.recv(4096):
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(path.decode())
         control.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [link.fileno()]))])
+    control.send(b"y")  # from here on the connection has one holder
 """
 PATIENCE_S = 15.0
 
@@ -65,6 +66,7 @@ class Body:
         descriptors = array.array("i")
         _, ancillary, _, _ = self._control.recvmsg(1, socket.CMSG_LEN(descriptors.itemsize))
         descriptors.frombytes(ancillary[0][2])
+        assert self._control.recv(1) == b"y"
         return socket.socket(fileno=descriptors[0])
 
     def close(self) -> None:
