@@ -54,11 +54,7 @@ def sample(appliance: Appliance, name: str) -> float:
     return samples(appliance)[name]
 
 
-@pytest.fixture(scope="module")
-def stepped(
-    appliance_factory: Callable[..., Appliance], tmp_path_factory: pytest.TempPathFactory
-) -> SteppedAppliance:
-    place = tmp_path_factory.mktemp("clock")
+def start_stepped(appliance_factory: Callable[..., Appliance], place: Path) -> SteppedAppliance:
     with inserted_code(place, STEPPED_CLOCK.format(file=str(place / "offset"))):
         appliance = appliance_factory(
             WORKERS_TONE=2,
@@ -68,6 +64,14 @@ def stepped(
     appliance.wait_until_ready()
     appliance.wait_until_running()
     return SteppedAppliance(appliance, place / "offset")
+
+
+@pytest.fixture(scope="module")
+def stepped(
+    appliance_factory: Callable[..., Appliance], tmp_path_factory: pytest.TempPathFactory
+) -> SteppedAppliance:
+    """An appliance for all tests that leave it running."""
+    return start_stepped(appliance_factory, tmp_path_factory.mktemp("clock"))
 
 
 def speak(appliance: Appliance) -> int:
@@ -120,7 +124,10 @@ def test_clock_when_it_steps_then_nothing_is_killed_and_no_duration_is_wrong(
     assert run_ttsctl(appliance, "live").returncode == ExitCode.OK
 
 
-def test_stop_when_the_clock_steps_meanwhile_then_running_requests_finish(stepped: SteppedAppliance) -> None:
+def test_stop_when_the_clock_steps_meanwhile_then_running_requests_finish(
+    appliance_factory: Callable[..., Appliance], tmp_path: Path
+) -> None:
+    stepped = start_stepped(appliance_factory, tmp_path)
     appliance = stepped.appliance
     with speaking_clients(appliance) as answers:
         seen = len(appliance.lines)
