@@ -30,6 +30,7 @@ from tests.parts.speaking import (
     listening,
     percentile,
     speak,
+    wait_for_looks,
     wait_until_whole,
 )
 
@@ -266,9 +267,7 @@ def test_workers_when_the_gateway_or_everything_was_stopped_for_a_while_then_non
     for process in stopped:
         process.send_signal(signal.SIGCONT)
     assert [answer.status for answer in answers_of(hearing)] == [200] * SIZE
-    looks = "tts_event_loop_lag_seconds_count"
-    enough = counted(appliance, looks) + 20  # 2 s, more than the silence that means hung
-    eventually(lambda: counted(appliance, looks) >= enough)
+    wait_for_looks(appliance, 20)  # for longer than the silence that means hung
     assert {worker["pid"] for worker in connected_workers(appliance)} == before
     events = {line["event"] for line in appliance.lines[seen:]}
     assert not events & {"worker_killed", "worker_lost"}

@@ -155,8 +155,14 @@ def connected_workers(appliance: Appliance, *states: str) -> list[dict[str, Any]
 
 def wait_until_whole(appliance: Appliance, size: int) -> None:
     """Wait until all workers are idle, and none is so young that its end would be a failed start."""
-    appliance.wait_until_running()
-    eventually(lambda: len(connected_workers(appliance, "ready")) == size)
+
+    def is_whole() -> bool:
+        programs = appliance.programs().values()
+        old_enough = {program["pid"] for program in programs if program["state"] == "RUNNING"}
+        ready = {worker["pid"] for worker in connected_workers(appliance, "ready")}
+        return len(ready) == size and ready <= old_enough
+
+    eventually(is_whole)
 
 
 def counted(appliance: Appliance, sample: str) -> float:
@@ -164,6 +170,13 @@ def counted(appliance: Appliance, sample: str) -> float:
     lines = appliance.get("/metrics").decode().splitlines()
     [value] = [line.rpartition(" ")[2] for line in lines if line.rpartition(" ")[0] == sample]
     return float(value)
+
+
+def wait_for_looks(appliance: Appliance, times: int) -> None:
+    """Wait until the gateway has looked at its workers' clocks so many times, ten a second, from now on."""
+    looks = "tts_event_loop_lag_seconds_count"
+    enough = counted(appliance, looks) + times
+    eventually(lambda: counted(appliance, looks) >= enough)
 
 
 def exits(appliance: Appliance, cause: str) -> float:
