@@ -18,6 +18,8 @@ import time
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -28,7 +30,7 @@ from loadtests.figures import Figure
 from loadtests.ledger.lines import ClientLine
 from loadtests.ledger.reference import TEXTS
 from loadtests.open_loop import Speakers, client_address, run_schedule, speakers
-from loadtests.texts import SEED
+from loadtests.texts import SEED, sentences
 
 LIMIT_S = 0.3
 SETTINGS: dict[str, Any] = {
@@ -45,6 +47,8 @@ OVERLOAD = 3.0
 GREEDY, MODEST = 10.0, 0.1
 """Times the capacity that the greedy client and each of the five others ask for."""
 MODEST_CLIENTS = 5
+MOST_SENTENCES = 8
+MIXED_TEXTS = 300
 RETRYING_CLIENTS = 50
 MOST_ATTEMPTS = 20
 WARM_UP_S = 2.0
@@ -91,13 +95,13 @@ def run(*, is_short: bool) -> list[Figure]:
     """Measure the section; takes six minutes, or two."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         with running_appliance(**SETTINGS, DISPATCH_FIRST_AUDIO_LIMIT_S=LIMIT_S) as strict:
-            figures, capacity_hz = runner.run(_measure_strict(strict.port, is_short=is_short))
+            figures = runner.run(_measure_strict(strict.port, is_short=is_short))
         with running_appliance(**SETTINGS) as usual:
-            figures += runner.run(_compare_loads(usual.port, capacity_hz, COMPARED_S[is_short]))
+            figures += runner.run(_compare_loads(usual.port, is_short=is_short))
     return figures
 
 
-async def _measure_strict(port: int, *, is_short: bool) -> tuple[list[Figure], float]:
+async def _measure_strict(port: int, *, is_short: bool) -> list[Figure]:
     base_s = BASE_S[is_short]
     async with speakers(port) as clients:
         await _closed_loop(clients, "warm", WARM_UP_S)
@@ -113,27 +117,31 @@ async def _measure_strict(port: int, *, is_short: bool) -> tuple[list[Figure], f
             for number in range(ROUNDS)
         ]
         attempts = await _retry_storm(clients)
-    figures = [
+    return [
         *_overload_figures(capacity_hz, base, over, after),
         *_greedy_figures(rounds),
         *_retry_figures(capacity_hz, attempts),
     ]
-    return figures, capacity_hz
 
 
-async def _compare_loads(port: int, capacity_hz: float, during_s: float) -> list[Figure]:
+async def _compare_loads(port: int, *, is_short: bool) -> list[Figure]:
     """Measure the first audio at half of the capacity and at 85 % of it, with limits as they come."""
+    during_s = COMPARED_S[is_short]
     async with speakers(port) as clients:
-        await _closed_loop(clients, "warm", WARM_UP_S)
+        await _closed_loop(clients, "warm", WARM_UP_S, mixed_texts())
+        capacity_hz = (await _closed_loop(clients, "peak", CAPACITY_S[is_short], mixed_texts())).goodput_hz()
         halves: list[Phase] = []
         highs: list[Phase] = []
         for number in range(ROUNDS):
-            halves += await _random_load(clients, [(f"half-{number}", 0.5 * capacity_hz, during_s)])
-            highs += await _random_load(clients, [(f"high-{number}", 0.85 * capacity_hz, during_s)])
+            half = (f"half-{number}", 0.5 * capacity_hz, during_s)
+            high = (f"high-{number}", 0.85 * capacity_hz, during_s)
+            halves += await _random_load(clients, [half], mixed_texts())
+            highs += await _random_load(clients, [high], mixed_texts())
     half_s = [first_audio_p90_s(each.accepted()) for each in halves]
     high_s = [first_audio_p90_s(each.accepted()) for each in highs]
     ratios = [high / half for half, high in zip(half_s, high_s, strict=True)]
     return [
+        Figure("capacity, requests of 1 to 8 sentences", capacity_hz, "requests/s"),
         Figure("p90 first audio at 50 % load", 1000 * median(half_s), "ms", 1000 * min(half_s)),
         Figure("p90 first audio at 85 % load", 1000 * median(high_s), "ms", 1000 * min(high_s)),
         Figure("85 % ÷ 50 %", median(ratios), "×", min(ratios), most=1.6),
@@ -141,7 +149,15 @@ async def _compare_loads(port: int, capacity_hz: float, during_s: float) -> list
     ]
 
 
-async def _closed_loop(clients: Speakers, name: str, during_s: float) -> Phase:
+@lru_cache(maxsize=1)
+def mixed_texts() -> tuple[str, ...]:
+    """Return texts of one to eight sentences, of which only the first decides over the first sound."""
+    chosen = random.Random(SEED)
+    source = sentences()
+    return tuple(" ".join(islice(source, chosen.randint(1, MOST_SENTENCES))) for _ in range(MIXED_TEXTS))
+
+
+async def _closed_loop(clients: Speakers, name: str, during_s: float, mixed: Sequence[str] = ()) -> Phase:
     """Let a few clients ask for their next as soon as they have the last."""
     begun_at_s = time.monotonic()
     until_s = begun_at_s + during_s
@@ -151,8 +167,11 @@ async def _closed_loop(clients: Speakers, name: str, during_s: float) -> Phase:
         while time.monotonic() < until_s:
             number = client + CLOSED_CLIENTS * len(lines)
             request_id = f"{name}-{number}"
+            fields = {"input": mixed[number % len(mixed)]} if mixed else {}
             lines.append(
-                await clients.ask(request_id, client_address(client), time.monotonic(), number % TEXTS)
+                await clients.ask(
+                    request_id, client_address(client), time.monotonic(), number % TEXTS, **fields
+                )
             )
         return lines
 
@@ -160,12 +179,15 @@ async def _closed_loop(clients: Speakers, name: str, during_s: float) -> Phase:
     return Phase([line for lines in answered for line in lines], begun_at_s, until_s)
 
 
-async def _random_load(clients: Speakers, plan: Sequence[tuple[str, float, float]]) -> list[Phase]:
+async def _random_load(
+    clients: Speakers, plan: Sequence[tuple[str, float, float]], mixed: Sequence[str] = ()
+) -> list[Phase]:
     """Send requests at random moments from many clients, one stretch after another, and wait for all answers.
 
     Args:
         clients: Who sends.
         plan: Of each stretch its name, requests per second on average, and seconds.
+        mixed: The texts; those of the ledger if there are none.
     """
     begun_at_s = time.monotonic()
     chosen = random.Random(SEED)
@@ -178,7 +200,7 @@ async def _random_load(clients: Speakers, plan: Sequence[tuple[str, float, float
             starts_s.append(begun_at_s)
         begun_at_s = end_s
     name = "-".join(each for each, _, _ in plan)
-    lines = await _send(clients, name, starts_s, CLIENTS)
+    lines = await _send(clients, name, starts_s, CLIENTS, mixed=mixed)
     return [
         Phase([line for line in lines if begin_s <= line.intended_at_s < end_s], begin_s, end_s)
         for begin_s, end_s in phases
@@ -186,14 +208,21 @@ async def _random_load(clients: Speakers, plan: Sequence[tuple[str, float, float
 
 
 async def _send(
-    clients: Speakers, name: str, starts_s: Sequence[float], count: int, first: int = 0
+    clients: Speakers,
+    name: str,
+    starts_s: Sequence[float],
+    count: int,
+    *,
+    first: int = 0,
+    mixed: Sequence[str] = (),
 ) -> list[ClientLine]:
     """Send a request at each time, from so many clients by turns; return what became of all."""
     lines: list[ClientLine] = []
 
     async def ask(number: int, at_s: float) -> None:
         address = client_address(first + number % count)
-        lines.append(await clients.ask(f"{name}-{number}", address, at_s, number % TEXTS))
+        fields = {"input": mixed[number % len(mixed)]} if mixed else {}
+        lines.append(await clients.ask(f"{name}-{number}", address, at_s, number % TEXTS, **fields))
 
     await run_schedule(starts_s, ask)
     return sorted(lines, key=lambda line: line.intended_at_s)
