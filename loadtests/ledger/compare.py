@@ -8,9 +8,11 @@ Refuses to know: where lines and rows come from, what a fault is.
     indeterminate  the connection ended before the answer, or in its middle
     lost           acknowledged, but the server has no completed row of it
     unexpected     a row that nobody asked for
-    duplicated     more than one row of one id
+    duplicated     more than one row of one id, or spoken more than once without a worker having been lost
     wrong          acknowledged, but not the audio that the text gives, or not as long as its row
     recovered      indeterminate, and the server has completed it
+    contradicted   rejected, and the server has completed it
+    vanished       indeterminate without a row, though its gateway lived on
     unclear        neither acknowledged nor rejected nor indeterminate: an error without a code
 """
 
@@ -44,6 +46,8 @@ class Account:
     wrong: tuple[str, ...]
     recovered: tuple[str, ...]
     unclear: tuple[str, ...]
+    contradicted: tuple[str, ...]
+    vanished: tuple[str, ...]
 
     def faults(self) -> dict[str, tuple[str, ...]]:
         """Return what must be empty."""
@@ -53,6 +57,8 @@ class Account:
             "duplicated": self.duplicated,
             "wrong": self.wrong,
             "unclear": self.unclear,
+            "contradicted": self.contradicted,
+            "vanished": self.vanished,
         }
 
     def misses(self) -> list[str]:
@@ -62,13 +68,20 @@ class Account:
         ]
 
 
-def compare(lines: Iterable[ClientLine], rows: Iterable[ServerRow], reference: Reference) -> Account:
+def compare(
+    lines: Iterable[ClientLine],
+    rows: Iterable[ServerRow],
+    reference: Reference,
+    is_excused: Callable[[ClientLine], bool] = lambda _line: False,
+) -> Account:
     """Compare both halves.
 
     Args:
         lines: Of all clients; an id that stands there twice counts as duplicated.
         rows: Of the server.
         reference: Says which audio a text may have.
+        is_excused: Says of an attempt that broke whether nobody could have written its row: its gateway was
+            killed, or the client itself had left.
     """
     lines, rows = list(lines), list(rows)
     attempts = Counter(line.id for line in lines)
@@ -84,18 +97,27 @@ def compare(lines: Iterable[ClientLine], rows: Iterable[ServerRow], reference: R
         indeterminate=_ids(broken),
         lost=_ids(line for line in acknowledged if line.id not in completed),
         unexpected=tuple(sorted(counted.keys() - attempts.keys())),
-        duplicated=tuple(sorted(each for each in counted if counted[each] > 1 or attempts[each] > 1)),
+        duplicated=_more_than_once(attempts, counted, rows),
         wrong=_ids(line for line in acknowledged if _is_wrong(line, completed.get(line.id), reference)),
         recovered=_ids(line for line in broken if line.id in completed),
         unclear=_ids(
             line for line in lines if not (line.is_acknowledged or line.is_rejected or line.exception)
         ),
+        contradicted=_ids(line for line in rejected if line.id in completed),
+        vanished=_ids(line for line in broken if line.id not in counted and not is_excused(line)),
     )
 
 
 def unaccounted(accepted: float, finished: float, in_flight: float) -> float:
     """Return by how much the counters' identity is off: accepted − finished = in flight."""
     return accepted - finished - in_flight
+
+
+def _more_than_once(
+    attempts: Counter[str], counted: Counter[str], rows: Iterable[ServerRow]
+) -> tuple[str, ...]:
+    twice = {row.id for row in rows if row.is_spoken_twice}
+    return tuple(sorted(each for each in counted if counted[each] > 1 or attempts[each] > 1 or each in twice))
 
 
 def _is_wrong(line: ClientLine, row: ServerRow | None, reference: Reference) -> bool:

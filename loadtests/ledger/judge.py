@@ -21,6 +21,8 @@ RECOVER_SHARE = 0.99
 """Recovered is: from then on 5 s of at least 99 % success. Source: reference matrix, time to recover."""
 MOST_RECOVER_S = 10.0
 MOST_FALSE_GREEN_S = 2.0
+MOST_ON_WORKER = 1
+"""A worker speaks one utterance at a time, so no more can fail with it."""
 WORKER_CODES = frozenset({"worker_lost", "synthesis_timeout"})
 HEADER = (
     "fault",
@@ -60,6 +62,8 @@ class Outcome:
     unaccounted: int
     false_green_s: float
     false_red_s: float
+    is_observed: bool
+    """Whether health and truth were looked at often enough to believe the two above."""
 
     def misses(self) -> Iterator[str]:
         """Say in one line each which bound was missed."""
@@ -73,6 +77,10 @@ class Outcome:
         if self.false_green_s > MOST_FALSE_GREEN_S:
             most_s = MOST_FALSE_GREEN_S
             yield f"{fault.name}: false green for {self.false_green_s:.1f} s, at most {most_s:g} s"
+        if not self.is_observed:
+            yield f"{fault.name}: health and truth were hardly looked at"
+        if fault.victims is Victims.WORKERS and self.on_victim > MOST_ON_WORKER:
+            yield f"{fault.name}: {self.on_victim} failed on the victim, at most {MOST_ON_WORKER}"
         if self.blast:
             yield f"{fault.name}: {len(self.blast)} failed beside the victim ({'; '.join(self.blast[:5])})"
 
@@ -128,6 +136,7 @@ class Slot:
             unaccounted=sum(begun_at_s <= at_s < self.end_s for at_s, _ in seen.unaccounted),
             false_green_s=seen.false_green_s(begun_at_s, self.end_s),
             false_red_s=seen.false_red_s(begun_at_s, self.end_s),
+            is_observed=seen.is_dense(begun_at_s, self.end_s),
         )
 
     def _is_victim(self, line: ClientLine, row: ServerRow | None) -> bool:

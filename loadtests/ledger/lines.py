@@ -68,7 +68,15 @@ class ServerRow:
     ended_by: str = ""
     bytes: int = 0
     worker: str = ""
+    utterances: int = 1
+    orders: int = 1
+    """Orders to speak one of its utterances that workers were given."""
     retried: bool = False
+
+    @property
+    def is_spoken_twice(self) -> bool:
+        """Whether workers were ordered more than there was to speak, without a worker having been lost."""
+        return self.orders > self.utterances and not self.retried
 
 
 def write_client_lines(path: Path, lines: Iterable[ClientLine]) -> None:
@@ -108,6 +116,8 @@ def parse_row(line: bytes) -> ServerRow | None:
             ended_by=str(values["ended_by"]),
             bytes=int(values["bytes"]),
             worker=str(values["worker"]),
+            utterances=int(values["utterances"]),
+            orders=int(values["orders"]),
             retried=bool(values["retried"]),
         )
     except (ValueError, KeyError, TypeError):

@@ -56,6 +56,12 @@ class Report:
     """What a run has shown."""
 
     outcomes: list[Outcome]
+    unmade: tuple[str, ...]
+    """Faults of the plan that there was no time for."""
+    calm: tuple[str, ...]
+    """Requests that failed before the first fault."""
+    unrecorded: int
+    """Requests that gateways had accepted and that have no row, but for those in flight at a kill."""
     account: Account
     unreadable: int
     """Lines of the server's file that were torn."""
@@ -76,6 +82,12 @@ class Report:
         if self.seen.unaccounted:
             worst = max(abs(off) for _, off in self.seen.unaccounted)
             missed.append(f"unaccounted: {len(self.seen.unaccounted)} scrapes, by up to {worst:g}")
+        if self.unrecorded > 0:
+            missed.append(f"unaccounted: {self.unrecorded} accepted requests have no row")
+        if self.unmade:
+            missed.append(f"not made: {', '.join(self.unmade)}")
+        if self.calm:
+            missed.append(f"{len(self.calm)} failed before the first fault ({', '.join(self.calm[:5])})")
         if self.in_flight:
             missed.append(f"unaccounted: {self.in_flight} still in flight at the end")
         if not self.seen.scrapes or not self.outcomes:
@@ -104,18 +116,29 @@ def run(plan: Plan, lines_path: Path | None = None) -> Report:
         write_client_lines(lines_path, lines)
     if plan.spoil is not None:
         plan.spoil(lines, rows)
-    account = compare(lines, rows, audio_hashes)
+    kills_s = [slot.injection.begun_at_s for slot in slots if slot.fault.name == "gateway-kill"]
+    account = compare(lines, rows, audio_hashes, lambda line: line.kind == "fault" or _was_cut(line, kills_s))
     by_id = {row.id: row for row in rows}
     lines.sort(key=lambda line: line.intended_at_s)
+    begun_at_s = slots[0].injection.begun_at_s
+    calm = [line for line in lines if line.kind == "load" and line.ended_at_s < begun_at_s]
     return Report(
         outcomes=[slot.outcome(lines, by_id, account, seen) for slot in slots],
+        unmade=tuple(sorted(set(plan.faults) - {slot.fault.name for slot in slots})),
+        calm=tuple(line.id for line in calm if not line.is_acknowledged),
+        unrecorded=int(sum(seen.accepted)) - len(rows) - sum(_was_cut(line, kills_s) for line in lines),
         account=account,
         unreadable=unreadable,
-        kills=sum(slot.fault.name == "gateway-kill" for slot in slots),
+        kills=len(kills_s),
         seen=seen,
         in_flight=in_flight,
         late_s=max((line.sent_at_s - line.intended_at_s for line in lines), default=0.0),
     )
+
+
+def _was_cut(line: ClientLine, kills_s: Sequence[float]) -> bool:
+    """Return whether a gateway was killed while an attempt was under way."""
+    return any(line.sent_at_s <= at_s <= line.ended_at_s for at_s in kills_s)
 
 
 async def _load_and_break(target: Target, plan: Plan) -> tuple[list[Slot], list[ClientLine], Observations]:
@@ -186,9 +209,27 @@ def _spoil_wrong(lines: list[ClientLine], _rows: list[ServerRow]) -> None:
     lines[number] = replace(lines[number], text_number=other)
 
 
+def _spoil_contradicted(lines: list[ClientLine], _rows: list[ServerRow]) -> None:
+    number = next(number for number, line in enumerate(lines) if line.is_acknowledged and line.kind == "load")
+    lines[number] = replace(lines[number], status=503, code="overloaded")
+
+
+def _spoil_vanished(lines: list[ClientLine], rows: list[ServerRow]) -> None:
+    number = next(number for number, line in enumerate(lines) if line.is_acknowledged and line.kind == "load")
+    lines[number] = replace(lines[number], status=None, exception="ServerDisconnectedError")
+    rows.remove(next(row for row in rows if row.id == lines[number].id))
+
+
+def _spoil_orders(_lines: list[ClientLine], rows: list[ServerRow]) -> None:
+    rows[0] = replace(rows[0], orders=rows[0].utterances + 1, retried=False)
+
+
 SPOILERS: dict[str, Spoiler] = {
     "lost": _spoil_lost,
     "duplicated": _spoil_duplicated,
     "unexpected": _spoil_unexpected,
     "wrong": _spoil_wrong,
+    "contradicted": _spoil_contradicted,
+    "vanished": _spoil_vanished,
+    "orders": _spoil_orders,
 }

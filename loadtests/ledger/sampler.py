@@ -25,6 +25,8 @@ from loadtests.open_loop import Speakers
 HEALTH_EVERY_S = 0.1
 SYNTHETIC_EVERY_S = 0.2
 SCRAPE_EVERY_S = 1.0
+LEAST_SHARE = 0.5
+"""Of the looks that should be; with fewer nothing is known of a time."""
 PATIENCE_S = 2.0
 """A synthetic request that isn't answered in this time didn't succeed; a health that isn't told is red."""
 ADDRESS = "127.0.0.200"
@@ -44,8 +46,24 @@ class Observations:
     truth: list[tuple[float, bool]] = field(default_factory=list)
     """Whether a synthetic request that began then succeeded."""
     scrapes: int = 0
+    accepted: list[float] = field(default_factory=list)
+    """Requests that each gateway, one after the other, had accepted when it was last asked."""
     unaccounted: list[tuple[float, float]] = field(default_factory=list)
     """Scrapes at which the identity was off, and by how much."""
+
+    def note_accepted(self, count: float) -> None:
+        """Take in a gateway's count of accepted requests; a smaller one than before is a new gateway's."""
+        if self.accepted and count >= self.accepted[-1]:
+            self.accepted.pop()
+        self.accepted.append(count)
+
+    def is_dense(self, start_s: float, end_s: float) -> bool:
+        """Return whether there were at least half of the looks that there should be between two times."""
+        wanted = ((self.health, HEALTH_EVERY_S), (self.truth, SYNTHETIC_EVERY_S))
+        return all(
+            sum(start_s <= at_s < end_s for at_s, _ in samples) >= LEAST_SHARE * (end_s - start_s) / every_s
+            for samples, every_s in wanted
+        )
 
     def false_green_s(self, start_s: float, end_s: float) -> float:
         """Return the seconds in which health was green and requests failed."""
@@ -102,21 +120,22 @@ class Sampler:
     async def _scrape(self, session: ClientSession) -> None:
         with suppress(ClientError, OSError, TimeoutError):
             async with session.get("/metrics", headers={"Connection": "close"}) as answer:
-                off = identity_off(await answer.read())
+                accepted, off = identity(await answer.read())
+                self.seen.note_accepted(accepted)
                 self.seen.scrapes += 1
                 if off:
                     self.seen.unaccounted.append((time.monotonic(), off))
 
 
-def identity_off(exposition: bytes) -> float:
-    """Return by how much accepted − finished = in flight is off in a scrape."""
+def identity(exposition: bytes) -> tuple[float, float]:
+    """Return how many requests were accepted, and by how much accepted − finished = in flight is off."""
     sums: dict[bytes, float] = {}
     for name, value in _SAMPLE.findall(exposition):
         sums[name] = sums.get(name, 0.0) + float(value)
     accepted, finished, in_flight = (
         sums[b"tts_requests_" + name] for name in (b"accepted_total", b"finished_total", b"in_flight")
     )
-    return unaccounted(accepted, finished, in_flight)
+    return accepted, unaccounted(accepted, finished, in_flight)
 
 
 def disagreement_s(good: Samples, bad: Samples, start_s: float, end_s: float) -> float:

@@ -272,6 +272,7 @@ class Dispatcher:
         ticket.state = TicketState.RUNNING
         ticket.tries += 1
         stream = ticket.stream
+        stream.order_count += 1
         stream.worker = link.name
         if stream.queue_wait_s is None:
             stream.queue_wait_s = time.monotonic() - stream.arrived_at_s

@@ -42,6 +42,10 @@ class LedgerLine:
     audio_s: float
     worker: str
     """The last worker that spoke for it."""
+    utterances: int
+    """Into how many it was split, as far as they were queued."""
+    orders: int
+    """Orders to speak one of them that workers were given."""
     retried: bool
     """Whether any of it was given to a second worker."""
 

@@ -205,6 +205,8 @@ class RequestRecord:
             bytes=self.sent_bytes,
             audio_s=round(stream.audio_s, 6),
             worker=stream.worker,
+            utterances=stream.utterance_count,
+            orders=stream.order_count,
             retried=stream.is_retried,
         )
 

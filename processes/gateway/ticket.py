@@ -88,6 +88,8 @@ class Stream:
     """Utterances queued so far."""
     worker: str = ""
     """Name of the last worker that spoke for it."""
+    order_count: int = 0
+    """Orders that workers were given for them."""
     is_retried: bool = False
     """Whether any utterance of it was given to a second worker."""
 

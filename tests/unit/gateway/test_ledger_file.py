@@ -12,7 +12,7 @@ import pytest
 from appliance.metrics import GatewayMetrics
 from processes.gateway.ledger_file import MAX_LINE_BYTES, LedgerFile, LedgerLine
 
-LINE = LedgerLine("id-1", "completed", "completed", 44, 0.5, "worker-tone-1", retried=False)
+LINE = LedgerLine("id-1", "completed", "completed", 44, 0.5, "worker-tone-1", 1, 1, retried=False)
 
 
 @pytest.fixture
@@ -43,6 +43,8 @@ def test_write_when_the_folder_is_missing_then_it_is_made_and_only_the_owner_can
         "bytes": 44,
         "audio_s": 0.5,
         "worker": "worker-tone-1",
+        "utterances": 1,
+        "orders": 1,
         "retried": False,
     }
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -117,6 +119,6 @@ def test_write_when_a_line_would_be_too_long_then_it_is_left_out(
 ) -> None:
     path = tmp_path / "ledger.jsonl"
     file = LedgerFile(path, metrics)
-    file.write(LedgerLine("x" * MAX_LINE_BYTES, "completed", "completed", 1, 1.0, "w", retried=False))
+    file.write(LedgerLine("x" * MAX_LINE_BYTES, "completed", "completed", 1, 1.0, "w", 1, 1, retried=False))
     assert not path.exists()
     assert errors(metrics) == 1

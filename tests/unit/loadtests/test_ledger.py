@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from loadtests.ledger.faults import FAULTS, Injection
 from loadtests.ledger.judge import Slot, outcomes_table, recovered_s
 from loadtests.ledger.lines import ClientLine, ServerRow, read_server_rows, write_client_lines
 from loadtests.ledger.reference import TEXTS, audio_hashes, texts
-from loadtests.ledger.run import SPOILERS
-from loadtests.ledger.sampler import Observations, disagreement_s, identity_off
+from loadtests.ledger.run import SPOILERS, Report
+from loadtests.ledger.sampler import Observations, disagreement_s, identity
 
 
 def reference(text_number: int) -> frozenset[str]:
@@ -68,8 +69,20 @@ def test_compare_when_an_error_has_no_code_then_unclear() -> None:
 def test_compare_when_connections_were_lost_then_indeterminate_and_some_recovered() -> None:
     broken: dict[str, Any] = {"exception": "ClientPayloadError", "sha256": "", "status": None}
     lines = [attempt("a", **broken), attempt("b", **broken | {"status": 200})]
-    account = compare(lines, [row("b")], reference)
+    account = compare(lines, [row("b")], reference, lambda line: line.id == "a")
     assert (account.indeterminate, account.recovered, account.misses()) == (("a", "b"), ("b",), [])
+    assert compare(lines, [row("b")], reference).vanished == ("a",)
+
+
+def test_compare_when_the_client_was_refused_and_the_server_completed_it_then_contradicted() -> None:
+    lines = [attempt("a", status=503, code="overloaded", sha256="")]
+    assert compare(lines, [row("a")], reference).contradicted == ("a",)
+    assert compare(lines, [row("a", "failed")], reference).misses() == []
+
+
+def test_compare_when_workers_were_ordered_more_than_there_was_then_duplicated_unless_one_was_lost() -> None:
+    assert compare([attempt("a")], [row("a", orders=2)], reference).duplicated == ("a",)
+    assert compare([attempt("a")], [row("a", orders=2, retried=True)], reference).misses() == []
 
 
 @pytest.mark.parametrize("name", SPOILERS)
@@ -81,7 +94,7 @@ def test_compare_when_the_account_was_falsified_then_it_is_found(name: str) -> N
     assert compare(lines, rows, audio_hashes).misses() == []
     SPOILERS[name](lines, rows)
     (miss,) = compare(lines, rows, audio_hashes).misses()
-    assert miss.startswith(f"{name}: 1 ")
+    assert miss.startswith(f"{'duplicated' if name == 'orders' else name}: 1 ")
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.booleans()), max_size=20))
@@ -101,7 +114,8 @@ def test_compare_when_anything_happens_then_each_attempt_is_one_of_three(
 def test_rows_when_the_last_line_is_torn_then_counted_and_the_others_read(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     whole = {"request_id": "a", "state": "completed", "ended_by": "completed", "bytes": 44}
-    whole |= {"audio_s": 1.0, "worker": "w", "retried": False, "ts": "2026"}
+    whole |= {"audio_s": 1.0, "worker": "w", "ts": "2026"}
+    whole |= {"utterances": 1, "orders": 1, "retried": False}
     path.write_text(json.dumps(whole) + "\n" + '{"request_id": "b", "st\n' + json.dumps(whole)[:30])
     rows, unreadable = read_server_rows(path)
     assert rows == [ServerRow("a", "completed", "completed", 44, "w")]
@@ -141,8 +155,15 @@ tts_requests_finished_total{outcome="completed"} 2.0
 tts_requests_finished_total{outcome="failed"} 1.0
 tts_requests_in_flight 1.0
 """
-    assert identity_off(scrape) == 1
-    assert identity_off(scrape.replace(b"flight 1", b"flight 2")) == 0
+    assert identity(scrape) == (5, 1)
+    assert identity(scrape.replace(b"flight 1", b"flight 2")) == (5, 0)
+
+
+def test_accepted_when_a_gateway_comes_after_another_then_both_count() -> None:
+    seen = Observations()
+    for count in (3.0, 8.0, 1.0, 4.0):
+        seen.note_accepted(count)
+    assert seen.accepted == [8.0, 4.0]
 
 
 def test_recovered_when_failures_stop_then_the_time_of_the_last() -> None:
@@ -165,7 +186,37 @@ def outcome(
         FAULTS[name], Injection(1.0, 1.0, times.get("seen_at_s", 1.05)), times.get("whole_at_s", 2.0), 20.0
     )
     account = compare(lines, rows, reference)
-    return slot.outcome(lines, {each.id: each for each in rows}, account, Observations())
+    return slot.outcome(lines, {each.id: each for each in rows}, account, times.get("seen", looked_at()))
+
+
+def looked_at() -> Observations:
+    """An appliance that was well for 20 s, and looked at as often as it should be."""
+    return Observations([(at / 10, True) for at in range(200)], [(at / 5, True) for at in range(100)])
+
+
+def test_outcome_when_nobody_looked_then_its_false_green_is_not_believed() -> None:
+    lines = [attempt(str(number), at_s=number / 10) for number in range(100)]
+    judged = outcome(lines, [row(line.id) for line in lines], seen=Observations())
+    assert list(judged.misses()) == ["worker-kill-busy: health and truth were hardly looked at"]
+
+
+def test_outcome_when_one_worker_takes_more_than_it_can_speak_with_it_then_said() -> None:
+    lines = [attempt(str(number), at_s=number / 10) for number in range(100)]
+    for number in (9, 11, 12):
+        lines[number] = attempt(str(number), at_s=number / 10, status=503, code="worker_lost", sha256="")
+    judged = outcome(lines, [row(line.id) for line in lines if line.is_acknowledged])
+    assert list(judged.misses()) == ["worker-kill-busy: 3 failed on the victim, at most 1"]
+
+
+def test_report_when_something_was_left_out_then_each_is_said() -> None:
+    account = compare([], [], reference)
+    seen = looked_at()
+    seen.scrapes = 1
+    judged = outcome([attempt("a", at_s=1.0)], [row("a")])
+    well = Report([judged], (), (), 0, account, 0, 0, seen, 0, 0.0)
+    assert well.misses() == []
+    spoiled = replace(well, unmade=("pool-stop",), calm=("load-1",), unrecorded=2)
+    assert [miss.split()[0] for miss in spoiled.misses()] == ["unaccounted:", "not", "1"]
 
 
 def test_outcome_when_only_the_victim_failed_then_nothing_is_missed() -> None:
