@@ -97,16 +97,21 @@ class ProgramTable:
             if self[name].pid and self[name].was_ready and self[name].state in intensity.BUSY_STATES
         }
 
-    def has_engine(self) -> bool:
-        """Tell whether the gateway has said that an engine is ready."""
-        return self[VITAL_PROGRAM].engines_ready > 0
+    def has_engine(self, steady_s: float, now_s: float) -> bool:
+        """Tell whether the gateway has said that an engine is ready, and is there to stay.
+
+        Args:
+            steady_s: Seconds from its start that a gateway which ends again and again has to live first.
+            now_s: Monotonic clock, seconds.
+        """
+        gateway = self[VITAL_PROGRAM]
+        is_steady = not gateway.degraded or now_s - gateway.started_s >= steady_s
+        return gateway.engines_ready > 0 and is_steady
 
     def is_speech_wanted(self) -> bool:
-        """Tell whether nobody has stopped the gateway or all workers."""
-        workers = self.names(lambda program: program.state not in ASKED_FOR or program.degraded)
-        return self[VITAL_PROGRAM].state not in ASKED_FOR and any(
-            name.startswith(WORKER_PREFIX) for name in workers
-        )
+        """Tell whether nobody has stopped the gateway or all workers; nobody has stopped a held one."""
+        wanted = self.names(lambda program: program.state not in ASKED_FOR or program.degraded)
+        return VITAL_PROGRAM in wanted and any(name.startswith(WORKER_PREFIX) for name in wanted)
 
     def take_event(self, state: str, fields: Mapping[str, str], now_s: float) -> None:
         """Take over a PROCESS_STATE event of a program in the inventory; others are ignored.

@@ -75,6 +75,7 @@ class Watch:
         self._ticked_s = time.monotonic()
         self._heartbeats = HeartbeatClock(settings.watchdog.silence_s)
         self._engines = EngineClock(settings.watchdog.no_engine_s, self._ticked_s)
+        self._steady_s = min(self._early_s, settings.watchdog.no_engine_s / 2)
         self._is_stale = True
         self._is_stopping = False
         self._reported: dict[str, int] = {}
@@ -156,7 +157,8 @@ class Watch:
         beating = self._table.beating()
         for pid in self._heartbeats.silent(beating, now_s):
             self._end_hung(beating[pid], pid)
-        is_fine = self._is_stopping or self._table.has_engine() or not self._table.is_speech_wanted()
+        has_engine = self._table.has_engine(self._steady_s, now_s)
+        is_fine = self._is_stopping or has_engine or not self._table.is_speech_wanted()
         if self._engines.is_over(now_s, is_fine=is_fine):
             self._give_up("no_engine_ready")
         if self._table.names(lambda program: intensity.is_due(program, now_s)):

@@ -187,8 +187,8 @@ WORKER = "worker-tone-1"
 class Slot:
     """A worker's program as the watchdog sees it, and what the watchdog does about it."""
 
-    def __init__(self, early_s=EARLY_S):
-        self.early_s = early_s
+    def __init__(self, early_s=EARLY_S, name=WORKER):
+        self.name = name
         self.table = ProgramTable({}, early_s)
         self.now_s = 0.0
         self.pid = 0
@@ -198,14 +198,15 @@ class Slot:
 
     @property
     def program(self):
-        return self.table[WORKER]
+        return self.table[self.name]
 
     def tell(self, state, from_state, **fields):
-        fields |= {"processname": WORKER, "from_state": from_state}
+        fields |= {"processname": self.name, "from_state": from_state}
         self.table.take_event(state, fields, self.now_s)
 
     def look(self, state):
-        self.table.take_inventory([info(WORKER, state, self.pid)], self.now_s)
+        others = [info(name, "RUNNING", 1000) for name in {"gateway", WORKER} - {self.name}]
+        self.table.take_inventory([info(self.name, state, self.pid), *others], self.now_s)
 
     def start(self, from_state):
         self.pid += 1
@@ -223,14 +224,14 @@ class Slot:
         """Do what the watchdog does: stop what is held, start what is due, and forgive what has stayed."""
         if intensity.is_to_be_stopped(self.program):
             self.starts_s.pop()
-            self.table.change(WORKER, intensity.stopped_for_hold)
+            self.table.change(self.name, intensity.stopped_for_hold)
             for state, from_state in (("STOPPING", "STARTING"), ("STOPPED", "STOPPING")):
                 self.tell(state, from_state, pid=str(self.pid))
             self.look("STOPPED")
         if self.program.held_until_s is not None:
             self.now_s = self.program.held_until_s
             assert intensity.is_due(self.program, self.now_s)
-            self.table.change(WORKER, intensity.let_run)
+            self.table.change(self.name, intensity.let_run)
             self.start("STOPPED")
 
 
@@ -380,11 +381,12 @@ def test_speech_when_somebody_stopped_it_then_it_is_not_wanted(gateway, worker, 
     assert table.is_speech_wanted() is is_wanted
 
 
-def test_speech_when_every_worker_is_held_then_it_is_wanted():
-    slot = Slot()
+@pytest.mark.parametrize("name", [WORKER, "gateway"])
+def test_speech_when_every_worker_or_the_gateway_is_held_then_it_is_wanted(name):
+    slot = Slot(name=name)
     for _ in range(5):
         slot.die(1)
-    slot.table.take_inventory([info("gateway", "RUNNING", 7), info(WORKER, "STOPPED")], 1.0)
+    slot.look("STOPPED")
     assert slot.table.is_speech_wanted()
 
 
@@ -392,9 +394,38 @@ def test_speech_when_every_worker_is_held_then_it_is_wanted():
 def test_engines_when_the_gateway_says_how_many_then_they_are_known_to_its_end(table, said, engines):
     table.take_notification(7, {"X_ENGINES_READY": said})
     assert table["gateway"].engines_ready == engines
-    assert table.has_engine() is bool(engines)
+    assert table.has_engine(0, 2.0) is bool(engines)
     table.take_inventory([info("gateway", "STARTING", 8)], 2.0)
-    assert not table.has_engine()
+    assert not table.has_engine(0, 2.0)
+
+
+@pytest.mark.parametrize("life_s", [4, 9])
+def test_engines_when_the_gateway_gets_ready_and_ends_again_and_again_then_the_clock_runs_out(life_s):
+    slot, clock, over_s = Slot(name="gateway"), EngineClock(60, 0), None
+    while over_s is None and slot.now_s < 1800:
+        begun_s, slot.now_s = slot.now_s, slot.now_s + 1
+        slot.table.take_notification(slot.pid, {"READY": "1", "X_ENGINES_READY": "1"})
+        slot.look("RUNNING")
+        for age_s in range(life_s):
+            now_s = begun_s + age_s
+            is_fine = slot.table.has_engine(EARLY_S, now_s) or not slot.table.is_speech_wanted()
+            if clock.is_over(now_s, is_fine=is_fine):
+                over_s = now_s
+        slot.die(life_s - 1)
+        if slot.program.held_until_s is not None:
+            slot.act()
+    assert over_s is not None
+    assert over_s < intensity.MAX_EARLY_DEATHS * life_s + 60 + intensity.MAX_HOLD_S
+
+
+def test_engines_when_a_gateway_that_was_held_stays_then_they_count_again():
+    slot = Slot(name="gateway")
+    for _ in range(intensity.MAX_EARLY_DEATHS):
+        slot.die(1)
+    slot.act()
+    slot.table.take_notification(slot.pid, {"X_ENGINES_READY": "1"})
+    assert not slot.table.has_engine(EARLY_S, slot.now_s + 9)
+    assert slot.table.has_engine(EARLY_S, slot.now_s + 10)
 
 
 def test_heartbeats_when_one_is_missing_then_only_that_process_is_silent():
