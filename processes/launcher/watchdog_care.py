@@ -12,7 +12,7 @@ from pathlib import Path
 from loguru import logger
 
 from appliance.lifecycle import RPC_ERRORS, supervisor_rpc
-from appliance.watched import read_beat
+from appliance.watched import can_beat, read_beat
 
 SILENCE_S = 20.0
 """Seconds without a heartbeat that mean hung. Longer than what `ttsctl live` needs to see it, and than any
@@ -37,7 +37,10 @@ class WatchdogCare:
         self._changed_s = self._looked_s = time.monotonic()
 
     def look(self) -> None:
-        """Kill a watchdog that hangs; blocks for supervisord's answer then. To be called every second."""
+        """Kill a watchdog that hangs; blocks for supervisord's answer then. To be called every second.
+
+        One that can't write its heartbeat, or that somebody has stopped, doesn't hang.
+        """
         now_s, beat = time.monotonic(), read_beat(self._run_dir)
         if beat != self._beat or now_s - self._looked_s > FORGIVEN_LAG_S:
             self._beat, self._changed_s = beat, now_s
@@ -45,11 +48,13 @@ class WatchdogCare:
         if now_s - self._changed_s <= self._silence_s:
             return
         self._changed_s = now_s
-        logger.error("watchdog_hung", silence_s=self._silence_s)
+        if not can_beat(self._run_dir):
+            return
         try:
             with supervisor_rpc(self._run_dir) as supervisor:
+                if supervisor.getProcessInfo("watchdog")["statename"] != "RUNNING":
+                    return
+                logger.error("watchdog_hung", silence_s=self._silence_s)
                 supervisor.signalProcess("watchdog", "KILL")
-        except (
-            RPC_ERRORS
-        ) as error:  # it isn't running, or supervisord hangs too: seen again after the same time
+        except RPC_ERRORS as error:  # it has just ended, or supervisord hangs too: seen after the same time
             logger.warning("supervisord_refused", error=str(error))

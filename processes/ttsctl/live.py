@@ -48,6 +48,25 @@ def run(run_dir: Path | None = None, *, as_json: bool = False) -> ExitCode:
 
 
 def _why_silent(path: str) -> str | None:
+    """Return None if the watchdog's heartbeat is fresh or couldn't be, else what is wrong with it."""
+    reason = _why_not_fresh(path)
+    return reason if reason is None or _is_writable(os.path.dirname(path)) else None  # noqa: PTH120 (as below)
+
+
+def _is_writable(directory: str) -> bool:
+    """Tell whether a heartbeat can be written there: the file system is neither read-only nor full.
+
+    Source: statvfs(3); one without blocks, or without inodes, doesn't count them.
+    """
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return True  # the reason names the fault
+    has_room = (found.f_bavail or not found.f_blocks) and (found.f_favail or not found.f_files)
+    return bool(has_room) and not found.f_flag & os.ST_RDONLY
+
+
+def _why_not_fresh(path: str) -> str | None:
     """Return None if the watchdog's heartbeat is fresh, else what is wrong with it.
 
     A heartbeat out of the future is of an earlier boot of this machine.

@@ -14,7 +14,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.lifecycle import EXIT_FATAL, VERDICT_FILE, read_json
-from appliance.watched import read_beat
+from appliance.watched import BEAT_FILE, read_beat
+from processes.launcher import watchdog_care
 from processes.ttsctl.outcome import ExitCode
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.ttsctl import run_ttsctl
@@ -185,6 +186,36 @@ def test_watchdog_when_it_hangs_then_live_names_it_and_it_is_replaced(appliance:
     healed_s = time.monotonic() - hung_s
     eventually(lambda: appliance.programs()["watchdog"]["pid"] not in {0, watchdog.pid})
     print(f"watchdog: hang seen after {seen_s:.1f} s, alive again after {healed_s:.1f} s")
+
+
+def test_watchdog_when_it_cannot_beat_or_was_stopped_then_the_launcher_does_not_kill_it(
+    pair: tuple[Appliance, Appliance], appliance: Appliance
+) -> None:
+    """The limit of a file's size stands for a disk that takes nothing (test_ttsctl has real ones)."""
+    stopped = pair[1]
+    watchdog, launcher = appliance.program("watchdog"), psutil.Process(appliance.process.pid)
+    seen, seen_stopped = len(appliance.lines), len(stopped.lines)
+    limits = {process: process.rlimit(psutil.RLIMIT_FSIZE) for process in (watchdog, launcher)}
+    try:
+        for process, (_soft, hard) in limits.items():
+            process.rlimit(psutil.RLIMIT_FSIZE, (0, hard))
+        assert "stopped" in stopped.supervisorctl("stop", "watchdog").stdout
+        appliance.wait_for("state_not_written", after=seen, program="watchdog", file=BEAT_FILE)
+        until_s = time.monotonic() + watchdog_care.SILENCE_S + 3
+        eventually(lambda: time.monotonic() > until_s)
+        assert json.loads(appliance.get("/health"))["status"] == "ok"
+        done = dead_parts(stopped)
+        assert done is not None
+        assert done["dead"] == ["watchdog"]
+    finally:
+        for process, limit in limits.items():
+            process.rlimit(psutil.RLIMIT_FSIZE, limit)
+        assert "started" in stopped.supervisorctl("start", "watchdog").stdout
+    eventually(lambda: run_ttsctl(appliance, "live").returncode == ExitCode.OK)
+    eventually(lambda: run_ttsctl(stopped, "live").returncode == ExitCode.OK)
+    assert pids(appliance)["watchdog"] == watchdog.pid
+    said = {line["event"] for line in appliance.lines[seen:] + stopped.lines[seen_stopped:]}
+    assert not said & {"watchdog_hung", "supervisord_refused"}
 
 
 def dead_parts(appliance: Appliance) -> dict[str, object] | None:

@@ -130,6 +130,36 @@ def test_live_when_the_watchdog_does_not_beat_then_1_and_the_reason(written, rea
     assert reason in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "filling", "dead"),
+    [
+        ("size=64k", "true", ["gateway", "watchdog"]),
+        ("size=64k", "cat /dev/zero > filling", ["gateway"]),
+        ("nr_inodes=3", "touch first second", ["gateway"]),
+        ("size=64k", "mount -o remount,ro .", ["gateway"]),
+    ],
+)
+def test_live_when_no_heartbeat_can_be_written_then_the_watchdog_is_not_judged(
+    options, filling, dead, run_dir
+):
+    inside = f"""
+mount -t tmpfs -o {options} none "$APPLIANCE_RUN_DIR" || exit 99
+cd "$APPLIANCE_RUN_DIR" || exit 99
+{filling} 2> /dev/null
+cd {ROOT} && exec {sys.executable} -m processes.ttsctl live --json
+"""
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", inside],
+        env=environment_of(run_dir),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "nshare" in done.stderr or done.returncode == 99:
+        pytest.skip(f"no file system can be mounted here: {done.stderr}")
+    assert json.loads(done.stdout)["dead"] == dead
+
+
 def test_live_when_started_then_it_imports_no_library(appliance):
     program = """
 import sys
