@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 BEAT_FILE = "watchdog-beat.txt"
-"""In the run directory, by the watchdog: when it ran last, seconds of the machine's monotonic clock."""
-BEAT_FORMAT = "{:020.3f}\n"
+"""In the run directory, by the watchdog: when it ran last, seconds of the machine's monotonic clock, and how
+many of its questions in a row supervisord has left unanswered."""
+BEAT_FORMAT = "{:020.3f} {:06d}\n"
 """Always of one length, so that the file is written over in place: that needs no room on a full disk."""
 
 
@@ -40,15 +41,18 @@ class BeatFile:
         self._path = run_dir / BEAT_FILE
         self._descriptor: int | None = None
 
-    def beat(self) -> None:
+    def beat(self, unanswered: int = 0) -> None:
         """Write down that the watchdog runs now.
+
+        Args:
+            unanswered: Questions in a row that supervisord left unanswered, 999 999 at most.
 
         Raises:
             OSError: The disk is full or read-only.
         """
         if self._descriptor is None:
             self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.pwrite(self._descriptor, BEAT_FORMAT.format(time.monotonic()).encode(), 0)
+        os.pwrite(self._descriptor, BEAT_FORMAT.format(time.monotonic(), unanswered).encode(), 0)
 
     def close(self) -> None:
         """Close the file and leave it."""
@@ -65,7 +69,7 @@ def can_beat(run_dir: Path) -> bool:
     try:
         descriptor = os.open(run_dir / BEAT_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            never = BEAT_FORMAT.format(0).encode()
+            never = BEAT_FORMAT.format(0, 0).encode()
             os.pwrite(descriptor, os.pread(descriptor, len(never), 0) or never, 0)
         finally:
             os.close(descriptor)

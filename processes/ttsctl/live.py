@@ -1,4 +1,4 @@
-"""`ttsctl live`: do the gateway's loop and the watchdog's run?
+"""`ttsctl live`: do the loops of the gateway, the watchdog and supervisord run?
 
 Owns: one question over the gateway's socket within `LIMIT_S` and a look at the watchdog's heartbeat, at the
 least possible cost, because a container's health check asks it for ever.
@@ -21,13 +21,15 @@ LIMIT_S = 2.0
 SILENCE_S = 10.0
 """Seconds without the watchdog's heartbeat after which it isn't alive; it beats every second, or three while
 it waits for supervisord."""
+MAX_UNANSWERED = 3
+"""Questions of the watchdog's in a row that supervisord may leave unanswered; each waits for 2 s."""
 REQUEST = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3}) [^\r\n]*\r\n")
 LONGEST_STATUS_LINE_BYTES = 1024
 
 
 def run(run_dir: Path | None = None, *, as_json: bool = False) -> ExitCode:
-    """Print whether gateway and watchdog are alive, and which isn't; blocks `LIMIT_S` at most.
+    """Print whether gateway, watchdog and supervisord are alive, and which isn't; blocks `LIMIT_S` at most.
 
     Args:
         run_dir: As given on the command line.
@@ -36,7 +38,7 @@ def run(run_dir: Path | None = None, *, as_json: bool = False) -> ExitCode:
     place = find_run_dir(run_dir)
     found = {
         "gateway": _why_not_alive(os.fspath(place / GATEWAY_SOCKET)),
-        "watchdog": _why_silent(os.fspath(place / BEAT_FILE)),
+        **_why_silent(os.fspath(place / BEAT_FILE)),
     }
     dead = {part: reason for part, reason in found.items() if reason is not None}
     reason = "; ".join(f"{part}: {each}" for part, each in dead.items()) or None
@@ -47,10 +49,16 @@ def run(run_dir: Path | None = None, *, as_json: bool = False) -> ExitCode:
     return ExitCode.FAILED if dead else ExitCode.OK
 
 
-def _why_silent(path: str) -> str | None:
-    """Return None if the watchdog's heartbeat is fresh or couldn't be, else what is wrong with it."""
-    reason = _why_not_fresh(path)
-    return reason if reason is None or _is_writable(os.path.dirname(path)) else None  # noqa: PTH120 (as below)
+def _why_silent(path: str) -> dict[str, str | None]:
+    """Return what is wrong with the watchdog, and with supervisord as a fresh heartbeat tells.
+
+    A watchdog that can't write its heartbeat isn't judged.
+    """
+    reason, unanswered = _read_beat(path)
+    if reason is not None:
+        return {"watchdog": reason if _is_writable(os.path.dirname(path)) else None}  # noqa: PTH120 (as below)
+    asked = f"no answer to {unanswered} questions in a row of the watchdog's"
+    return {"watchdog": None, "supervisord": asked if unanswered > MAX_UNANSWERED else None}
 
 
 def _is_writable(directory: str) -> bool:
@@ -66,21 +74,23 @@ def _is_writable(directory: str) -> bool:
     return bool(has_room) and not found.f_flag & os.ST_RDONLY
 
 
-def _why_not_fresh(path: str) -> str | None:
-    """Return None if the watchdog's heartbeat is fresh, else what is wrong with it.
+def _read_beat(path: str) -> tuple[str | None, int]:
+    """Return what is wrong with the watchdog's heartbeat, and how many unanswered questions it tells of.
 
     A heartbeat out of the future is of an earlier boot of this machine.
     """
     try:
         with open(path, encoding="ascii") as file:  # noqa: PTH123 (pathlib isn't needed for anything else)
-            silent_s = time.monotonic() - float(file.read())
+            written_s, unanswered = file.read().split()
+        silent_s = time.monotonic() - float(written_s)
+        count = int(unanswered)
     except OSError as error:
-        return f"{path}: {error.strerror or error}"
+        return f"{path}: {error.strerror or error}", 0
     except ValueError:
-        return f"{path}: isn't a heartbeat"
+        return f"{path}: isn't a heartbeat", 0
     if silent_s < 0:
-        return "no heartbeat since the machine started"
-    return f"no heartbeat for {silent_s:.0f} s" if silent_s > SILENCE_S else None
+        return "no heartbeat since the machine started", 0
+    return (f"no heartbeat for {silent_s:.0f} s" if silent_s > SILENCE_S else None), count
 
 
 def _why_not_alive(path: str) -> str | None:

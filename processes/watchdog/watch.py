@@ -48,6 +48,10 @@ FORGIVEN_LAG_S = 1.0
 start anew."""
 STALE_S = 0.5
 """Seconds until supervisord is asked again when it didn't answer."""
+LOOK_S = 7.0
+"""Seconds after which supervisord is asked though it told nothing: its TICK_5 is overdue."""
+MAX_COUNT = 999_999
+"""Of unanswered questions, as the heartbeat has room for."""
 MAX_EARLY = 64
 """Datagrams kept whose sender supervisord hasn't named yet."""
 EVENT_PREFIX = "PROCESS_STATE_"
@@ -77,6 +81,8 @@ class Watch:
         self._engines = EngineClock(settings.watchdog.no_engine_s, self._ticked_s)
         self._steady_s = min(self._early_s, settings.watchdog.no_engine_s / 2)
         self._is_stale = True
+        self._looked_s = self._ticked_s
+        self._unanswered = 0
         self._is_stopping = False
         self._reported: dict[str, int] = {}
         self._verdict = ""
@@ -90,7 +96,7 @@ class Watch:
             if self._is_stale:
                 self._look()
             self._write()
-            self._attempt(BEAT_FILE, self._beat_file.beat)
+            self._attempt(BEAT_FILE, lambda: self._beat_file.beat(self._unanswered))
             timeout_s = STALE_S if self._is_stale else TICK_S
             readable, _, _ = select.select([sys.stdin, self._notifications], [], [], timeout_s)
             self._tick(time.monotonic())
@@ -124,14 +130,17 @@ class Watch:
 
     def _look(self) -> None:
         """Ask supervisord for its programs, give waiting datagrams to them, and act on what is seen."""
+        self._looked_s = time.monotonic()
         try:
             with supervisor_rpc(self._run_dir) as supervisor:
                 self._table.take_inventory(supervisor.getAllProcessInfo(), time.monotonic())
                 self._deliver_early()
-                self._is_stale = False
+                self._is_stale, self._unanswered = False, 0
                 self._act(supervisor)
         except RPC_ERRORS as error:
             logger.warning("supervisord_silent", error=str(error))
+            is_answer = isinstance(error, xmlrpc.client.Fault)
+            self._unanswered = 0 if is_answer else min(self._unanswered + 1, MAX_COUNT)
             self._is_stale = True
 
     def _deliver(self, notifications: list[Notification]) -> None:
@@ -161,7 +170,8 @@ class Watch:
         is_fine = self._is_stopping or has_engine or not self._table.is_speech_wanted()
         if self._engines.is_over(now_s, is_fine=is_fine):
             self._give_up("no_engine_ready")
-        if self._table.names(lambda program: intensity.is_due(program, now_s)):
+        is_overdue = now_s - self._looked_s > LOOK_S
+        if is_overdue or self._table.names(lambda program: intensity.is_due(program, now_s)):
             self._is_stale = True
         for name in self._table.names(lambda program: intensity.has_recovered(program, self._early_s, now_s)):
             logger.info("program_recovered", name=name)

@@ -218,6 +218,26 @@ def test_watchdog_when_it_cannot_beat_or_was_stopped_then_the_launcher_does_not_
     assert not said & {"watchdog_hung", "supervisord_refused"}
 
 
+def test_supervisord_when_it_hangs_then_live_names_it_and_nobody_is_killed(appliance: Appliance) -> None:
+    before, seen = pids(appliance), len(appliance.lines)
+    supervisord = appliance.supervisord()
+    supervisord.suspend()
+    hung_s = time.monotonic()
+    try:
+        done = eventually(lambda: dead_parts(appliance), SEEN_WITHIN_S)
+        seen_s = time.monotonic() - hung_s
+        assert done["dead"] == ["supervisord"]
+        # The control: who only asks the gateway sees nothing.
+        assert json.loads(appliance.get("/health/live"))["status"] == "ok"
+    finally:
+        supervisord.resume()
+    eventually(lambda: run_ttsctl(appliance, "live").returncode == ExitCode.OK)
+    print(f"supervisord: hang seen after {seen_s:.1f} s")
+    appliance.wait_for("supervisord_silent", after=seen, program="watchdog")
+    assert pids(appliance) == before
+    assert not [line for line in appliance.lines[seen:] if line["event"] in {"watchdog_hung", "program_hung"}]
+
+
 def dead_parts(appliance: Appliance) -> dict[str, object] | None:
     done = run_ttsctl(appliance, "live", "--json")
     return dict(json.loads(done.stdout)) if done.returncode == ExitCode.FAILED else None

@@ -116,8 +116,8 @@ def test_live_when_the_answer_is_wrong_then_1_and_the_reason(answer, reason, run
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
-        (BEAT_FORMAT.format(0), "no heartbeat for "),
-        (BEAT_FORMAT.format(1e12), "no heartbeat since the machine started"),
+        (BEAT_FORMAT.format(0, 0), "no heartbeat for "),
+        (BEAT_FORMAT.format(1e12, 0), "no heartbeat since the machine started"),
         ("", "isn't a heartbeat"),
     ],
 )
@@ -128,6 +128,20 @@ def test_live_when_the_watchdog_does_not_beat_then_1_and_the_reason(written, rea
     assert done.returncode == ExitCode.FAILED
     assert done.stdout.startswith("not alive: watchdog: ")
     assert reason in done.stdout
+
+
+@pytest.mark.parametrize(("unanswered", "code"), [(3, ExitCode.OK), (4, ExitCode.FAILED)])
+def test_live_when_supervisord_does_not_answer_the_watchdog_then_1_and_the_reason(unanswered, code, run_dir):
+    with (
+        closing(BeatFile(run_dir)) as beat_file,
+        listening(run_dir / "gateway.sock", b"HTTP/1.1 200 OK\r\n\r\n"),
+    ):
+        beat_file.beat(unanswered)
+        done = run_ttsctl_in(environment_of(run_dir), "live")
+    assert done.returncode == code
+    assert done.stdout.startswith(
+        "alive" if code == ExitCode.OK else "not alive: supervisord: no answer to 4 "
+    )
 
 
 @pytest.mark.parametrize(
