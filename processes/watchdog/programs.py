@@ -113,13 +113,16 @@ class ProgramTable:
         wanted = self.names(lambda program: program.state not in ASKED_FOR or program.degraded)
         return VITAL_PROGRAM in wanted and any(name.startswith(WORKER_PREFIX) for name in wanted)
 
-    def take_event(self, state: str, fields: Mapping[str, str], now_s: float) -> None:
+    def take_event(
+        self, state: str, fields: Mapping[str, str], now_s: float, *, is_late: bool = False
+    ) -> None:
         """Take over a PROCESS_STATE event of a program in the inventory; others are ignored.
 
         Args:
             state: The state's name, after `PROCESS_STATE_`.
             fields: The event's fields: processname, from_state, and pid, expected or tries.
             now_s: Monotonic clock, seconds.
+            is_late: Whether it waited to be read, nobody knows for how long: then no end is an early death.
 
         Source: supervisor 4.3, `supervisor.events`: EXITED, STOPPING and STOPPED carry the pid.
         """
@@ -133,7 +136,7 @@ class ProgramTable:
             program = replace(program, last_exit=_last_exit(program, state, fields))
         if state in ASKED_FOR:
             program = _asked_to_end(program, int(fields.get("pid", 0)))
-        elif name != WATCHDOG:
+        elif name != WATCHDOG and not (is_late and state in LAST_EXITS):
             program = self._after_end(name, program, state, now_s)
         self._programs[name] = program
 

@@ -48,6 +48,8 @@ FORGIVEN_LAG_S = 1.0
 start anew."""
 STALE_S = 0.5
 """Seconds until supervisord is asked again when it didn't answer."""
+CATCH_UP_S = 1.0
+"""Seconds without an event after which none is left of those that waited while this program did not run."""
 LOOK_S = 7.0
 """Seconds after which supervisord is asked though it told nothing: its TICK_5 is overdue."""
 MAX_COUNT = 999_999
@@ -83,6 +85,7 @@ class Watch:
         self._is_stale = True
         self._looked_s = self._ticked_s
         self._unanswered = 0
+        self._late_until_s = self._ticked_s + CATCH_UP_S
         self._is_stopping = False
         self._reported: dict[str, int] = {}
         self._verdict = ""
@@ -119,11 +122,16 @@ class Watch:
             logger.info("clocks_restarted", lag_s=round(lag_s, 3))
             self._heartbeats.restart(now_s)
             self._engines.restart(now_s)
+            self._late_until_s = now_s + CATCH_UP_S
 
     def _take(self, event: SupervisorEvent) -> None:
+        now_s = time.monotonic()
+        is_late = now_s < self._late_until_s
+        if is_late:
+            self._late_until_s = now_s + CATCH_UP_S
         if event.name.startswith(EVENT_PREFIX):
             state = event.name.removeprefix(EVENT_PREFIX)
-            self._table.take_event(state, event.fields, time.monotonic())
+            self._table.take_event(state, event.fields, now_s, is_late=is_late)
         elif event.name == "SUPERVISOR_STATE_CHANGE_STOPPING":
             self._is_stopping = True
         self._is_stale = True

@@ -7,16 +7,17 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from appliance.lifecycle import EXIT_FATAL, VERDICT_FILE, read_json
+from appliance.lifecycle import EXIT_FATAL, VERDICT_FILE, read_json, supervisor_rpc
 from appliance.watched import BEAT_FILE, read_beat
 from processes.launcher import watchdog_care
 from processes.ttsctl.outcome import ExitCode
+from processes.watchdog.intensity import MAX_EARLY_DEATHS
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.ttsctl import run_ttsctl
 
@@ -169,6 +170,35 @@ def test_watchdog_when_it_alone_is_stopped_for_a_while_then_it_kills_nobody(appl
     before, seen = pids(appliance), len(appliance.lines)
     pause([appliance.program("watchdog")])
     assert_nobody_was_killed(appliance, before, seen)
+
+
+def test_watchdog_when_it_missed_ends_that_were_not_early_then_it_holds_nobody(
+    appliance_factory: Callable[..., Appliance],
+) -> None:
+    """Perhaps the launcher replaces the watchdog meanwhile: supervisord tells the next one what it kept."""
+    appliance = appliance_factory(WATCHDOG_EARLY_S=1)
+    appliance.wait_until_ready()
+    appliance.wait_until_running()
+    watchdog, seen, name = appliance.program("watchdog"), len(appliance.lines), "worker-tone-1"
+    victim = appliance.program(name).pid
+
+    def running() -> int | None:
+        """The worker's process once it is RUNNING, which it isn't in its first three seconds."""
+        with supervisor_rpc(appliance.run_dir) as supervisor:
+            found = supervisor.getProcessInfo(name)
+        return found["pid"] if found["statename"] == "RUNNING" and found["pid"] != victim else None
+
+    watchdog.suspend()
+    try:
+        for _ in range(MAX_EARLY_DEATHS):
+            psutil.Process(victim).kill()
+            victim = eventually(running)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            watchdog.resume()
+    eventually(lambda: appliance.programs()[name]["restarts"] == MAX_EARLY_DEATHS)
+    assert appliance.programs()[name]["early_deaths"] == 0
+    assert not [line for line in appliance.lines[seen:] if line["event"] == "program_held"]
 
 
 def test_watchdog_when_it_hangs_then_live_names_it_and_it_is_replaced(appliance: Appliance) -> None:

@@ -200,9 +200,9 @@ class Slot:
     def program(self):
         return self.table[self.name]
 
-    def tell(self, state, from_state, **fields):
+    def tell(self, state, from_state, *, is_late=False, **fields):
         fields |= {"processname": self.name, "from_state": from_state}
-        self.table.take_event(state, fields, self.now_s)
+        self.table.take_event(state, fields, self.now_s, is_late=is_late)
 
     def look(self, state):
         others = [info(name, "RUNNING", 1000) for name in {"gateway", WORKER} - {self.name}]
@@ -285,6 +285,19 @@ def test_intensity_when_a_worker_is_recycled_then_it_does_not_count():
     for _ in range(100):
         slot.die(4, expected="1")
     assert (slot.program.early_deaths, slot.program.degraded) == (0, False)
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_intensity_when_ends_are_read_long_after_then_none_of_them_is_early(is_late):
+    slot = Slot()
+    for _ in range(intensity.MAX_EARLY_DEATHS):
+        slot.tell("EXITED", "RUNNING", expected="0", pid=str(slot.pid), is_late=is_late)
+        slot.start("EXITED")
+        slot.tell("BACKOFF", "STARTING", tries="1", is_late=is_late)
+    assert slot.program.degraded is not is_late
+    assert slot.program.restarts == intensity.MAX_EARLY_DEATHS or not is_late
+    slot.tell("FATAL", "BACKOFF", is_late=is_late)
+    assert slot.program.degraded
 
 
 def test_intensity_when_somebody_restarts_it_then_it_does_not_count():
