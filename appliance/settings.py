@@ -244,6 +244,15 @@ class LogSettings(Section):
         "", description="File, below data.dir, that gets a line for every accepted request; empty for none."
     )
 
+    @field_validator("ledger_file")
+    @classmethod
+    def _below_data(cls, value: str) -> str:
+        path = Path(value)
+        is_file = bool(path.name) or not value
+        if path.is_absolute() or not is_file or ".." in path.parts or "\0" in value:
+            raise ValueError("must be a file's path below data.dir: relative, without ..")
+        return value
+
 
 class RunSettings(Section):
     """Where sockets and process state live."""

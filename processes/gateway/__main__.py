@@ -188,6 +188,7 @@ async def _end(gateway: Gateway, timers: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*timers, return_exceptions=True)
     await gateway.pool.close()
     gateway.threads.close()
+    gateway.ledger.close()
     logger.info("gateway_stopped")
 
 

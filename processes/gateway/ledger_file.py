@@ -5,7 +5,8 @@ Refuses to know: what is compared with it (`loadtests/ledger`), the text, the ca
 
 A line is in the kernel's hands before an answer's last byte leaves, so that a client that has a whole answer
 finds its line whatever happens to the gateway next; it is not forced to the disk. A kill in the middle of a
-write can leave a torn last line; the next gateway begins a new one behind it.
+write can leave a torn last line; the next gateway begins a new one behind it. A file that somebody renames or
+deletes gets some more lines, until the next look at its place.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
+import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +29,9 @@ MAX_LINE_BYTES = 1_024
 MAX_FILE_BYTES = 4 << 30
 """Past this nothing more is written: some 15 million requests."""
 FILE_MODE = 0o600
+LOOK_S = 1.0
+LOOK_LINES = 1_000
+"""Seconds and lines, whichever is over first, between two looks at whether the file is still in its place."""
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -38,7 +44,10 @@ class LedgerLine:
     """An outcome of `tts_requests_finished_total`; every request has exactly one."""
     ended_by: str
     bytes: int
-    """Bytes of the body that were written."""
+    """Bytes of the body that were written; where a GET's audio was made whole to be kept, the bytes of that.
+
+    It can be shared, taken in ranges, or taken by nobody.
+    """
     audio_s: float
     worker: str
     """The last worker that spoke for it."""
@@ -59,6 +68,8 @@ class LedgerFile:
         self._metrics = metrics
         self._descriptor = -1
         self._size_bytes = 0
+        self._looked_at_s = 0.0
+        self._unseen_lines = 0
         self._is_torn = False
         self._has_failed = False
 
@@ -85,22 +96,41 @@ class LedgerFile:
     def _append(self, data: bytes) -> None:
         if len(data) > MAX_LINE_BYTES:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        self._look()
         if self._descriptor < 0:
             self._open()
         if self._size_bytes + len(data) >= MAX_FILE_BYTES:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         data = b"\n" + data if self._is_torn else data
         written = os.write(self._descriptor, data)
+        self._unseen_lines += 1
         self._size_bytes += written
         self._is_torn = written < len(data)
         if self._is_torn:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _look(self) -> None:
+        """Let go, now and then, of a file that isn't in its place any more."""
+        is_due = self._unseen_lines >= LOOK_LINES or time.monotonic() - self._looked_at_s >= LOOK_S
+        if self._descriptor < 0 or not is_due:
+            return
+        self._looked_at_s, self._unseen_lines = time.monotonic(), 0
+        try:
+            is_in_place = os.path.samestat(os.fstat(self._descriptor), self._path.stat())
+        except OSError:
+            is_in_place = False
+        if not is_in_place:
+            self.close()
 
     def _open(self) -> None:
         """Open the file, never waiting for a pipe's other end, and see whether its last line is whole."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         self._descriptor = os.open(self._path, flags, FILE_MODE)
-        self._size_bytes = os.fstat(self._descriptor).st_size
+        self._looked_at_s, self._unseen_lines = time.monotonic(), 0
+        status = os.fstat(self._descriptor)
+        if stat.S_ISREG(status.st_mode):  # a device stays as others need it
+            os.fchmod(self._descriptor, FILE_MODE)
+        self._size_bytes = status.st_size
         last = os.pread(self._descriptor, 1, self._size_bytes - 1) if self._size_bytes else b"\n"
         self._is_torn = last != b"\n"

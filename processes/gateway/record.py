@@ -80,6 +80,11 @@ class RequestLedger:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self.file is not None:
+            self.file.close()
+
     @property
     def in_flight(self) -> int:
         """Requests that were accepted and haven't ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,17 @@ def test_watchdog_when_its_silence_is_short_then_only_none_at_all_is_right(
     with pytest.raises(ConfigurationError, match="at least 2, two heartbeats") as caught:
         load_settings(environ)
     assert "watchdog.silence_s = '1.9'" in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["/etc/x", "../x", ".", "a/../../x", "a\0b"])
+def test_ledger_file_when_not_below_the_data_then_refused(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text(f"[log]\nledger_file = {json.dumps(name)}\n", "utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({"APPLIANCE_CONFIG": str(file)})
+    assert "must be a file's path below data.dir" in caught.value.message
+
+
+def test_ledger_file_when_in_a_folder_of_its_own_then_below_the_data() -> None:
+    settings = load_settings({"APPLIANCE_DATA_DIR": "/srv/data", "APPLIANCE_LOG_LEDGER_FILE": "a/b.jsonl"})
+    assert settings.ledger_path() == Path("/srv/data/a/b.jsonl")

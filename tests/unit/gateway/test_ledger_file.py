@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from appliance.metrics import GatewayMetrics
-from processes.gateway.ledger_file import MAX_LINE_BYTES, LedgerFile, LedgerLine
+from processes.gateway import ledger_file
+from processes.gateway.ledger_file import LOOK_LINES, MAX_LINE_BYTES, LedgerFile, LedgerLine
+from processes.gateway.record import RequestLedger
 
 LINE = LedgerLine("id-1", "completed", "completed", 44, 0.5, "worker-tone-1", 1, 1, retried=False)
 
@@ -122,3 +124,59 @@ def test_write_when_a_line_would_be_too_long_then_it_is_left_out(
     file.write(LedgerLine("x" * MAX_LINE_BYTES, "completed", "completed", 1, 1.0, "w", 1, 1, retried=False))
     assert not path.exists()
     assert errors(metrics) == 1
+
+
+@pytest.mark.parametrize("is_renamed", [True, False])
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_write_when_the_file_has_left_its_place_then_a_new_one_is_begun_at_the_next_look(
+    tmp_path: Path, metrics: GatewayMetrics, monkeypatch: pytest.MonkeyPatch, is_renamed, is_replaced
+) -> None:
+    monkeypatch.setattr(ledger_file, "LOOK_S", 3600.0)  # so that only lines count
+    path = tmp_path / "ledger.jsonl"
+    file = LedgerFile(path, metrics)
+    file.write(LINE)
+    if is_renamed:
+        path.rename(tmp_path / "old.jsonl")
+    else:
+        path.unlink()
+    if is_replaced:
+        path.touch()
+    for _ in range(LOOK_LINES):
+        file.write(LINE)
+    file.close()
+    assert len(read(path)) == 1
+    assert not is_renamed or len(read(tmp_path / "old.jsonl")) == LOOK_LINES
+    assert errors(metrics) == 0
+
+
+def test_write_when_a_second_has_passed_then_the_place_is_looked_at(
+    tmp_path: Path, metrics: GatewayMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    file = LedgerFile(path, metrics)
+    file.write(LINE)
+    path.unlink()
+    monkeypatch.setattr(ledger_file, "LOOK_S", 0.0)
+    file.write(LINE)
+    file.close()
+    assert len(read(path)) == 1
+
+
+def test_write_when_others_could_read_the_file_then_only_the_owner_can(
+    tmp_path: Path, metrics: GatewayMetrics
+) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.touch(0o644)
+    file = LedgerFile(path, metrics)
+    file.write(LINE)
+    file.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_ledger_when_closed_then_its_file_is_too(tmp_path: Path, metrics: GatewayMetrics) -> None:
+    ledger = RequestLedger(metrics, LedgerFile(tmp_path / "ledger.jsonl", metrics))
+    assert ledger.file is not None
+    ledger.file.write(LINE)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    ledger.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before - 1
