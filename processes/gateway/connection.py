@@ -16,6 +16,7 @@ import struct
 import time
 import uuid
 from asyncio import AbstractEventLoop
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -209,7 +210,8 @@ class ClientConnection(web.RequestHandler):
         """Hang up at once, throwing away what the client hasn't taken."""
         if self._wire is not None:
             connection = self._wire.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+            with suppress(OSError):  # it has gone already
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             self._wire.abort()
 
     def force_close(self) -> None:

@@ -14,7 +14,8 @@ hostile client behind one address.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from loguru import logger
 
@@ -58,49 +59,53 @@ class ConnectionWatch:
         """
         late_s = 0.0 if self._looked_at_s is None else now_s - self._looked_at_s
         self._looked_at_s = now_s
-        if late_s > LATE_LOOK_S:
-            for each in connections:
-                each.forgive(late_s)
         self._ended = {}
         by_stage: dict[Stage, list[ClientConnection]] = {stage: [] for stage in Stage}
         for each in connections:
-            by_stage[each.stage].append(each)
+            with _sparing_the_others(each):
+                if late_s > LATE_LOOK_S:
+                    each.forgive(late_s)
+                by_stage[each.stage].append(each)
         self._end_late_writes(by_stage[Stage.ANSWER] + by_stage[Stage.IDLE], now_s)
         self._end_late_bodies(by_stage[Stage.BODY], now_s)
         self._end_heads(by_stage[Stage.HEAD], now_s)
         if is_short:
             for each in by_stage[Stage.IDLE]:
-                each.force_close()
-                self._note("descriptors", each)
+                with _sparing_the_others(each):
+                    each.force_close()
+                    self._note("descriptors", each)
         self._count(by_stage)
 
     def _end_late_writes(self, connections: Sequence[ClientConnection], now_s: float) -> None:
         for each in connections:
-            if each.stuck_s(now_s, self._settings.write_limit_s) >= self._settings.write_limit_s:
-                each.reset()
-                self._note("write_late", each)
+            with _sparing_the_others(each):
+                if each.stuck_s(now_s, self._settings.write_limit_s) >= self._settings.write_limit_s:
+                    each.reset()
+                    self._note("write_late", each)
 
     def _end_late_bodies(self, connections: Sequence[ClientConnection], now_s: float) -> None:
         for each in connections:
-            if each.is_held:
-                each.since_s = now_s  # it is we who don't read
-            elif now_s - each.since_s >= self._settings.body_limit_s:
-                each.end_late_body()
-                self._note("body_late", each)
+            with _sparing_the_others(each):
+                if each.is_held:
+                    each.since_s = now_s  # it is we who don't read
+                elif now_s - each.since_s >= self._settings.body_limit_s:
+                    each.end_late_body()
+                    self._note("body_late", each)
 
     def _end_heads(self, connections: Sequence[ClientConnection], now_s: float) -> None:
         """End late heads, and the newest of those of which an address has too many."""
         by_peer: Counter[str] = Counter()
         for each in sorted(connections, key=lambda each: each.since_s):
-            if now_s - each.since_s >= self._settings.head_limit_s:
-                each.end_late_head()
-                self._note("head_late", each)
-                continue
-            by_peer[each.peer] += 1
-            is_beyond = by_peer[each.peer] > self._settings.max_open_heads
-            if is_beyond and now_s - each.since_s >= YOUNG_S and not self._access.is_proxy(each.peer):
-                each.force_close()
-                self._note("many_heads", each)
+            with _sparing_the_others(each):
+                if now_s - each.since_s >= self._settings.head_limit_s:
+                    each.end_late_head()
+                    self._note("head_late", each)
+                    continue
+                by_peer[each.peer] += 1
+                is_beyond = by_peer[each.peer] > self._settings.max_open_heads
+                if is_beyond and now_s - each.since_s >= YOUNG_S and not self._access.is_proxy(each.peer):
+                    each.force_close()
+                    self._note("many_heads", each)
 
     def _note(self, reason: str, connection: ClientConnection) -> None:
         self._ended.setdefault(reason, []).append(connection)
@@ -112,3 +117,13 @@ class ConnectionWatch:
         for reason, ended in self._ended.items():
             self._metrics.http_connections_closed.labels(reason).inc(len(ended))
             logger.warning("connections_closed", reason=reason, count=len(ended), peer=ended[0].peer)
+
+
+@contextmanager
+def _sparing_the_others(connection: ClientConnection) -> Iterator[None]:
+    """End a connection on which looking itself fails; an error that left would end the gateway."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is about one connection)
+        logger.opt(exception=error).error("connection_not_looked_at", peer=connection.peer)
+        connection.reset()

@@ -5,6 +5,7 @@ import re
 import tomllib
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.docs.checkout import ROOT
 
@@ -58,6 +59,28 @@ def test_lock_when_compared_with_setup_cfg_then_holds_every_dependency(
     if extra:
         wanted |= set(_dependencies(setup_cfg["options.extras_require"][extra]))
     assert wanted - _locked(lock).keys() == set()
+
+
+@pytest.mark.parametrize(("extra", "lock"), [("", "run"), *((name, name) for name in LOCKS[1:])])
+def test_lock_when_compared_with_setup_cfg_then_its_versions_are_in_range(
+    setup_cfg: configparser.ConfigParser, extra: str, lock: str
+) -> None:
+    value = setup_cfg["options.extras_require"][extra] if extra else setup_cfg["options"]["install_requires"]
+    held = _locked(lock)
+    wanted = [Requirement(line) for line in _lines(value)]
+    assert [str(each) for each in wanted if held[each.name] not in each.specifier] == []
+
+
+@pytest.mark.parametrize(
+    ("version", "is_right"), [("3.13.5", False), ("3.14.4", False), ("3.14.5", True), ("3.15.0", False)]
+)
+def test_aiohttp_when_its_private_attributes_may_be_others_then_it_is_refused(
+    setup_cfg: configparser.ConfigParser, version: str, is_right: bool
+) -> None:
+    [line] = [
+        line for line in _lines(setup_cfg["options"]["install_requires"]) if line.startswith("aiohttp ")
+    ]
+    assert (version in Requirement(line).specifier) is is_right
 
 
 @pytest.mark.parametrize(("smaller", "larger"), [("run", "dev"), ("dev", "browser"), ("dev", "load")])

@@ -1,0 +1,117 @@
+"""What the gateway's connection needs of aiohttp's own, and a look at one that fails."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import inspect
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web, web_protocol
+
+from appliance.metrics import GatewayMetrics
+from appliance.settings import Settings
+from processes.gateway import connection as module
+from processes.gateway.access import AccessRules
+from processes.gateway.connection import ClientConnection, Stage
+from processes.gateway.connection_watch import ConnectionWatch
+
+PRIVATE = {
+    "_buffer_paused",
+    "_current_request",
+    "_lingering_time",
+    "_messages",
+    "_reading_paused",
+    "_request_count",
+    "_request_in_progress",
+    "_waiter",
+}
+"""What aiohttp 3.14.5 has and promises nobody; the range in setup.cfg rests on it."""
+
+
+def test_connection_when_it_uses_private_attributes_then_they_are_named_here_and_exist() -> None:
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+    own = {*ClientConnection.__slots__, *vars(ClientConnection)}
+    assert {name for name in used - own if name.startswith("_")} == PRIVATE
+    theirs = {name for kind in web.RequestHandler.__mro__ for name in getattr(kind, "__slots__", ())}
+    assert theirs >= PRIVATE
+    assert list(inspect.signature(web_protocol._ErrInfo).parameters) == ["status", "exc", "message"]
+
+
+class Broken(ClientConnection):
+    """As if aiohttp had lost one of its attributes."""
+
+    __slots__ = ()
+
+    @property
+    def stage(self) -> Stage:
+        raise AttributeError
+
+
+async def live(_request: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(text="alive")
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    made: list[ClientConnection], kind: type[ClientConnection], metrics: GatewayMetrics
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A client, and at the end of `made` the connection that it has here."""
+    loop, server = asyncio.get_running_loop(), web.Server(live)
+
+    def protocol() -> ClientConnection:
+        made.append(kind(server, metrics, loop, access_log=None))
+        return made[-1]
+
+    listener = await loop.create_server(protocol, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        listener.close()
+        await server.shutdown()
+        await listener.wait_closed()
+
+
+@pytest.fixture
+def metrics() -> GatewayMetrics:
+    return GatewayMetrics()
+
+
+@pytest.fixture
+def watch(metrics: GatewayMetrics) -> ConnectionWatch:
+    settings = Settings()
+    return ConnectionWatch(settings.http, AccessRules(settings, metrics), metrics)
+
+
+async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    return await reader.readuntil(b"alive")
+
+
+async def test_look_when_it_fails_on_one_connection_then_only_that_one_ends(
+    metrics: GatewayMetrics, watch: ConnectionWatch
+) -> None:
+    made: list[ClientConnection] = []
+    async with (
+        connected(made, Broken, metrics) as (broken_reader, broken_writer),
+        connected(made, ClientConnection, metrics) as (reader, writer),
+    ):
+        assert await answered(broken_reader, broken_writer)
+        assert await answered(reader, writer)
+        watch.look(made, time.monotonic(), is_short=False)
+        with pytest.raises(ConnectionResetError):
+            await broken_reader.read()
+        assert await answered(reader, writer)
