@@ -146,6 +146,8 @@ class WorkerLink:
         self.heard_at_s = self.progress_at_s = now_s
         if self.cancelled_at_s is not None:
             self.cancelled_at_s = now_s
+        if self.state is WorkerState.RECYCLING:  # of all others it says who was the last to be busy
+            self.state_since_s = now_s
 
     def kill(self, cause: str) -> None:
         """Abort the worker so that it writes its stack, then kill its group; its connection ends by that.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ async def speak_with_all(rig: DispatchRig) -> None:
     texts = [f"Listener {number}." for number in range(len(rig.pool.links()))]
     heard = await asyncio.gather(*(rig.hear(rig.ask(text, client=text)) for text in texts))
     assert heard == [[wanted_pcm(text)] for text in texts]
+    await rig.idle()  # the last sound comes before the worker's DONE
 
 
 async def test_worker_when_due_and_young_then_it_leaves_as_soon_as_it_is_old_enough(run_dir: Path) -> None:
@@ -96,3 +98,16 @@ async def test_worker_when_it_does_not_obey_a_drain_then_it_is_killed(run_dir: P
         link.state_since_s -= 10
         await rig.until(lambda: not rig.pool.links())
         assert rig.counted("tts_worker_exits_total", cause="hung") == 1
+
+
+async def test_worker_when_the_gateway_was_frozen_behind_its_drain_then_the_worker_is_not_killed_for_that(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 1, workers=WorkersSettings(tone=1)) as rig:
+        (link,) = rig.pool.links()
+        link.cause = "recycled"
+        link.set_state(WorkerState.RECYCLING)
+        link.state_since_s -= 10  # as if the gateway had been stopped for so long
+        link.restart_clocks(time.monotonic())  # what its first look afterwards does
+        rig.pool._judge(link, time.monotonic())
+        assert link.state is WorkerState.RECYCLING
