@@ -151,6 +151,10 @@ class Admission:
             if len(self._deaths) > MAX_FINGERPRINTS:
                 self._deaths.popitem(last=False)
 
+    def forget_deaths(self, fingerprint: bytes) -> None:
+        """Note that this request was spoken whole without a loss, so earlier deaths had another cause."""
+        self._deaths.pop(fingerprint, None)
+
     def _died(self, fingerprint: bytes) -> int:
         deaths, at_s = self._deaths.get(fingerprint, (0, 0.0))
         return deaths if time.monotonic() - at_s < DEATHS_FORGOTTEN_S else 0

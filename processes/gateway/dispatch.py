@@ -213,6 +213,8 @@ class Dispatcher:
                 self._advance(stream)
             if stream.is_over:
                 self.costs.learn_request(engine, stream.synthesis_s)
+                if not stream.is_retried:
+                    self.admission.forget_deaths(stream.fingerprint)
         finally:
             self._abandon(stream)
 

@@ -165,6 +165,20 @@ async def test_synthesize_when_a_text_kills_its_workers_then_its_third_try_is_re
         assert rig.counted("tts_worker_exits_total", cause="lost") == 2
 
 
+async def test_poison_when_spoken_whole_between_two_deaths_then_it_is_not_refused(run_dir: Path) -> None:
+    text = "The door is open."
+    async with dispatch_rig(run_dir, 3, APPLIANCE_TONE_DELAY_S="0.3") as rig:
+        for killed in (1, 0, 1):
+            hearing = asyncio.ensure_future(rig.hear(rig.ask(text, fingerprint=b"door")))
+            if killed:
+                await rig.until(lambda: rig.dispatcher.running_count() == 1)
+                (link,) = [link for link in rig.pool.links() if link.ticket]
+                os.kill(link.pid, signal.SIGKILL)
+            assert await hearing == [wanted_pcm(text)]
+        assert rig.counted("tts_worker_exits_total", cause="lost") == 2
+        assert await rig.hear(rig.ask(text, fingerprint=b"door")) == [wanted_pcm(text)]
+
+
 async def test_synthesize_when_the_engine_fails_then_the_error_comes_and_the_worker_stays(
     run_dir: Path,
 ) -> None:
