@@ -62,7 +62,8 @@ async def test_workers_when_all_are_due_and_one_is_missing_then_one_goes_after_a
     settings = WorkersSettings(tone=4, recycle_utterances=1)
     async with dispatch_rig(run_dir, 3, cores=3, workers=settings, APPLIANCE_TONE_DELAY_S="0.1") as rig:
         recycler = rig.pool._recycler
-        await speak_with_all(rig)
+        for _ in range(2):  # one utterance, 10 % more or less, is one or two
+            await speak_with_all(rig)
         make_old(rig)
         recycler.look()
         assert rig.pool.alive_count("tone") == 3
