@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processes.gateway.cost import INITIAL_S_PER_CHAR, MAX_VOICES, CostModel
 from tests.parts.tickets import make_utterance
@@ -31,6 +33,49 @@ def test_expected_when_spoken_slowly_then_it_costs_more() -> None:
     costs = CostModel()
     costs.learn(make_utterance("x" * 100, speed=2.0), 0.5)
     assert costs.expected_s(make_utterance("x" * 100, speed=0.5)) == pytest.approx(2.0)
+
+
+PROBE = "One, two, three."
+
+
+def test_expected_when_only_probes_were_heard_then_a_long_text_is_not_many_times_as_dear() -> None:
+    costs = CostModel()
+    for _ in range(10):
+        costs.learn(make_utterance(PROBE), 1.0)
+    assert costs.expected_s(make_utterance("x" * 280)) == pytest.approx(1.0, rel=0.05)
+
+
+def test_expected_when_every_utterance_takes_the_same_then_a_greeting_costs_as_much_as_a_long_text() -> None:
+    costs = CostModel()
+    costs.learn(make_utterance(PROBE), 1.0)
+    for _ in range(20):
+        costs.learn(make_utterance("x" * 280), 1.0)
+    assert costs.expected_s(make_utterance("hello")) == pytest.approx(1.0)
+    assert costs.expected_s(make_utterance("hello", "another")) == pytest.approx(1.0)
+
+
+def test_expected_when_probes_come_all_the_time_then_what_long_texts_cost_is_not_forgotten() -> None:
+    costs = CostModel()
+    costs.learn(make_utterance("x" * 200), 0.2 + 200 * 0.01)
+    for _ in range(1000):
+        costs.learn(make_utterance("x" * 20), 0.2 + 20 * 0.01)
+    assert costs.expected_s(make_utterance("x" * 300)) == pytest.approx(0.2 + 300 * 0.01)
+    assert costs.per_char_s("tone", "low") == pytest.approx(0.012)
+
+
+@given(st.lists(st.tuples(st.integers(0, 500), st.floats(0, 100)), min_size=1, max_size=30))
+def test_expected_when_anything_was_learned_then_it_lies_between_nothing_and_proportional(
+    spoken: list[tuple[int, float]],
+) -> None:
+    costs = CostModel()
+    for chars, seconds in spoken:
+        costs.learn(make_utterance("x" * chars), seconds)
+    dearest_s = max(seconds / max(1, chars) for chars, seconds in spoken)
+    lengths = (0, 50, 100, 600)
+    expected = [costs.expected_s(make_utterance("x" * chars)) for chars in lengths]
+    assert expected == sorted(expected)
+    assert expected[0] >= 0
+    assert expected[-1] <= (dearest_s + INITIAL_S_PER_CHAR) * 600 * (1 + 1e-9) + 1e-9
 
 
 def test_learn_when_there_are_very_many_voices_then_the_oldest_is_forgotten() -> None:
