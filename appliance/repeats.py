@@ -1,14 +1,17 @@
 """Which lines of a storm are worth writing: the first ones, and then how many more there were.
 
-Owns: two bounds on lines per time, the bounded tables behind them, the count of what they held back.
-Refuses to know: how a line is written (`logs`), what an event means.
+Owns: the bounds on lines per time, the bounded tables behind them, the count of what they held back.
+Refuses to know: how a line is written (`logs`), what an event means, which lines are a stack's (`relay`).
 
     a line ──▶ the same level, event and fields 20 times in these 10 s? ──▶ held back
            ──▶ the same level and event 400 times in these 5 s?         ──▶ held back
            ──▶ written
+    of a stack ──▶ 1,000 lines of stacks in these 5 s?                  ──▶ held back, else written
     at the end of its 10 s, or 5 s: one line with the same event and `repeated: n`
 
 A line about one request or utterance is never the same as another, so only the second bound holds for it.
+A stack is only worth something whole, and several dying processes write the same lines: it has a bound of its
+own, which a chatty program can't use up.
 `request_finished` is the account of what was spoken: it always passes.
 """
 
@@ -24,9 +27,12 @@ SAME_LINES = 20
 """Lines that say the same within `SAME_S` seconds before further ones are held back."""
 SAME_S = 10.0
 EVENT_LINES = 400
-"""Lines of one event and level within `EVENT_S` seconds: the stacks of several dying workers pass whole, and
-a storm becomes less than 100 lines a second, whatever varies in it."""
+"""Lines of one event and level within `EVENT_S` seconds: a storm becomes less than 100 lines a second,
+whatever varies in it."""
 EVENT_S = 5.0
+STACK_LINES = 1_000
+"""Lines of stacks within `EVENT_S` seconds: those of 14 processes that die at once. One with a pool of 6
+threads writes 69 (measured)."""
 MAX_KEYS = 512
 """Messages that are counted at a time; of further ones only the event is, and of further events none."""
 KEPT_CHARS = 200
@@ -92,6 +98,7 @@ class RepeatLimiter:
         self._lock = threading.Lock()
         self._same = _Span(SAME_LINES, SAME_S)
         self._events = _Span(EVENT_LINES, EVENT_S)
+        self._stacks = _Span(STACK_LINES, EVENT_S)
         self._ended: dict[Key, int] = {}
         self._suppressed_lines = 0
 
@@ -100,8 +107,18 @@ class RepeatLimiter:
         """Lines held back since the start."""
         return self._suppressed_lines
 
-    def admits(self, program: str, level: str, event: str, fields: Mapping[str, Any]) -> bool:
-        """Return whether a line is to be written, and count it; never waits for anything slow."""
+    def admits(
+        self, program: str, level: str, event: str, fields: Mapping[str, Any], *, is_stack: bool = False
+    ) -> bool:
+        """Return whether a line is to be written, and count it; never waits for anything slow.
+
+        Args:
+            program: Who says it.
+            level: Its level.
+            event: What happened.
+            fields: Everything else; left as they are.
+            is_stack: Whether it is one line of a stack that a program writes in many.
+        """
         if event in ALWAYS_WRITTEN:
             return True
         is_unique = any(name in fields for name in ONE_OF_A_KIND)
@@ -109,7 +126,10 @@ class RepeatLimiter:
         same = kind if is_unique else (program, level, event, _as_text(fields))
         with self._lock:
             self._turn_over()
-            is_admitted = (is_unique or self._same.takes(same)) and self._events.takes(kind)
+            if is_stack:
+                is_admitted = self._stacks.takes(kind)
+            else:
+                is_admitted = (is_unique or self._same.takes(same)) and self._events.takes(kind)
             self._suppressed_lines += not is_admitted
             return is_admitted
 
@@ -129,7 +149,7 @@ class RepeatLimiter:
 
     def _turn_over(self, *, is_last: bool = False) -> None:
         now_s = self._clock()
-        for span in (self._same, self._events):
+        for span in (self._same, self._events, self._stacks):
             if is_last or span.is_over(now_s):
                 for key, lines in span.restart(now_s).items():
                     if key in self._ended or len(self._ended) < MAX_KEYS:

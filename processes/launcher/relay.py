@@ -24,6 +24,14 @@ LEVELS = {"CRIT": "CRITICAL", "ERRO": "ERROR", "WARN": "WARNING", "INFO": "INFO"
 """Source: supervisor 4.3, `loggers.LevelsByName`."""
 HARMLESS = "Server 'unix_http_server' running without any HTTP authentication checking"
 """supervisord calls this critical; its socket is open to this user only, which is the check."""
+STACK_LINE = re.compile(
+    r"Fatal Python error: |(?:Current thread|Thread) 0x|Stack \(most recent|Extension modules: |Traceback \("
+    r'|  (?:File "|Binary file "|\[Previous line)| {4}|[\w.]+(?:Error|Exception)(?:: |$)'
+)
+"""How a line of a stack begins: faulthandler's, or a traceback's with its source lines and its error.
+
+Source: CPython 3.11 to 3.14, `Python/traceback.c`, `Modules/faulthandler.c` and `traceback.py`.
+"""
 READ_BYTES = 65_536
 
 
@@ -35,6 +43,8 @@ class ForeignLine:
     level: str
     event: str
     message: str
+    is_stack: bool = False
+    """Whether it is a line of a stack."""
 
 
 def read_foreign(line: bytes) -> ForeignLine | None:
@@ -50,7 +60,7 @@ def read_foreign(line: bytes) -> ForeignLine | None:
     if found:
         level = "INFO" if found[2] == HARMLESS else LEVELS.get(found[1], "INFO")
         return ForeignLine("supervisord", level, "supervisord", found[2])
-    return ForeignLine("unknown", "WARNING", "output", text)
+    return ForeignLine("unknown", "WARNING", "output", text, is_stack=bool(STACK_LINE.match(text)))
 
 
 class OutputRelay:
@@ -93,6 +103,7 @@ class OutputRelay:
             self._writer.put(line + b"\n")
             return
         fields = {"message": foreign.message}
-        if self._writer.repeats.admits(foreign.program, foreign.level, foreign.event, fields):
+        said = (foreign.program, foreign.level, foreign.event)
+        if self._writer.repeats.admits(*said, fields, is_stack=foreign.is_stack):
             now = datetime.now(UTC)
             self._writer.put(encode_line(now, foreign.level, foreign.event, foreign.program, fields))

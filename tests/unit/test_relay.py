@@ -1,10 +1,12 @@
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
 from appliance.logs import MAX_LINE_BYTES, LineWriter
-from appliance.repeats import EVENT_LINES, SAME_LINES
+from appliance.repeats import EVENT_LINES, SAME_LINES, STACK_LINES
 from processes.launcher.relay import HARMLESS, READ_BYTES, ForeignLine, OutputRelay, read_foreign
 
 
@@ -43,17 +45,17 @@ def test_line_when_anything_else_came_then_it_is_wrapped(raw):
 def relayed(pieces):
     """What the relay makes of pieces of output."""
     source_reader, source_writer = os.pipe()
-    target_reader, target_writer = os.pipe()
-    writer = LineWriter([target_writer], "tester")
+    target = os.memfd_create("target")  # unlike a pipe it takes everything
+    writer = LineWriter([target], "tester")
     relay = OutputRelay(source_reader, writer)
     for piece in pieces:
         os.write(source_writer, piece)
     os.close(source_writer)
     relay.join(10)
     writer.close()
-    os.close(target_writer)
-    with os.fdopen(target_reader, "rb") as target:
-        return target.read().splitlines()
+    os.lseek(target, 0, os.SEEK_SET)
+    with os.fdopen(target, "rb") as out:
+        return out.read().splitlines()
 
 
 def test_relay_when_lines_come_in_pieces_then_they_go_out_whole():
@@ -83,6 +85,53 @@ def test_relay_when_a_dying_worker_says_the_same_for_ever_then_it_is_said_some_t
 def test_relay_when_every_line_of_a_storm_differs_then_few_are_written_and_the_rest_is_counted():
     written, reports = storm(b"address 0x%x" % number for number in range(18_000))
     assert len(written) <= 2 * EVENT_LINES
+    assert len(written) + sum(report["repeated"] for report in reports) == 18_000
+
+
+DYING = """
+import concurrent.futures, faulthandler, os, threading
+faulthandler.enable(all_threads=True)
+begun = threading.Barrier(7)
+pool = concurrent.futures.ThreadPoolExecutor(6)
+for _ in range(6):
+    pool.submit(lambda: (begun.wait(), threading.Event().wait()))
+begun.wait()
+os.abort()
+"""
+RAISING = """
+def deeper(depth):
+    return lower(depth - 1)
+
+def lower(depth):
+    if not depth:
+        raise ValueError("far down")
+    return deeper(depth)
+
+deeper(15)
+"""
+
+
+def stack(program, path):
+    """The lines that a dying program writes, without the empty ones."""
+    path.write_text(program)
+    done = subprocess.run([sys.executable, path], capture_output=True, check=False, timeout=60)
+    assert done.returncode != 0
+    return [line for line in done.stderr.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("program", [DYING, RAISING])
+def test_relay_when_several_processes_die_beside_a_chatty_one_then_every_stack_is_whole(tmp_path, program):
+    dump = stack(program, tmp_path / "dying.py")
+    assert len(dump) > SAME_LINES
+    chatter = [b"chatter %d" % number for number in range(2 * EVENT_LINES)]
+    written, _ = storm([*chatter, *(dump * 8), *chatter, *dump])
+    said = [line["message"] for line in written if not line["message"].startswith("chatter")]
+    assert said == [line.decode() for line in dump * 9]
+
+
+def test_relay_when_stacks_come_for_ever_then_they_are_bounded_too_and_counted():
+    written, reports = storm([b'  File "x.py", line 7 in run'] * 18_000)
+    assert len(written) <= 2 * STACK_LINES
     assert len(written) + sum(report["repeated"] for report in reports) == 18_000
 
 
