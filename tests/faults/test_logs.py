@@ -19,10 +19,11 @@ from appliance.logs import MAX_LINES
 from appliance.repeats import EVENT_LINES, SAME_LINES
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.listeners import listening
+from tests.parts.rounds import rounds
 from tests.parts.scrape import scrape
 
-STALL_S = float(os.environ.get("FAULT_STALL_S", "3"))
-"""Seconds that nothing is read once lines are lost already; a long run sets 120 or 600."""
+STALL_S = float(os.environ.get("FAULT_STALL_S", rounds(3, 120)))
+"""Seconds that nothing is read once lines are lost already; an even longer run sets 600."""
 STORM_LINES = 18_000
 MAX_LOG_BYTES = 3 * 1_000_000 + 65_536
 """A program's file and two older ones, as `config/supervisord.conf` has it, and what is written in one go."""
