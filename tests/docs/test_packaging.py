@@ -39,6 +39,13 @@ def test_console_scripts_when_compared_with_the_programs_then_one_for_each(
     assert targets == {f"processes.{program}.__main__:main" for program in programs}
 
 
+def test_ci_when_its_container_starts_then_it_may_make_network_namespaces() -> None:
+    ci = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    (options,) = re.findall(r"^ +options: (.+)$", ci, re.MULTILINE)
+    needed = ("--cap-add NET_ADMIN", "--cap-add SYS_ADMIN", "--security-opt apparmor=unconfined")
+    assert all(each in options for each in needed)
+
+
 @pytest.mark.parametrize("lock", LOCKS)
 def test_lock_when_read_then_exact_hashed_and_without_a_host(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
