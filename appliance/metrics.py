@@ -116,6 +116,9 @@ class GatewayMetrics:
         self.protocol_errors = self._counter(
             "tts_protocol_errors", "Worker connections closed for a protocol error."
         )
+        self.worker_refusals = self._counter(
+            "tts_worker_refusals", "Worker connections refused because there were too many."
+        )
 
     def _declare_http(self, routes: Sequence[str]) -> None:
         self.http_requests = self._counter(

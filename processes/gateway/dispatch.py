@@ -40,6 +40,10 @@ from processes.gateway.worker_link import WorkerLink, WorkerState
 
 MAX_TRIES = 2
 """An utterance is given to a second worker once, and only if no audio of it has left."""
+LEAST_CHUNK_BYTES = 2_048
+"""No engine's chunk is smaller, but for an utterance's first and last."""
+MAX_UTTERANCE_CHUNKS = MAX_UTTERANCE_PCM_BYTES // LEAST_CHUNK_BYTES + 2
+"""More chunks than this from one utterance are refused: a worker can't fill the memory with objects."""
 MAX_OUTSTANDING = 2
 """Utterances of one request that are queued or spoken at a time."""
 
@@ -142,7 +146,8 @@ class Dispatcher:
             return
         link.progress_at_s = time.monotonic()
         ticket.pcm_bytes += len(audio.chunk.pcm)
-        if ticket.pcm_bytes > MAX_UTTERANCE_PCM_BYTES:
+        ticket.chunk_count += 1
+        if ticket.pcm_bytes > MAX_UTTERANCE_PCM_BYTES or ticket.chunk_count > MAX_UTTERANCE_CHUNKS:
             self._fail(ticket, EngineFailedError("The engine made more audio than an utterance may have"))
             link.cancel()
         if ticket.state is TicketState.RUNNING:
@@ -293,7 +298,7 @@ class Dispatcher:
         stream.is_retried = True
         stream.audio_s -= sum(chunk.audio_s for chunk in ticket.chunks)
         ticket.chunks.clear()
-        ticket.pcm_bytes = 0
+        ticket.pcm_bytes = ticket.chunk_count = 0
         ticket.has_last = False
         ticket.state = TicketState.WAITING
         self._metrics.retries.inc()

@@ -171,6 +171,7 @@ class WorkerPool:
             channel.close()
         elif len(self._links) >= MAX_CONNECTIONS:
             logger.warning("worker_refused", connections=len(self._links))
+            self._metrics.worker_refusals.inc()
             channel.close()
         else:
             self._links[channel] = WorkerLink(channel, credentials.pid)

@@ -50,6 +50,7 @@ class Ticket:
     """Whether any audio of it has left; then it can't be spoken again."""
     tries: int = 0
     pcm_bytes: int = 0
+    chunk_count: int = 0
     has_last: bool = False
     """Whether its last chunk has come."""
     error: ApplianceError | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 import signal
@@ -21,11 +22,17 @@ from appliance.errors import (
     SynthesisTimeoutError,
     WorkerLostError,
 )
+from appliance.ipc.messages import Audio
+from appliance.lifecycle import WORKERS_SOCKET
 from appliance.settings import DispatchSettings, WorkersSettings
-from appliance.speech import RequestClass
+from appliance.speech import PcmChunk, RequestClass
+from processes.gateway.dispatch import MAX_UTTERANCE_CHUNKS
+from processes.gateway.pool import MAX_CONNECTIONS
 from processes.gateway.ticket import Delivery
 from tests.parts.dispatch_rig import dispatch_rig, wanted_pcm
+from tests.parts.scripted_worker import Bodies, ScriptedWorker
 
+PATIENT = WorkersSettings(silence_s=60, progress_s=60, cancel_s=60)
 IMPATIENT = WorkersSettings(silence_s=0.5, progress_s=0.5, cancel_s=0.3)
 
 
@@ -324,3 +331,42 @@ async def test_admission_when_draining_then_newcomers_are_refused_and_the_rest_e
         with pytest.raises(DrainingError):
             rig.ask("Not this.")
         assert await task == [wanted_pcm("Finish this.")]
+
+
+async def test_synthesize_when_a_worker_sends_too_many_tiny_chunks_then_it_fails_and_is_cancelled(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 0, workers=PATIENT) as rig:
+        with Bodies() as bodies:
+            worker = ScriptedWorker(bodies.take(), run_dir / WORKERS_SOCKET, 1)
+            worker.hello()
+            await rig.until(lambda: bool(rig.pool.links()))
+            delivery = rig.ask("Spoken in crumbs.")
+            heard = asyncio.create_task(rig.hear(delivery))
+            await rig.until(lambda: worker.read() and worker.is_granted)
+            crumb = Audio(worker.ordered_ids[0], PcmChunk(b"\x01\x00", 22_050))
+
+            async def say_crumb() -> None:
+                before_s = delivery.stream.audio_s
+                worker.say(crumb)
+                await rig.until(lambda: delivery.stream.audio_s > before_s)
+
+            for _ in range(MAX_UTTERANCE_CHUNKS):
+                await say_crumb()
+            assert not heard.done()
+            worker.say(crumb)
+            with pytest.raises(EngineFailedError, match="more audio"):
+                await heard
+            await rig.until(lambda: worker.read() and worker.is_cancelled)
+            worker.close()
+
+
+async def test_pool_when_too_many_connect_then_who_is_refused_is_counted(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 0, workers=PATIENT) as rig:
+        with Bodies() as bodies, contextlib.ExitStack() as owned:
+            body = bodies.take()
+            for number in range(MAX_CONNECTIONS + 3):
+                owned.enter_context(body.connect(run_dir / WORKERS_SOCKET))
+                if number % 50 == 0:
+                    await asyncio.sleep(0)  # the listener's backlog is shorter than that
+            await rig.until(lambda: rig.counted("tts_worker_refusals_total") == 3)
