@@ -77,10 +77,19 @@ def _port(section: str, host: str, port: int, ours: int | None) -> Finding:
             probe.bind(address)
     except OSError as error:
         seen = f"{section}: {port} on {host or '*'}: {error.strerror}"
-        if error.errno == errno.EADDRINUSE:
-            return fail(seen, f"find out who has it (ss -ltnp 'sport = :{port}'), or set {section}.port")
-        return fail(seen, f"set {section}.host to an address of this machine")
+        return fail(seen, _port_advice(section, port, error))
     return ok(f"{section}: {port} is free" if port else f"{section}: takes a free one")
+
+
+def _port_advice(section: str, port: int, error: OSError) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"find out who has it (ss -ltnp 'sport = :{port}'), or set {section}.port"
+        case errno.EACCES:
+            allow = "allow it (AmbientCapabilities=CAP_NET_BIND_SERVICE of the unit)"
+            return f"set {section}.port to 1024 or more, or {allow}"
+        case _:
+            return f"set {section}.host to an address of this machine"
 
 
 def check_programs(patient: Patient) -> Finding:

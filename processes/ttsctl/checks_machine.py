@@ -53,10 +53,12 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(\s*;)?", re.MULTILINE)
 SOMEWHERE = ("192.0.2.1", 9)
 """An address of which only the route is asked. Source: RFC 5737."""
 MEMORY_LIMITS = (
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ("memory.max", "memory.current", "memory.stat"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
 )
-"""Below /sys/fs/cgroup: limit and use of a container, cgroup v2 and v1."""
+"""Below /sys/fs/cgroup: limit and use of a container and what the use consists of, cgroup v2 and v1."""
+INACTIVE_FILES = re.compile(r"^(?:total_)?inactive_file (\d+)$", re.MULTILINE)
+"""Cached files that the kernel gives up when memory is wanted; v1 has a second line, the total."""
 CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -109,10 +111,19 @@ def _meminfo(text: str) -> dict[str, int]:
 
 
 def _container_bytes() -> Iterator[int]:
-    """Yield what a container's limit leaves, if there is one."""
-    for limit, current in MEMORY_LIMITS:
+    """Yield what a container's limit leaves, if there is one; cached files are no use of it."""
+    for limit, current, parts in MEMORY_LIMITS:
         with suppress(OSError, ValueError):  # no limit, no container, or the other version
-            yield int((CGROUPS / limit).read_text()) - int((CGROUPS / current).read_text())
+            used = int((CGROUPS / current).read_text()) - _cached_bytes(CGROUPS / parts)
+            yield int((CGROUPS / limit).read_text()) - used
+
+
+def _cached_bytes(parts: Path) -> int:
+    """Return how much of a container's use are cached files; 0 where that isn't told."""
+    try:
+        return max(map(int, INACTIVE_FILES.findall(parts.read_text())), default=0)
+    except OSError:
+        return 0
 
 
 def check_open_files(patient: Patient) -> Finding:

@@ -42,7 +42,7 @@ INDENT = " " * 4
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Check everything and print it; what can't be looked at is a warning, not an error."""
     patient = examine(find_run_dir(arguments.run_dir))
-    findings = {name: _look(check, patient) for name, check in CHECKS.items()}
+    findings = {name: look(check, patient) for name, check in CHECKS.items()}
     verdict = worst([*findings.values()]).verdict
     if arguments.json:
         print_json({"verdict": verdict.value, "checks": [as_json(*each) for each in findings.items()]})
@@ -51,11 +51,20 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     return EXIT_CODES[verdict]
 
 
-def _look(check: Callable[[Patient], Finding], patient: Patient) -> Finding:
+def look(check: Callable[[Patient], Finding], patient: Patient) -> Finding:
+    """Return what a check finds, or a warning about what it raised.
+
+    Args:
+        check: One of `CHECKS`.
+        patient: What it looks at.
+    """
     try:
         return check(patient)
     except OSError as error:
         return warn(f"can't be looked at: {error.strerror or error}", "run ttsctl as the appliance's user")
+    except Exception as error:  # noqa: BLE001 (a machine unlike all others mustn't end the other checks)
+        seen = f"can't be looked at: {type(error).__name__}: {error}"
+        return warn(seen, "look at it by hand: this machine shows what this check doesn't know")
 
 
 def as_json(name: str, finding: Finding) -> dict[str, str | None]:

@@ -11,13 +11,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import LAUNCHER_FILE, RPC_ERRORS, read_json, supervisor_rpc
 from appliance.preflight import check_files
-from appliance.settings import Settings, load_settings
+from appliance.settings import PREFIX, Settings, load_settings
 from processes.ttsctl.gateway_socket import ANSWER_S, ask, ask_json, pieces
 from processes.ttsctl.outcome import CommandError
 from processes.ttsctl.place import CHECKOUT, find_run_dir
@@ -72,11 +73,16 @@ class Patient:
 
 
 def examine(run_dir: Path) -> Patient:
-    """Look at everything once; takes some seconds at most, whatever is broken."""
-    settings, settings_error = _settings()
+    """Look at everything once; takes some seconds at most, whatever is broken.
+
+    Where a launcher lives, this process's `APPLIANCE_…` variables become the launcher's for good.
+    """
     processes = list(_processes(run_dir))
     launcher = read_json(run_dir / LAUNCHER_FILE)
     is_alive = any(each.pid == launcher.get("pid") and each.module == LAUNCHER for each in processes)
+    if is_alive:
+        _take_over_environment(launcher["pid"])
+    settings, settings_error = _settings()
     return Patient(
         run_dir,
         settings,
@@ -88,6 +94,18 @@ def examine(run_dir: Path) -> Patient:
         _metrics(run_dir),
         processes,
     )
+
+
+def _take_over_environment(pid: int) -> None:
+    """Put the settings that a launcher was started with in the place of the caller's."""
+    try:
+        variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except OSError:  # gone meanwhile: the caller's are the best that there are
+        return
+    found = dict(os.fsdecode(each).partition("=")[::2] for each in variables)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]
+    os.environ.update({name: value for name, value in found.items() if name.startswith(PREFIX)})
 
 
 def _settings() -> tuple[Settings | None, str]:
@@ -134,7 +152,7 @@ def _processes(run_dir: Path) -> Iterator[Process]:
         try:
             words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
             module = _module(words)
-            if module is None or _run_dir_of(entry) != run_dir:
+            if module is None or not _is_same(_run_dir_of(entry), run_dir):
                 continue
             parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
         except OSError:  # gone meanwhile, or another user's
@@ -145,7 +163,17 @@ def _processes(run_dir: Path) -> Iterator[Process]:
 def _module(words: list[str]) -> str | None:
     if any(Path(word).name == "tts-launcher" for word in words[:2]):
         return LAUNCHER
-    return next((word for word in words if word in MODULES), None)
+    return next((word for flag, word in pairwise(words) if flag == "-m" and word in MODULES), None)
+
+
+def _is_same(its: Path | None, ours: Path) -> bool:
+    """Return whether both are one directory, whatever links lead there; one that is gone goes by its name."""
+    if its is None or its == ours:
+        return its is not None
+    try:
+        return its.samefile(ours)
+    except OSError:
+        return False
 
 
 def _run_dir_of(entry: Path) -> Path | None:

@@ -24,7 +24,8 @@ OF_THE_MACHINE = {"disk", "memory", "clock", "network"}
 
 @pytest.fixture(scope="module")
 def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
-    made = appliance_factory(VOICES_DEFAULT="tone-low")
+    # A gateway that a test has stopped is left to it: the watchdog would kill it after 5 s.
+    made = appliance_factory(VOICES_DEFAULT="tone-low", WATCHDOG_SILENCE_S=0)
     made.wait_until_ready()
     made.wait_until_running()
     eventually(lambda: verdicts(made) == dict.fromkeys(set(CHECKS) - OF_THE_MACHINE, "ok"))
@@ -49,6 +50,18 @@ def test_doctor_when_all_is_well_then_every_check_says_what_it_saw(appliance: Ap
     assert all((each["advice"] is None) == (each["verdict"] == "ok") for each in found.values())
     assert code in (ExitCode.OK, ExitCode.FAILED)  # no time service may keep the machine's clock
     assert f"http: {appliance.port} is ours" in found["ports"]["seen"]
+    assert "tone 1 of 1" in found["workers"]["seen"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"APPLIANCE_HTTP_PORT": "many", "APPLIANCE_WORKERS_TONE": "7"}])
+def test_doctor_when_the_shell_has_other_settings_then_those_of_the_launcher_count(
+    appliance: Appliance, settings: dict[str, str]
+) -> None:
+    others = {name: text for name, text in os.environ.items() if not name.startswith("APPLIANCE_")}
+    found = findings(others | settings | {"APPLIANCE_RUN_DIR": str(appliance.run_dir)})[1]
+    assert {name: found[name]["verdict"] for name in set(CHECKS) - OF_THE_MACHINE} == dict.fromkeys(
+        set(CHECKS) - OF_THE_MACHINE, "ok"
+    )
     assert "tone 1 of 1" in found["workers"]["seen"]
 
 

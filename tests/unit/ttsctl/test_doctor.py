@@ -1,3 +1,7 @@
+import errno
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -7,7 +11,8 @@ import pytest
 from appliance.settings import Settings, load_settings
 from processes.ttsctl import checks_appliance as of_appliance
 from processes.ttsctl import checks_machine as of_machine
-from processes.ttsctl.doctor import format_findings
+from processes.ttsctl import patient as of_patient
+from processes.ttsctl.doctor import format_findings, look
 from processes.ttsctl.finding import Finding, Verdict, fail, ok, warn, worst
 from processes.ttsctl.patient import LAUNCHER, Patient, Process
 
@@ -122,6 +127,68 @@ def test_clock_when_it_was_moved_since_the_start_then_it_says_by_how_much(said_s
 def test_meminfo_when_read_then_in_bytes():
     text = "MemTotal:       16 kB\nMemAvailable:    8 kB\nHugePages_Total:       0\n"
     assert of_machine._meminfo(text) == {"MemTotal": 16_384, "MemAvailable": 8_192}
+
+
+def test_check_when_it_raises_anything_then_a_warning_names_the_class(tmp_path, monkeypatch):
+    (tmp_path / "meminfo").write_text("MemTotal:       16 kB\nMemFree:    8 kB\n")  # as gVisor's
+    monkeypatch.setattr(of_machine, "PROC", tmp_path)
+    finding = look(of_machine.check_memory, patient())
+    assert finding.verdict is Verdict.WARN
+    assert "KeyError: 'MemAvailable'" in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("version", "parts", "left"),
+    [
+        (0, "anon 1\ninactive_file 500\nslab 1\n", 600),
+        (1, "inactive_file 500\ntotal_inactive_file 700\n", 800),
+        (0, None, 100),
+    ],
+)
+def test_memory_when_a_container_has_cached_files_then_they_count_as_available(
+    tmp_path, monkeypatch, version, parts, left
+):
+    for name, content in zip(of_machine.MEMORY_LIMITS[version], ("1000\n", "900\n", parts), strict=True):
+        if content is not None:
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(content)
+    monkeypatch.setattr(of_machine, "CGROUPS", tmp_path)
+    assert list(of_machine._container_bytes()) == [left]
+
+
+def test_port_when_it_is_below_1024_and_not_allowed_then_the_advice_is_about_that():
+    refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    advice = of_appliance._port_advice("http", 80, refused)
+    assert "1024" in advice
+    assert "CAP_NET_BIND_SERVICE" in advice
+    foreign = OSError(errno.EADDRNOTAVAIL, "")
+    assert of_appliance._port_advice("http", 80, foreign) == "set http.host to an address of this machine"
+
+
+@pytest.mark.parametrize(
+    ("words", "module"),
+    [
+        (["python", "-m", "processes.worker", "--slot", "1"], "processes.worker"),
+        (["python", "-X", "dev", "-m", "processes.gateway"], "processes.gateway"),
+        (["/opt/venv/bin/python", "/opt/venv/bin/tts-launcher"], LAUNCHER),
+        (["grep", "-r", "processes.worker", "."], None),
+        (["less", "-m"], None),
+    ],
+)
+def test_process_when_its_command_line_is_read_then_only_a_module_that_is_run_counts(words, module):
+    assert of_patient._module(words) == module
+
+
+def test_run_directory_when_reached_through_a_link_then_it_is_the_same(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to("run")
+    environment = {"APPLIANCE_RUN_DIR": str(tmp_path / "run")}
+    command = [sys.executable, "-c", "input()", "-m", "processes.worker"]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
+        found = {each.pid for each in of_patient._processes(tmp_path / "link")}
+        assert process.pid in found
+        assert process.pid not in {each.pid for each in of_patient._processes(tmp_path)}
+        process.communicate(b"\n")
 
 
 def test_packages_when_installed_from_the_lock_then_ok():
