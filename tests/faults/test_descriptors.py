@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.rounds import allowance_s
 from tests.parts.slow_clients import (
     HALF_A_HEAD,
     LIVE,
@@ -32,8 +33,8 @@ DESCRIPTORS = 128
 PAUSE_AT = 103
 """80 % of them, in whole ones."""
 ANSWER_S = 0.1
-MACHINE_IS_BUSY_S = 0.4
-"""What a machine that runs other tests beside this one may add."""
+BUSY_ANSWER_S = 0.4
+"""What a machine that runs other tests beside this one may add to an answer of the local socket."""
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_descriptors_when_half_open_connections_take_them_then_the_socket_answer
         f"{max(taken_s) * 1000:.0f} ms; who waited behind 300 half-open ones was heard after {waited_s:.1f} s"
     )
     assert most < DESCRIPTORS
-    assert max(taken_s) < ANSWER_S + MACHINE_IS_BUSY_S
+    assert max(taken_s) < ANSWER_S + allowance_s(BUSY_ANSWER_S)
     line = appliance.wait_for("accept_paused", after=seen, limit=DESCRIPTORS)
     assert line["descriptors"] >= PAUSE_AT - 1
     appliance.wait_for("accept_resumed", after=seen)

@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from tests.parts.appliance import Appliance, eventually, running_appliance
+from tests.parts.rounds import allowance_s
 
 RED_WITHIN_S = 1.5
 """The bound of /health/tts: 1 s of silence and the time to look."""
-MACHINE_IS_BUSY_S = 3.0
-"""What a machine that runs other tests beside this one may add."""
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +58,7 @@ def test_pool_when_every_worker_is_stopped_then_health_is_red_and_it_comes_back(
         appliance.program(f"worker-tone-{slot}").send_signal(signal.SIGSTOP)
     stopped_at_s = time.monotonic()
 
-    eventually(lambda: health(appliance, "/health/tts") == 503, RED_WITHIN_S + MACHINE_IS_BUSY_S)
+    eventually(lambda: health(appliance, "/health/tts") == 503, RED_WITHIN_S + allowance_s())
     red_after_s = time.monotonic() - stopped_at_s
     assert health(appliance, "/health/live") == 200
 

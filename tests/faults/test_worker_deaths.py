@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 import pytest
 
 from tests.parts.appliance import Appliance, eventually
-from tests.parts.rounds import rounds
+from tests.parts.rounds import allowance_s, rounds
 from tests.parts.speaking import (
     Answer,
     Clients,
@@ -35,8 +35,6 @@ VICTIMS = SIZE - 1
 ROUNDS = rounds(2, 4)
 """Fewer than the watchdog takes for a crash loop."""
 ANSWER_WITHIN_S = 0.5
-MACHINE_IS_BUSY_S = 3.0
-"""What a machine that runs other tests beside this one may add."""
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +101,7 @@ def test_request_when_its_worker_is_killed_then_answered_by_another_at_once(appl
         f"W2: {len(took_s)} deaths in mid-request, answer after p50 {percentile(took_s, 0.5) * 1000:.1f} ms, "
         f"p99 {p99_s * 1000:.1f} ms, at most {max(took_s) * 1000:.1f} ms"
     )
-    assert p99_s < ANSWER_WITHIN_S + MACHINE_IS_BUSY_S
+    assert p99_s <= ANSWER_WITHIN_S + allowance_s()
     assert exits(appliance, "lost") == len(took_s)
     assert counted(appliance, "tts_utterance_retries_total") == len(took_s)
     assert counted(appliance, 'tts_worker_signals_total{signal="SIGKILL"}') == len(took_s)

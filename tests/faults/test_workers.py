@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.rounds import allowance_s
 from tests.parts.speaking import (
     Answer,
     Clients,
@@ -40,11 +41,11 @@ SIZE = 3
 PROGRESS_S = 1.0
 SEEN_WITHIN_S = 2.0
 REPLACED_WITHIN_S = 6.0
-MACHINE_IS_BUSY_S = 3.0
-"""What a machine that runs other tests beside this one may add."""
 PAUSE_S = 3.0
 """Longer than the silence that means hung."""
 POISON_ANSWER_S = 0.02
+GONE_WITHIN_S = 2.0
+RECOVERED_WITHIN_S = 10.0
 REQUESTS = 60
 
 
@@ -183,8 +184,8 @@ def test_workers_when_stopped_in_a_request_then_seen_replaced_and_the_clients_se
         appliance.wait_for("worker_joined", after=seen, worker=victim)
     replaced_s = time.monotonic() - begun_s
     print(f"W4: hung workers seen after {seen_s:.2f} s, replaced after {replaced_s:.2f} s")
-    assert seen_s < SEEN_WITHIN_S + MACHINE_IS_BUSY_S
-    assert replaced_s < REPLACED_WITHIN_S + MACHINE_IS_BUSY_S
+    assert seen_s <= SEEN_WITHIN_S + allowance_s()
+    assert replaced_s <= REPLACED_WITHIN_S + allowance_s()
     assert exits(appliance, "hung") == hung + len(victims)
 
 
@@ -207,7 +208,7 @@ def test_worker_when_it_hangs_in_the_engine_then_killed_with_its_stack_and_the_c
     assert (answer.status, answer.code) == (504, "synthesis_timeout")
     assert exits(appliance, cause) == killed + 2
     eventually(lambda: stack_is_logged(appliance, function, seen))
-    assert seen_s < PROGRESS_S + 1 + MACHINE_IS_BUSY_S
+    assert seen_s < PROGRESS_S + 1 + allowance_s()
 
 
 def test_poison_when_tried_again_then_refused_at_once_and_nobody_else_notices(appliance: Appliance) -> None:
@@ -222,7 +223,7 @@ def test_poison_when_tried_again_then_refused_at_once_and_nobody_else_notices(ap
     assert {(answer.status, answer.code) for answer in again} == {(422, "poison_request")}
     took_s = percentile([answer.took_s for answer in again], 0.5)
     print(f"W6: refused within {took_s * 1000:.1f} ms, {len(others.answers)} answers to others")
-    assert took_s < POISON_ANSWER_S + MACHINE_IS_BUSY_S
+    assert took_s <= POISON_ANSWER_S + allowance_s()
     assert others.answers
     assert others.failed() == []
     assert exits(appliance, "lost") == lost + 2
@@ -246,7 +247,9 @@ def test_grandchildren_when_their_worker_is_killed_then_none_survives(
         worker.send_signal(signal.SIGKILL)
     begun_s = time.monotonic()
     assert psutil.wait_procs(orphans, 30)[1] == []
-    print(f"W13: {len(orphans)} grandchildren gone {time.monotonic() - begun_s:.3f} s after their parents")
+    gone_s = time.monotonic() - begun_s
+    print(f"W13: {len(orphans)} grandchildren gone {gone_s:.3f} s after their parents")
+    assert gone_s <= GONE_WITHIN_S + allowance_s()
     assert psutil.wait_procs(left_to_the_gateway, 30)[1] == []
     assert [answer.is_whole for answer in answers_of(hearing)] == [False] * SIZE
     for slot in range(SIZE):
@@ -266,7 +269,11 @@ def test_workers_when_the_gateway_or_everything_was_stopped_for_a_while_then_non
     let_pass(PAUSE_S)
     for process in stopped:
         process.send_signal(signal.SIGCONT)
+    resumed_at_s = time.monotonic()
     assert [answer.status for answer in answers_of(hearing)] == [200] * SIZE
+    recovered_s = time.monotonic() - resumed_at_s
+    print(f"T2: all answered {recovered_s:.2f} s after {who} went on")
+    assert recovered_s <= RECOVERED_WITHIN_S + allowance_s()
     wait_for_looks(appliance, 20)  # for longer than the silence that means hung
     assert {worker["pid"] for worker in connected_workers(appliance)} == before
     events = {line["event"] for line in appliance.lines[seen:]}
