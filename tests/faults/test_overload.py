@@ -8,6 +8,7 @@ import functools
 import http.client
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,18 @@ from tests.parts.appliance import Appliance, eventually
 pytestmark = pytest.mark.timeout(120)
 
 DELAY_S = 0.05
+WORKERS = 2
+CAPACITY_HZ = WORKERS / DELAY_S
+"""Sentences a second, as nearly as two workers come to it."""
 LIMIT_S = 0.3
+SECOND_PEAK = 1.2
+"""Times the capacity that clients are told to come back in one second, at most: bound of row L2."""
+FLOOD = int(10 * CAPACITY_HZ)
+"""Requests that one client has at the same moment: row L3, ten times what can be done in a second."""
+BACKLOG = 64
+MODEST = 5
+CROWDS = 3
+SENTENCE = "A sentence of which a crowd wants to hear one each."
 PROBED_AT = 'tts_probe_timestamp_seconds{engine="tone"}'
 
 
@@ -28,8 +40,9 @@ PROBED_AT = 'tts_probe_timestamp_seconds{engine="tone"}'
 def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
     """Two workers, forty utterances a second."""
     made = appliance_factory(
-        WORKERS_TONE=2,
+        WORKERS_TONE=WORKERS,
         TONE_DELAY_S=DELAY_S,
+        DISPATCH_CLIENT_BACKLOG=BACKLOG,
         DISPATCH_CORES=2,
         DISPATCH_FIRST_AUDIO_LIMIT_S=LIMIT_S,
         HEALTH_PROBE_INTERVAL_S=3600,
@@ -57,11 +70,13 @@ def counted(appliance: Appliance, sample: str) -> float:
     return float(value)
 
 
-async def ask_at_once(clients: Speakers, name: str, count: int, client_count: int) -> list[ClientLine]:
+async def ask_at_once(
+    clients: Speakers, name: str, count: int, client_count: int, **fields: str
+) -> list[ClientLine]:
     now_s = time.monotonic()
     return await asyncio.gather(
         *(
-            clients.ask(f"{name}-{number}", client_address(number % client_count), now_s, number)
+            clients.ask(f"{name}-{number}", client_address(number % client_count), now_s, number, **fields)
             for number in range(count)
         )
     )
@@ -97,20 +112,24 @@ async def test_overload_when_many_clients_come_at_once_then_each_is_served_whole
 async def test_overload_when_one_client_floods_then_the_others_are_served(
     appliance: Appliance, clients: Speakers
 ) -> None:
+    seen = len(appliance.lines)
     flood = asyncio.gather(
         *(
             clients.ask(f"flood-{number}", client_address(500), time.monotonic(), number)
-            for number in range(90)
+            for number in range(FLOOD)
         )
     )
     await asyncio.to_thread(eventually, lambda: counted(appliance, "tts_requests_in_flight") > 10)
-    others = await ask_at_once(clients, "modest", 5, 5)
-    assert [line.status for line in others] == [200] * 5
+    others = await ask_at_once(clients, "modest", MODEST, MODEST)
+    assert not flood.done()
+    assert [line.status for line in others if line.is_acknowledged] == [200] * MODEST
     answers = await flood
     codes = {line.code for line in answers if not line.is_acknowledged}
     assert codes == {"queue_full"}
-    assert sum(line.is_acknowledged for line in answers) >= 64
+    assert sum(line.is_acknowledged for line in answers) >= BACKLOG
     assert counted(appliance, 'tts_requests_rejected_total{reason="quota"}') >= 1
+    appliance.wait_for("request_refused", after=seen, code="queue_full", status=429)
+    eventually(lambda: counted(appliance, "tts_requests_in_flight") == 0)
 
 
 async def test_overload_when_refused_clients_come_back_as_told_then_all_are_served(
@@ -130,6 +149,24 @@ async def test_overload_when_refused_clients_come_back_as_told_then_all_are_serv
     assert min(attempts) == 0
     assert max(attempts) > 0
     assert -1 not in attempts
+
+
+async def test_overload_when_a_crowd_is_refused_then_no_second_of_its_return_is_more_than_can_be_done(
+    appliance: Appliance, clients: Speakers
+) -> None:
+    told_s: Counter[int] = Counter()
+    for crowd in range(CROWDS):
+        lines = await ask_at_once(clients, f"peak-{crowd}", 100, 100, input=SENTENCE)
+        told = [line.retry_after_s or 0 for line in lines if line.is_rejected]
+        assert len(told) > SECOND_PEAK * CAPACITY_HZ, "too few for a second peak"
+        told_s.update(told)
+        await asyncio.sleep(max(told))  # what the appliance has told
+    peak_hz = max(told_s.values()) / CROWDS  # of several crowds, as each time is spread by chance
+    print(
+        f"L2: second peak {peak_hz / CAPACITY_HZ:.2f} × the capacity, of {told_s.total() / CROWDS:.0f} "
+        f"refused; told seconds and how many: {sorted(told_s.items())}"
+    )
+    assert peak_hz <= SECOND_PEAK * CAPACITY_HZ
 
 
 def test_quota_when_used_up_then_429_with_the_headers_and_the_others_and_probes_go_on(
