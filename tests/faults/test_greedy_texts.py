@@ -32,6 +32,12 @@ OTHERS_WITHIN_S = 0.5
 LEAST_ANSWERS = 50
 
 
+def cancelled(appliance: Appliance, after: int) -> int:
+    """How many canonical lines say that the client itself has left."""
+    wanted = {"event": "request_finished", "outcome": "cancelled", "ended_by": "client"}.items()
+    return sum(wanted <= line.items() for line in appliance.lines[after:])
+
+
 def test_others_when_one_client_asks_for_the_longest_texts_then_they_are_served_in_between(
     appliance_factory: Callable[..., Appliance],
 ) -> None:
@@ -39,7 +45,7 @@ def test_others_when_one_client_asks_for_the_longest_texts_then_they_are_served_
     appliance.wait_until_ready()
     eventually(lambda: len(connected_workers(appliance, "ready")) == 2)
     alone_s = [speak(appliance, "Nobody else is here.", voice="en-us").took_s for _ in range(LEAST_ANSWERS)]
-    enough = threading.Event()
+    enough, seen = threading.Event(), len(appliance.lines)
     with contextlib.closing(Clients(appliance, GREEDY)) as clients, contextlib.ExitStack() as at_the_end:
         at_the_end.callback(enough.set)
         asked = [
@@ -66,6 +72,7 @@ def test_others_when_one_client_asks_for_the_longest_texts_then_they_are_served_
     assert {answer.status for answer in greedy} == {200}
     assert any(answer.body for answer in greedy)
     eventually(lambda: counted(appliance, 'tts_requests_finished_total{outcome="cancelled"}') == GREEDY)
+    eventually(lambda: cancelled(appliance, seen) == GREEDY)
     eventually(lambda: len(connected_workers(appliance, "ready")) == 2)
     assert speak(appliance, "All is quiet again.", voice="en-us").status == 200
     assert exits(appliance, "progress") == exits(appliance, "hung") == exits(appliance, "lost") == 0

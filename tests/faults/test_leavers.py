@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.rounds import rounds
 from tests.parts.slow_clients import connect, read_to_end, sample, speech, status
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(rounds(180, 1800))
 
-LEAVERS = 1_000
-"""Row L4 wants 10,000; a night has the time for them."""
+LEAVERS = rounds(1_000, 10_000)
 CLIENTS = 8
 ONE_BY_ONE = 100
 """Leavers in a row, for the measuring of what is wasted."""
