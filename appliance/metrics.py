@@ -34,7 +34,15 @@ ENGINES = ("espeak", "tone")
 CLASSES = ("first", "rest", "background")
 STATUSES = ("2xx", "3xx", "4xx", "5xx", "broken")
 CONNECTION_STATES = ("head", "body", "answer", "idle")
-CLOSE_REASONS = ("head_late", "body_late", "write_late", "many_heads", "descriptors", "vanished")
+CLOSE_REASONS = (
+    "head_late",
+    "silent",
+    "body_late",
+    "write_late",
+    "many_heads",
+    "descriptors",
+    "vanished",
+)
 
 
 class GatewayMetrics:

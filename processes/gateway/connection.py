@@ -111,6 +111,11 @@ class ClientConnection(web.RequestHandler):
         return Stage.HEAD if self._awaits_head else Stage.IDLE
 
     @property
+    def has_begun(self) -> bool:
+        """Whether a part of a head has come."""
+        return self._has_begun
+
+    @property
     def is_held(self) -> bool:
         """Whether it is we who read nothing for the moment."""
         return self._reading_paused or self._buffer_paused

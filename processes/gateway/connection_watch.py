@@ -28,6 +28,8 @@ LOOK_S = 0.25
 """Seconds between two looks."""
 YOUNG_S = 0.5
 """Seconds that a head beyond its address's number has."""
+SILENT = "silent"
+"""Nothing at all has come; browsers connect so, in case that they will need it."""
 LATE_LOOK_S = 2 * LOOK_S
 """Seconds between two looks from which on this process itself was too slow to read what clients sent."""
 
@@ -98,8 +100,9 @@ class ConnectionWatch:
         for each in sorted(connections, key=lambda each: each.since_s):
             with _sparing_the_others(each):
                 if now_s - each.since_s >= self._settings.head_limit_s:
+                    reason = "head_late" if each.has_begun else SILENT
                     each.end_late_head()
-                    self._note("head_late", each)
+                    self._note(reason, each)
                     continue
                 by_peer[each.peer] += 1
                 is_beyond = by_peer[each.peer] > self._settings.max_open_heads
@@ -116,7 +119,8 @@ class ConnectionWatch:
             self._metrics.http_connections.labels(state).set(len(by_stage[Stage(state)]))
         for reason, ended in self._ended.items():
             self._metrics.http_connections_closed.labels(reason).inc(len(ended))
-            logger.warning("connections_closed", reason=reason, count=len(ended), peer=ended[0].peer)
+            level = "INFO" if reason == SILENT else "WARNING"
+            logger.log(level, "connections_closed", reason=reason, count=len(ended), peer=ended[0].peer)
 
 
 @contextmanager

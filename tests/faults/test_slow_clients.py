@@ -81,12 +81,13 @@ def test_head_when_it_comes_byte_by_byte_then_it_gets_408_in_our_shape(appliance
 
 
 def test_connection_when_it_is_silent_then_it_is_closed_without_a_word(appliance: Appliance) -> None:
-    seen, begun_s = len(appliance.lines), time.monotonic()
+    seen, before, begun_s = len(appliance.lines), closed(appliance, "head_late"), time.monotonic()
     with connect(appliance) as client:
         eventually(lambda: sample(appliance, 'tts_http_connections{state="head"}') == 1)
         assert client.recv(1) == b""
     assert_in_time(time.monotonic() - begun_s)
-    appliance.wait_for("connections_closed", after=seen, reason="head_late", count=1)
+    appliance.wait_for("connections_closed", after=seen, reason="silent", level="INFO", count=1)
+    assert closed(appliance, "head_late") == before
     assert_served(appliance)
 
 
