@@ -111,7 +111,8 @@ def test_rolling_restart_when_interrupted_then_no_worker_stays_stopped(appliance
         command.send_signal(signal.SIGINT)
         assert command.wait(60) == 130
     appliance.wait_for("worker_joined", after=seen, worker="worker-tone-1")
-    assert pids(appliance).keys() == {f"worker-tone-{slot + 1}" for slot in range(SIZE)}
+    # The log is read late on a busy machine, and the signal came while another was away.
+    eventually(lambda: pids(appliance).keys() == {f"worker-tone-{slot + 1}" for slot in range(SIZE)})
 
 
 @pytest.mark.parametrize(
