@@ -6,6 +6,9 @@ connection waits for and since when, and the ways of ending it.
 Refuses to know: every request that can be read (`middleware`), how long is too long (`connection_watch`).
 
     HEAD --- head whole --> BODY --- body whole --> ANSWER --- answered --> IDLE --- first byte --> HEAD
+                                                            `- answered, more bytes are there --> HEAD
+
+aiohttp's parser tells nobody of the beginning of a head that it holds, so bytes are counted here.
 """
 
 from __future__ import annotations
@@ -38,6 +41,8 @@ UNREADABLE = "The request can't be read: a line of it is broken or too long, or 
 UNEXPECTED = "Expect may only be 100-continue"
 LATE_HEAD = "The request's head took too long to come"
 LATE_BODY = "The request's body took too long to come"
+HEAD_END = b"\r\n\r\n"
+"""How a request without Content-Length ends: by its head or its last chunk. Source: RFC 9112, 2.1 and 7.1."""
 TCP_INFO = struct.Struct("=24xI92xQ16xI")
 """`tcpi_unacked` (segments), `tcpi_bytes_acked`, `tcpi_notsent_bytes`. Source: linux/tcp.h, `tcp_info`."""
 
@@ -59,8 +64,10 @@ class ClientConnection(web.RequestHandler):
     __slots__ = (
         "_acked_bytes",
         "_awaits_head",
+        "_body_left_bytes",
         "_has_begun",
         "_is_full",
+        "_last_bytes",
         "_metrics",
         "_payload",
         "_stuck_since_s",
@@ -86,6 +93,8 @@ class ClientConnection(web.RequestHandler):
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._awaits_head = True
         self._has_begun = False
+        self._last_bytes = HEAD_END
+        self._body_left_bytes: int | None = None
         self._stuck_since_s: float | None = None
         self._is_full = False
         self._acked_bytes = 0
@@ -108,12 +117,19 @@ class ClientConnection(web.RequestHandler):
             return Stage.BODY
         if is_ending or self.is_busy:
             return Stage.ANSWER
-        return Stage.HEAD if self._awaits_head else Stage.IDLE
+        return Stage.HEAD if self._awaits_head or self._has_more else Stage.IDLE
 
     @property
     def has_begun(self) -> bool:
         """Whether a part of a head has come."""
-        return self._has_begun
+        return self._has_begun or self._has_more
+
+    @property
+    def _has_more(self) -> bool:
+        """Whether bytes have come behind the newest request."""
+        if self._body_left_bytes is None:
+            return self._last_bytes != HEAD_END
+        return self._body_left_bytes < 0
 
     @property
     def is_held(self) -> bool:
@@ -139,12 +155,33 @@ class ClientConnection(web.RequestHandler):
         """Take bytes in; called by the loop."""
         known = self._request_count
         super().data_received(data)
+        last_bytes = self._last_bytes
+        self._last_bytes = data[-4:] if len(data) >= len(HEAD_END) else (last_bytes + data)[-4:]
         if self._request_count != known:
             self._note_request()
-        elif data and self._payload.is_eof() and not self.is_busy:
+            self._body_left_bytes = self._left_bytes(last_bytes[1:] + data, self._request_count - known)
+            return
+        if self._body_left_bytes is not None:
+            self._body_left_bytes -= len(data)
+        if data and self._payload.is_eof() and not self.is_busy:
             if not self._awaits_head:
                 self._awaits_head, self.since_s = True, time.monotonic()
             self._has_begun = True
+
+    def _left_bytes(self, data: bytes, new: int) -> int | None:
+        """Return how much of the newest request's body hasn't come; None where its end shows by itself.
+
+        Less than none: bytes behind it. So it is too where requests with bodies come in one piece, which no
+        client of today does: such a connection just isn't kept for long.
+        """
+        message = self._messages[-1][0]
+        if isinstance(message, _ErrInfo) or message.chunked or self._payload is EMPTY_PAYLOAD:
+            return None
+        length = message.headers.get("Content-Length")
+        if length is None:
+            return None
+        end = data.find(HEAD_END)
+        return -1 if new > 1 or end < 0 else int(length) - (len(data) - end - len(HEAD_END))
 
     def _note_request(self) -> None:
         """Note that the newest request's head is whole, so that only its body can be missing."""
@@ -192,7 +229,7 @@ class ClientConnection(web.RequestHandler):
 
     def end_late_head(self) -> None:
         """Answer 408 to a head that doesn't end, or just hang up where nothing has come."""
-        if not self._has_begun:
+        if not self.has_begun:
             self.force_close()
             return
         error = RequestTimeoutError(LATE_HEAD)
@@ -253,6 +290,8 @@ class ClientConnection(web.RequestHandler):
         finished = await super().finish_response(request, resp, start_time)
         if self._request_count != known:  # what lay behind a request for an upgrade
             self._note_request()
+        elif not self._messages and self._has_more:
+            self._awaits_head, self.since_s = True, time.monotonic()
         return finished
 
     def _refusal(self, request: web.BaseRequest, error: ApplianceError, status: int) -> web.Response:

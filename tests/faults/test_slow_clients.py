@@ -104,6 +104,33 @@ def test_connection_when_it_is_kept_then_only_a_begun_head_counts(appliance: App
         assert idle.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
+def test_head_when_it_begins_behind_a_whole_request_then_it_has_no_more_time_than_others(
+    appliance: Appliance,
+) -> None:
+    """The kept ones may stay as they are, for none of them has begun another head."""
+    short, chunked = speech("Hello."), SPEECH + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    refused = SPEECH + b"Content-Length: 8\r\n\r\n{\r\n\r\n  }"
+    whole = [LIVE, short, chunked, refused, LIVE + LIVE]
+    begun_s = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        kept = [stack.enter_context(connect(appliance, each)) for each in whole]
+        begun = [stack.enter_context(connect(appliance, each + b"GET /hea")) for each in whole]
+        for cut in (9, short.index(b"\r\n\r\n") + 3, len(short) - 1):
+            parts = [short[:cut], short[cut:]]
+            kept.append(stack.enter_context(connect(appliance, parts[0])))
+            begun.append(stack.enter_context(connect(appliance, parts[0])))
+            eventually(lambda: sample(appliance, 'tts_http_connections{state="answer"}') == 0)
+            kept[-1].sendall(parts[1])
+            begun[-1].sendall(parts[1] + HALF_A_HEAD)
+        eventually(lambda: sample(appliance, 'tts_http_connections{state="head"}') >= len(whole))
+        assert all(b" 408 " in read_to_end(client) for client in begun)
+        assert time.monotonic() - begun_s < 2 * LIMIT_S + MACHINE_IS_BUSY_S
+        eventually(lambda: sample(appliance, 'tts_http_connections{state="idle"}') >= len(kept))
+        for client in kept:
+            client.sendall(LIVE.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            assert read_to_end(client).count(b"HTTP/1.1 200 ") >= 1
+
+
 def test_body_when_it_comes_byte_by_byte_then_it_gets_408_in_our_shape(appliance: Appliance) -> None:
     seen, before = len(appliance.lines), closed(appliance, "body_late")
     with connect(appliance, SPEECH + b"Content-Length: 1000\r\n\r\n{") as client:
