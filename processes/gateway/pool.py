@@ -16,6 +16,7 @@ import socket
 import time
 from collections import Counter
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from loguru import logger
 
@@ -28,7 +29,7 @@ from appliance.settings import WorkersSettings
 from appliance.voices import VoiceCatalog
 from processes.gateway.recycling import RECYCLED, Recycler
 from processes.gateway.worker_link import END_S, SERVING_STATES, WorkerLink, WorkerState
-from processes.gateway.worker_process import ExitStatus, signal_name
+from processes.gateway.worker_process import ExitStatus, ProcessHandle, signal_name
 
 TICK_S = 0.1
 """How often the clocks are looked at."""
@@ -73,6 +74,8 @@ class WorkerPool:
         self._catalog = catalog
         self._metrics = metrics
         self._links: dict[StreamChannel, WorkerLink] = {}
+        self._watched: WeakValueDictionary[int, ProcessHandle] = WeakValueDictionary()
+        """The handle that tells each process's end, by process id, for as long as there is need of it."""
         self._recycler = Recycler(settings, self.links)
         self._server: asyncio.Server | None = None
         self.losses: Counter[str] = Counter()
@@ -218,8 +221,16 @@ class WorkerPool:
             )
             self.known_engines.add(link.engine)
             self.joined.set()
-            link.process.watch(functools.partial(self._process_ended, link))
+            self._watch_process(link)
             self.events.worker_joined(link)
+
+    def _watch_process(self, link: WorkerLink) -> None:
+        """Have the end of a worker's process told once, even of one that hung up and came back."""
+        earlier = self._watched.get(link.pid)
+        if earlier is not None:
+            earlier.unwatch()
+        self._watched[link.pid] = link.process
+        link.process.watch(functools.partial(self._process_ended, link))
 
     def _closed(self, channel: StreamChannel, error: ProtocolError | None) -> None:
         link = self._links.pop(channel, None)

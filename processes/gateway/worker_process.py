@@ -78,6 +78,12 @@ class ProcessHandle:
             self._is_watched = True
             asyncio.get_running_loop().add_reader(self._pidfd, self._ended, on_end)
 
+    def unwatch(self) -> None:
+        """Have the process's end told no more by this handle, because another one does."""
+        if self._is_watched and self._pidfd is not None:
+            self._is_watched = False
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+
     def signal(self, number: int) -> None:
         """Send a signal to the process, if it is there still."""
         if self._pidfd is not None:
@@ -92,7 +98,7 @@ class ProcessHandle:
     def close(self) -> None:
         """Let go of the process; its end is told no more."""
         if self._pidfd is not None:
-            self._stop_watching()
+            self.unwatch()
             os.close(self._pidfd)
             self._pidfd = None
 
@@ -101,11 +107,6 @@ class ProcessHandle:
         self._kill_group()
         self.close()
         on_end(status)
-
-    def _stop_watching(self) -> None:
-        if self._is_watched and self._pidfd is not None:
-            self._is_watched = False
-            asyncio.get_running_loop().remove_reader(self._pidfd)
 
     def _kill_group(self) -> None:
         if self._leads_group and self._pidfd is not None and (self._is_there() or _is_nobodys(self.pid)):

@@ -175,6 +175,20 @@ async def test_expected_wait_when_one_worker_hangs_and_one_is_free_then_nobody_w
         hearing.cancel()
 
 
+async def test_worker_when_it_came_back_and_dies_at_once_then_counted_once(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 1) as rig:
+        (before,) = rig.pool.links()
+        before.channel.close()
+        await rig.until(lambda: rig.pool.links() not in ([], [before]))
+        (after,) = rig.pool.links()
+        assert after.pid == before.pid
+        os.kill(after.pid, signal.SIGKILL)
+        await rig.until(lambda: rig.counted("tts_worker_signals_total", signal="SIGKILL") > 0)
+        assert rig.counted("tts_worker_signals_total", signal="SIGKILL") == 1
+
+
 @pytest.mark.parametrize(("said", "errors"), [(b"", 0), (b"GET / HTTP/1.1\r\n\r\n", 1)])
 async def test_pool_when_somebody_leaves_without_hello_then_no_worker_is_counted_lost(
     run_dir: Path, said: bytes, errors: int
