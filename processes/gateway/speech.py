@@ -94,12 +94,12 @@ def find_voice(gateway: Gateway, voice_id: str) -> Voice:
 
     Raises:
         VoiceNotFoundError: No voice has this name.
-        NoWorkersError: None has it yet, and an engine has yet to tell its voices.
+        NoWorkersError: None has it yet, and an engine has yet to tell its voices, however long that takes.
     """
     try:
         return gateway.catalog.resolve(voice_id)
     except VoiceNotFoundError:
-        if not gateway.is_young or set(gateway.settings.pool_sizes()) <= gateway.pool.known_engines:
+        if set(gateway.settings.pool_sizes()) <= gateway.pool.known_engines:
             raise
         raise NoWorkersError from None
 
