@@ -7,7 +7,8 @@ Refuses to know: the order of what was let in.
 A request is refused when its first audio, or the rest behind it, could not come within the limit because
 of *other* clients' work; a client's own backlog is bounded by count and served in order. The rest counts too
 because first utterances go before it: if only they were looked at, more requests would be let in than can be
-finished, and those that sound already would starve.
+finished, and those that sound already would starve. It counts by when its listener needs it: the rest of what
+was spoken far ahead of its listener (a download, a long text) may wait, and keeps nobody out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Iterable
 
 from appliance.errors import (
     DrainingError,
@@ -104,27 +106,32 @@ class Admission:
     def excess_s(self, engine: str, client: str, queue: FairQueue) -> float:
         """Return by how many seconds others' work is too much for one more request of a client.
 
-        Positive where its first utterance, or one behind that, would wait longer than it may.
+        Positive where its first utterance would wait longer than it may, or anybody's rest would be later.
         """
         limit_s = self._settings.first_audio_limit_s
         first_s = self.expected_wait_s(engine, client, queue)
-        rest_s = self.expected_wait_s(engine, client, queue, RequestClass.REST)
-        return max(first_s - limit_s, rest_s - max(limit_s, LEAST_REST_LIMIT_S))
+        if not self._is_busy(engine):
+            return first_s - limit_s
+        now_s, workers = time.monotonic(), self._workers(engine)
+        rest = (
+            (ticket.stream.dry_at_s - now_s, ticket.cost_s / workers)
+            for ticket in queue.before(client, RequestClass.REST)
+            if ticket.request_class is RequestClass.REST
+        )
+        return max(first_s - limit_s, lateness_s(first_s, rest, max(limit_s, LEAST_REST_LIMIT_S)))
 
-    def expected_wait_s(
-        self, engine: str, client: str, queue: FairQueue, request_class: RequestClass = RequestClass.FIRST
-    ) -> float:
-        """Return the seconds that others' work keeps a client's next utterance of a class waiting."""
-        links = [link for link in self._pool.links(engine) if link.state is WorkerState.BUSY]
-        if len(links) < self._pool.alive_count(engine):
+    def expected_wait_s(self, engine: str, client: str, queue: FairQueue) -> float:
+        """Return the seconds that others' work keeps a client's next first utterance waiting."""
+        if not self._is_busy(engine):
             return 0.0
         now_s = time.monotonic()
         running_s = sum(
             max(0.0, link.ticket.cost_s - (now_s - link.state_since_s))
-            for link in links
+            for link in self._pool.links(engine)
             if link.ticket is not None and link.ticket.client != client
         )
-        return (running_s + queue.work_before_s(client, request_class)) / self._workers(engine)
+        waiting_s = sum(ticket.cost_s for ticket in queue.before(client))
+        return (running_s + waiting_s) / self._workers(engine)
 
     def is_without_workers(self, engine: str) -> bool:
         """Return whether an engine has had no live worker for longer than a request may wait."""
@@ -159,9 +166,30 @@ class Admission:
         deaths, at_s = self._deaths.get(fingerprint, (0, 0.0))
         return deaths if time.monotonic() - at_s < DEATHS_FORGOTTEN_S else 0
 
+    def _is_busy(self, engine: str) -> bool:
+        busy_count = sum(link.state is WorkerState.BUSY for link in self._pool.links(engine))
+        return busy_count >= self._pool.alive_count(engine)
+
     def _workers(self, engine: str) -> int:
         return max(1, self._pool.alive_count(engine))
 
     @staticmethod
     def _spread(seconds: float) -> float:
         return seconds * random.uniform(1 - RETRY_SPREAD, 1 + RETRY_SPREAD)  # noqa: S311 (no secret)
+
+
+def lateness_s(work_s: float, rest: Iterable[tuple[float, float]], limit_s: float) -> float:
+    """Return by how many seconds the latest of all work comes later than it may, negative where none does.
+
+    What is needed soonest is done first, so whatever is needed by a moment must fit in before it.
+
+    Args:
+        work_s: Seconds of work that goes before everything.
+        rest: For each utterance behind it the seconds until it is needed, and its seconds of work.
+        limit_s: Seconds that any may be kept waiting, even if it is needed sooner.
+    """
+    latest_s = work_s - limit_s
+    for needed_after_s, each_s in sorted(rest):
+        work_s += each_s
+        latest_s = max(latest_s, work_s - max(limit_s, needed_after_s))
+    return latest_s

@@ -9,6 +9,7 @@ Refuses to know: workers, costs, time (the caller says what time it is).
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Iterator
 from itertools import islice
 
 from appliance.speech import RequestClass
@@ -75,20 +76,18 @@ class FairQueue:
         """Return how many utterances of a client wait."""
         return sum(len(turns.get(client, ())) for turns in self._classes.values())
 
-    def work_before_s(self, client: str, request_class: RequestClass = RequestClass.FIRST) -> float:
-        """Return the seconds of others' waiting work that come before a client's next utterance of a class.
+    def before(self, client: str, request_class: RequestClass = RequestClass.FIRST) -> Iterator[Ticket]:
+        """Yield what of others waits and comes before a client's next utterance of a class.
 
         The clients take turns, so each other client counts with as many utterances of a class as this one has
         waiting there, and one more.
         """
-        before = [turns for each, turns in self._classes.items() if each <= request_class]
-        return sum(
-            ticket.cost_s
-            for turns in before
-            for other, waiting in turns.items()
-            if other != client
-            for ticket in islice(waiting, len(turns.get(client, ())) + 1)
-        )
+        for each, turns in self._classes.items():
+            if each <= request_class:
+                turn_count = len(turns.get(client, ())) + 1
+                for other, waiting in turns.items():
+                    if other != client:
+                        yield from islice(waiting, turn_count)
 
     def _age(self, now_s: float) -> None:
         """Move each client's oldest utterance of a class up when it has waited too long, or is needed now."""

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 import signal
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
@@ -29,7 +29,7 @@ from appliance.speech import PcmChunk, RequestClass
 from processes.gateway.dispatch import MAX_UTTERANCE_CHUNKS
 from processes.gateway.pool import MAX_CONNECTIONS
 from processes.gateway.ticket import Delivery
-from tests.parts.dispatch_rig import dispatch_rig, wanted_pcm
+from tests.parts.dispatch_rig import DispatchRig, dispatch_rig, wanted_pcm
 from tests.parts.scripted_worker import Bodies, ScriptedWorker
 
 PATIENT = WorkersSettings(silence_s=60, progress_s=60, cancel_s=60)
@@ -260,8 +260,22 @@ async def test_admission_when_others_work_would_take_too_long_then_newcomers_are
         assert all(answers)
 
 
-def has_first_audio(delivery: Delivery) -> bool:
-    return delivery.stream.first_audio_at_s is not None
+async def come_in_threes(rig: DispatchRig, texts: list[str], count: int) -> list[asyncio.Task[list[bytes]]]:
+    """Let clients ask, three more whenever nobody waits for a first sound any more, until one is refused."""
+    tasks: list[asyncio.Task[list[bytes]]] = []
+    deliveries: list[Delivery] = []
+    with suppress(OverloadedError):
+        for number in range(count):
+            deliveries.append(rig.ask(*texts, client=f"c{number}"))
+            tasks.append(asyncio.create_task(rig.hear(deliveries[-1])))
+            await rig.until(functools.partial(was_queued, deliveries[-1]))
+            if number % 3 == 2:
+                await rig.until(lambda: all(each.stream.first_audio_at_s for each in deliveries))
+    return tasks
+
+
+def was_queued(delivery: Delivery) -> bool:
+    return delivery.stream.utterance_count > 0
 
 
 async def test_admission_when_the_rest_of_others_piles_up_then_newcomers_are_refused_and_all_let_in_end(
@@ -269,26 +283,33 @@ async def test_admission_when_the_rest_of_others_piles_up_then_newcomers_are_ref
 ) -> None:
     dispatch = DispatchSettings(first_audio_limit_s=1)
     async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.25") as rig:
+        texts = [f"Sentence {number}, which sounds for a while." for number in range(2)]
+        await rig.hear(rig.ask(texts[0]))  # what it costs is learned
+        await rig.idle()
+        tasks = await come_in_threes(rig, texts, 60)
+        assert 3 < len(tasks) < 60
+        assert rig.dispatcher.is_overloaded("tone")
+        with pytest.raises(OverloadedError) as caught:
+            rig.ask("Too late.", client="newcomer")
+        assert caught.value.retry_after_s > 0
+        assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * len(tasks)
+        assert not rig.dispatcher.is_overloaded("tone")
+
+
+async def test_admission_when_the_rest_of_others_is_not_needed_for_long_then_newcomers_are_let_in(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=1)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.25") as rig:
         texts = [f"Sentence {number}, which sounds {'for a long ' * 20}time." for number in range(2)]
         await rig.hear(rig.ask(texts[0]))  # what it costs is learned
         await rig.idle()
-        tasks: list[asyncio.Task[list[bytes]]] = []
-
-        async def come_one_after_the_other() -> None:
-            """Each comes when nobody waits for a first sound any more."""
-            for number in range(20):
-                delivery = rig.ask(*texts, client=f"c{number}")
-                tasks.append(asyncio.create_task(rig.hear(delivery)))
-                await rig.until(functools.partial(has_first_audio, delivery))
-
-        with pytest.raises(OverloadedError) as caught:
-            await come_one_after_the_other()
-        assert caught.value.retry_after_s > 0
-        assert len(tasks) > 3
-        assert rig.dispatcher.expected_wait_s("tone") <= 1
-        assert rig.dispatcher.is_overloaded("tone")
-        assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * len(tasks)
+        tasks = await come_in_threes(rig, texts, 18)
+        assert len(tasks) == 18
+        assert rig.dispatcher.waiting_count() * 0.25 > 2, "too little waits to show anything"
         assert not rig.dispatcher.is_overloaded("tone")
+        assert await rig.hear(rig.ask("Hello.", client="newcomer")) == [wanted_pcm("Hello.")]
+        assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * len(tasks)
 
 
 async def test_admission_when_a_client_keeps_much_waiting_behind_its_first_sounds_then_its_backlog_is_full(

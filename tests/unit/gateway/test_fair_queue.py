@@ -81,26 +81,25 @@ def test_put_back_when_a_worker_was_lost_then_its_utterance_is_next() -> None:
     assert take_all(queue) == [lost, other]
 
 
-def test_work_before_when_others_wait_then_it_counts_turns_not_backlogs() -> None:
+def test_before_when_others_wait_then_it_counts_turns_not_backlogs() -> None:
     queue = FairQueue(AGEING_S)
     for _ in range(30):
-        queue.put(make_ticket("greedy", cost_s=2.0))
-    assert queue.work_before_s("newcomer") == 2.0
-    queue.put(make_ticket("newcomer"))
-    assert queue.work_before_s("newcomer") == 4.0
-    assert queue.work_before_s("greedy") == 1.0
+        queue.put(make_ticket("greedy"))
+    assert len(list(queue.before("newcomer"))) == 1
+    queue.put(own := make_ticket("newcomer"))
+    assert len(list(queue.before("newcomer"))) == 2
+    assert list(queue.before("greedy")) == [own]
 
 
-def test_work_before_when_the_rest_of_others_waits_then_only_a_later_utterance_counts_it() -> None:
+def test_before_when_the_rest_of_others_waits_then_only_a_later_utterance_counts_it() -> None:
     queue = FairQueue(AGEING_S)
-    for client in ("a", "b"):
-        for _ in range(3):
-            queue.put(make_ticket(client, RequestClass.REST, cost_s=2.0))
-    queue.put(make_ticket("a", RequestClass.FIRST, cost_s=0.5))
-    queue.put(make_ticket("a", RequestClass.BACKGROUND, cost_s=100.0))
-    assert queue.work_before_s("newcomer") == 0.5
-    assert queue.work_before_s("newcomer", RequestClass.REST) == 0.5 + 2.0 + 2.0
-    assert queue.work_before_s("a", RequestClass.REST) == 2.0 * 3
+    rest = {client: [make_ticket(client, RequestClass.REST) for _ in range(3)] for client in ("a", "b")}
+    first = make_ticket("a", RequestClass.FIRST)
+    for ticket in (*rest["a"], *rest["b"], first, make_ticket("a", RequestClass.BACKGROUND)):
+        queue.put(ticket)
+    assert list(queue.before("newcomer")) == [first]
+    assert list(queue.before("newcomer", RequestClass.REST)) == [first, rest["a"][0], rest["b"][0]]
+    assert list(queue.before("a", RequestClass.REST)) == rest["b"]
     assert [queue.waiting_of(client) for client in ("a", "b", "newcomer")] == [5, 3, 0]
 
 
