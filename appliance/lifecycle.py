@@ -1,6 +1,6 @@
 """How a program of the appliance starts, says that it is ready, and ends.
 
-Owns: exit codes, the sd_notify client, ties between parent and child, Unix listening sockets, the hand-over
+Owns: exit codes, ties between parent and child, Unix listening sockets, the hand-over
 of listening sockets, the number of cores.
 Refuses to know: what any program does between its start and its end.
 """
@@ -62,27 +62,6 @@ HAND_OVER_S = 5.0
 """Seconds to wait for the launcher's answer."""
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
-
-
-def notify(run_dir: Path, *assignments: str) -> bool:
-    """Tell the watchdog about this process; never blocks, and nobody listening is no error.
-
-    Args:
-        run_dir: The run directory.
-        assignments: For example `READY=1`, `STATUS=3 of 3 workers`, `STOPPING=1`.
-
-    Returns:
-        Whether the datagram was taken.
-
-    Source: sd_notify(3), the protocol on the socket.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
-        client.setblocking(False)
-        try:
-            client.sendto("\n".join(assignments).encode(), os.fsencode(run_dir / NOTIFY_SOCKET))
-        except OSError:
-            return False
-    return True
 
 
 def die_with_parent(signal_number: int = signal.SIGKILL, *, parent: int | None = None) -> None:

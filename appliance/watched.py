@@ -1,6 +1,7 @@
 """How a program under the watchdog behaves, and how the watchdog shows that it runs itself.
 
-Owns: what such a process leaves behind when it is killed; the file with the watchdog's own heartbeat.
+Owns: the sd_notify client; what such a process leaves behind when it is killed; the file with the watchdog's
+own heartbeat.
 Refuses to know: who judges the heartbeats (`processes.watchdog`, the launcher, `ttsctl live`).
 """
 
@@ -9,15 +10,46 @@ from __future__ import annotations
 import faulthandler
 import os
 import resource
+import socket
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
+
+from appliance.lifecycle import NOTIFY_SOCKET
 
 BEAT_FILE = "watchdog-beat.txt"
 """In the run directory, by the watchdog: when it ran last, seconds of the machine's monotonic clock, and how
 many of its questions in a row supervisord has left unanswered."""
 BEAT_FORMAT = "{:020.3f} {:06d}\n"
 """Always of one length, so that the file is written over in place: that needs no room on a full disk."""
+
+
+def notify(run_dir: Path, *assignments: str) -> bool:
+    """Tell the watchdog about this process; never blocks, and nobody listening is no error.
+
+    Args:
+        run_dir: The run directory.
+        assignments: For example `READY=1`, `STATUS=3 of 3 workers`, `STOPPING=1`.
+
+    Returns:
+        Whether the datagram was taken.
+
+    Source: sd_notify(3), the protocol on the socket.
+    """
+    try:
+        _notifier().sendto("\n".join(assignments).encode(), os.fsencode(run_dir / NOTIFY_SOCKET))
+    except OSError:
+        return False
+    return True
+
+
+@cache
+def _notifier() -> socket.socket:
+    """Return this process's one socket for it: who is out of descriptors can still say that it runs."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    client.setblocking(False)
+    return client
 
 
 def leave_stack_when_aborted() -> None:

@@ -17,10 +17,10 @@ from loguru import logger
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from appliance.errors import ConfigurationError
-from appliance.lifecycle import EXIT_CONFIG, EXIT_OK, notify, write_json
+from appliance.lifecycle import EXIT_CONFIG, EXIT_OK, write_json
 from appliance.logs import configure_logging
 from appliance.settings import Settings, load_settings
-from appliance.watched import leave_stack_when_aborted
+from appliance.watched import leave_stack_when_aborted, notify
 from processes.exporter.exposition import render
 from processes.exporter.sources import Sources
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from appliance.lifecycle import notify
+from appliance.watched import notify
 
 
 class Announcement:

@@ -16,11 +16,11 @@ from appliance.lifecycle import (
     is_own_peer,
     listen_unix,
     make_private_dir,
-    notify,
     peer_credentials,
     receive_sockets,
     send_sockets,
 )
+from appliance.watched import notify
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 NOBODY = 65534

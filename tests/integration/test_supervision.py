@@ -17,9 +17,9 @@ from appliance.lifecycle import (
     BACKLOG,
     EXIT_CONFIG,
     EXIT_OK,
-    notify,
     receive_sockets,
 )
+from appliance.watched import notify
 from tests.parts.appliance import eventually, run_launcher
 from tests.parts.scrape import scrape
 
