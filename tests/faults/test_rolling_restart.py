@@ -16,6 +16,7 @@ from processes.ttsctl.outcome import CommandError
 from processes.ttsctl.restart import restart_worker
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.rounds import rounds
+from tests.parts.signals import heard_signals
 from tests.parts.speaking import (
     connected_workers,
     counted,
@@ -100,13 +101,16 @@ def test_rolling_restart_when_one_is_stopped_then_it_stays_so_and_json_says_it(a
 
 def test_rolling_restart_when_interrupted_then_no_worker_stays_stopped(appliance: Appliance) -> None:
     seen = len(appliance.lines)
-    with subprocess.Popen(
-        [sys.executable, "-m", "processes.ttsctl", "restart", "--rolling"],
-        cwd=ROOT,
-        env=appliance.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as command:
+    with (
+        heard_signals(),
+        subprocess.Popen(
+            [sys.executable, "-m", "processes.ttsctl", "restart", "--rolling"],
+            cwd=ROOT,
+            env=appliance.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as command,
+    ):
         appliance.wait_for("worker_ends", after=seen, worker="worker-tone-1")
         command.send_signal(signal.SIGINT)
         assert command.wait(60) == 130
