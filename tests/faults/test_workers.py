@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.parts.appliance import Appliance, eventually
-from tests.parts.rounds import allowance_s, rounds
+from tests.parts.rounds import MACHINE_IS_BUSY_S, allowance_s, rounds
 from tests.parts.speaking import (
     Answer,
     Clients,
@@ -193,7 +193,7 @@ def test_workers_when_stopped_in_a_request_then_seen_replaced_and_the_clients_se
     replaced_s = time.monotonic() - begun_s
     print(f"W4: hung workers seen after {seen_s:.2f} s, replaced after {replaced_s:.2f} s")
     assert seen_s <= SEEN_WITHIN_S + allowance_s()
-    assert replaced_s <= REPLACED_WITHIN_S + allowance_s()
+    assert replaced_s <= REPLACED_WITHIN_S + allowance_s(2 * MACHINE_IS_BUSY_S)  # two starts of Python
     assert exits(appliance, "hung") == hung + len(victims)
 
 
