@@ -104,6 +104,27 @@ def test_worker_when_it_ends_again_and_again_then_it_is_held_and_the_others_spea
     assert not (appliance.run_dir / VERDICT_FILE).exists()
 
 
+def test_worker_when_an_operator_starts_and_stops_a_held_one_then_it_stays_stopped(
+    failing: dict[str, Appliance],
+) -> None:
+    appliance = failing["never ready"]
+    appliance.wait_until_ready()
+    for _ in range(2):  # so that its back-off is long enough to be met
+        appliance.wait_for("program_held", after=len(appliance.lines), name=WORKER)
+    # The control: supervisord has stopped it already, and tells nobody that it was asked to again.
+    assert "not running" in appliance.supervisorctl("stop", WORKER).stdout
+    assert appliance.programs()[WORKER]["held_until_s"] is not None
+    appliance.supervisorctl("start", WORKER)
+    assert f"{WORKER}: stopped" in appliance.supervisorctl("stop", WORKER).stdout
+    eventually(lambda: appliance.programs()[WORKER]["state"] == "STOPPED")
+    eventually(lambda: not appliance.programs()[WORKER]["degraded"])
+    program, seen = appliance.programs()[WORKER], len(appliance.lines)
+    assert program["held_until_s"] is None  # nothing is left that would start it
+    assert not any(WORKER in each and "again and again" in each for each in problems(appliance))
+    assert "ERROR" in appliance.supervisorctl("start", WORKER).stdout  # its cause isn't gone
+    appliance.wait_for("program_held", after=seen, name=WORKER)
+
+
 def test_program_when_the_cause_of_its_failing_is_gone_then_it_recovers(
     appliance_factory: Callable[..., Appliance],
 ) -> None:

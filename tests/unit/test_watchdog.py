@@ -320,6 +320,20 @@ def test_intensity_when_somebody_starts_a_held_program_then_it_gets_a_fresh_coun
     assert (slot.program.held_until_s, slot.program.early_deaths, slot.program.degraded) == (None, 0, False)
 
 
+def test_intensity_when_somebody_starts_and_stops_a_held_program_then_it_stays_stopped():
+    slot = Slot()
+    for _ in range(5):
+        slot.die(1)
+    slot.look("STOPPED")
+    slot.start("STOPPED")
+    slot.tell("BACKOFF", "STARTING", tries="1")
+    slot.tell("STOPPED", "BACKOFF", pid="0")
+    slot.look("STOPPED")
+    assert not slot.program.degraded
+    assert not intensity.is_due(slot.program, slot.now_s + 1e6)
+    assert not slot.table.is_speech_wanted()
+
+
 def test_intensity_when_supervisord_gave_up_then_it_is_held_and_its_own_tries_are_stopped():
     slot = Slot()
     for _ in range(4):
