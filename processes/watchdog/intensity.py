@@ -23,6 +23,8 @@ MAX_DOUBLINGS = 5
 """After which `MAX_HOLD_S` is reached, whatever the count."""
 GONE_STATES = ("STOPPED", "FATAL", "EXITED")
 """supervisord's states in which a program can be started."""
+STARTED_STATES = ("STARTING", "RUNNING")
+"""Those in which it has a process that nobody has asked to end."""
 BUSY_STATES = ("STARTING", "RUNNING", "BACKOFF")
 """Those in which it runs, or is about to. Source: supervisor 4.3, `supervisor.states`."""
 
@@ -71,6 +73,16 @@ def has_recovered(program: Program, early_s: float, now_s: float) -> bool:
 def is_to_be_stopped(program: Program) -> bool:
     """Tell whether supervisord has started, or is about to start, a program that is held."""
     return program.held_until_s is not None and program.state in BUSY_STATES
+
+
+def is_started_by_somebody(program: Program, state: str) -> bool:
+    """Tell whether a held program that was stopped runs now, by its next state: only a person does that.
+
+    The watchdog ends the back-off first, and supervisord starts by itself only what has just ended.
+    """
+    return (
+        program.held_until_s is not None and program.state in ("STOPPED", "FATAL") and state in STARTED_STATES
+    )
 
 
 def is_due(program: Program, now_s: float) -> bool:

@@ -74,6 +74,8 @@ class ProgramTable:
         for info in infos:
             name, state, pid = str(info["name"]), str(info["statename"]), int(info["pid"])
             program = self[name]
+            if intensity.is_started_by_somebody(program, state):
+                program = intensity.without_deaths(program)
             if program.pid != pid:
                 program = _with_process(program, pid, is_stopped=state == "STOPPED")
             if program.state != state:

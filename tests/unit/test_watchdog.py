@@ -320,6 +320,17 @@ def test_intensity_when_somebody_starts_a_held_program_then_it_gets_a_fresh_coun
     assert (slot.program.held_until_s, slot.program.early_deaths, slot.program.degraded) == (None, 0, False)
 
 
+def test_intensity_when_the_inventory_sees_somebodys_start_before_its_event_then_it_is_let_run():
+    slot = Slot()
+    for _ in range(5):
+        slot.die(1)
+    slot.look("STOPPED")
+    slot.pid += 1
+    slot.look("STARTING")
+    assert not intensity.is_to_be_stopped(slot.program)
+    assert not slot.program.degraded
+
+
 def test_intensity_when_somebody_starts_and_stops_a_held_program_then_it_stays_stopped():
     slot = Slot()
     for _ in range(5):
