@@ -193,6 +193,9 @@ class Slot:
         self.now_s = 0.0
         self.pid = 0
         self.starts_s: list[float] = []
+        """Without those that the watchdog stopped at once."""
+        self.spawns_s: list[float] = []
+        """All."""
         self.look("STOPPED")
         self.start("STOPPED")
 
@@ -211,6 +214,7 @@ class Slot:
     def start(self, from_state):
         self.pid += 1
         self.starts_s.append(self.now_s)
+        self.spawns_s.append(self.now_s)
         self.tell("STARTING", from_state)
         self.look("STARTING")
 
@@ -247,6 +251,23 @@ def test_intensity_when_a_slot_dies_early_again_and_again_then_few_starts_a_minu
     assert sum(240 <= start_s < 300 for start_s in later) <= 2
     assert slot.program.degraded
     assert slot.program.restarts == len(slot.starts_s) - 1
+
+
+@pytest.mark.parametrize("life_s", [0.1, 1, 2.9, 3.1, 9.9])
+def test_intensity_when_a_slot_dies_early_for_ten_minutes_then_no_minute_of_it_has_many_starts(life_s):
+    slot = Slot()
+    while not slot.program.degraded:
+        slot.die(life_s)
+    held_s = slot.now_s
+    while slot.now_s < held_s + 600:
+        slot.act()
+        slot.die(life_s)
+    for begin_s in slot.starts_s:
+        minute = (max(begin_s, held_s), max(begin_s, held_s) + 60)
+        assert sum(minute[0] < start_s < minute[1] for start_s in slot.starts_s) <= 5
+        # supervisord starts it once more after each end, and that process is stopped at once.
+        assert sum(minute[0] < start_s < minute[1] for start_s in slot.spawns_s) <= 10
+    assert sum(held_s + 480 <= start_s < held_s + 540 for start_s in slot.starts_s) <= 2
 
 
 def test_intensity_when_held_then_the_times_double_up_to_the_limit():
