@@ -65,6 +65,13 @@ class Acceptor:
         """Whether newcomers wait because few descriptors are left."""
         return self._paused_at_s is not None
 
+    @property
+    def short_by(self) -> int | None:
+        """How many descriptors have to be given back before newcomers are let in; None while they are."""
+        if not self.is_paused:
+            return None
+        return max(0, open_descriptors() - int(RESUME_SHARE * descriptor_limit()))
+
     def look(self) -> None:
         """Accept again if there are descriptors again; called by a timer."""
         if self._paused_at_s is None or open_descriptors() > RESUME_SHARE * descriptor_limit():

@@ -1,7 +1,7 @@
 """Ending connections whose client is too slow, or of which one client has too many.
 
 Owns: the time limits of a request's head, its body and the taking of its answer, the number of unfinished
-heads per address, and counting what connections wait for.
+heads per address, who has to go when descriptors are short, and counting what connections wait for.
 Refuses to know: accepting (`acceptor`), how a connection is ended (`connection`).
 
 A look costs a walk over all connections, four times a second; a request by itself costs no timer.
@@ -9,10 +9,14 @@ A look costs a walk over all connections, four times a second; a request by itse
 An address with more unfinished heads than it may have keeps its oldest ones. Newer ones have half a second,
 so a burst of honest connections, whose heads come at once, loses none, and neither do the neighbours of a
 hostile client behind one address.
+
+While descriptors are short, idle connections go first, then those of the address that has most, longest stuck
+first, until newcomers can be let in again or no address has more than a client needs.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +34,8 @@ YOUNG_S = 0.5
 """Seconds that a head beyond its address's number has."""
 SILENT = "silent"
 """Nothing at all has come; browsers connect so, in case that they will need it."""
+KEPT_CONNECTIONS = 32
+"""What an address keeps even when descriptors are short: 1 in 32 of 1,024, and five browsers' worth."""
 LATE_LOOK_S = 2 * LOOK_S
 """Seconds between two looks from which on this process itself was too slow to read what clients sent."""
 
@@ -51,13 +57,13 @@ class ConnectionWatch:
         self._looked_at_s: float | None = None
         self._ended: dict[str, list[ClientConnection]] = {}
 
-    def look(self, connections: Sequence[ClientConnection], now_s: float, *, is_short: bool) -> None:
+    def look(self, connections: Sequence[ClientConnection], now_s: float, short_by: int | None) -> None:
         """End what is over a limit.
 
         Args:
             connections: All there are.
             now_s: Monotonic time.
-            is_short: Whether descriptors are short, so that those who wait for nothing have to go.
+            short_by: How many have to go, as descriptors are short; None where they aren't.
         """
         late_s = 0.0 if self._looked_at_s is None else now_s - self._looked_at_s
         self._looked_at_s = now_s
@@ -71,11 +77,8 @@ class ConnectionWatch:
         self._end_late_writes(by_stage[Stage.ANSWER] + by_stage[Stage.IDLE], now_s)
         self._end_late_bodies(by_stage[Stage.BODY], now_s)
         self._end_heads(by_stage[Stage.HEAD], now_s)
-        if is_short:
-            for each in by_stage[Stage.IDLE]:
-                with _sparing_the_others(each):
-                    each.force_close()
-                    self._note("descriptors", each)
+        if short_by is not None:
+            self._make_room(by_stage, now_s, short_by)
         self._count(by_stage)
 
     def _end_late_writes(self, connections: Sequence[ClientConnection], now_s: float) -> None:
@@ -110,17 +113,58 @@ class ConnectionWatch:
                     each.force_close()
                     self._note("many_heads", each)
 
+    def _make_room(self, by_stage: dict[Stage, list[ClientConnection]], now_s: float, short_by: int) -> None:
+        """End idle connections, and as many of the addresses that have most as are still missing."""
+        for each in by_stage[Stage.IDLE]:
+            with _sparing_the_others(each):
+                each.force_close()
+                self._note("descriptors", each)
+        gone = {each for ended in self._ended.values() for each in ended}
+        missing = short_by - len(gone)
+        if missing <= 0:
+            return
+        by_peer: dict[str, list[tuple[float, float, ClientConnection]]] = {}
+        for stage in (Stage.HEAD, Stage.BODY, Stage.ANSWER):
+            for each in by_stage[stage]:
+                with _sparing_the_others(each):
+                    age_s = now_s - each.since_s
+                    is_stuck = stage is Stage.ANSWER
+                    stuck_s = each.stuck_s(now_s, self._settings.write_limit_s) if is_stuck else age_s
+                    if each not in gone:
+                        by_peer.setdefault(each.peer, []).append((stuck_s, age_s, each))
+        self._end_most(list(by_peer.values()), missing)
+
+    def _end_most(self, held: list[list[tuple[float, float, ClientConnection]]], missing: int) -> None:
+        """End so many of those who have most, one at a time of the one who has most then."""
+        held = [each for each in held if not self._access.is_proxy(each[0][2].peer)]
+        for each in held:
+            each.sort(key=lambda entry: entry[:2])
+        heap = [(-len(each), number) for number, each in enumerate(held) if len(each) > KEPT_CONNECTIONS]
+        heapq.heapify(heap)
+        while missing and heap:
+            count, number = heap[0]
+            _stuck_s, _age_s, connection = held[number].pop()
+            with _sparing_the_others(connection):
+                connection.reset()
+                self._note("descriptors", connection)
+            missing -= 1
+            if -count - 1 > KEPT_CONNECTIONS:
+                heapq.heapreplace(heap, (count + 1, number))
+            else:
+                heapq.heappop(heap)
+
     def _note(self, reason: str, connection: ClientConnection) -> None:
         self._ended.setdefault(reason, []).append(connection)
 
     def _count(self, by_stage: dict[Stage, list[ClientConnection]]) -> None:
-        """Set the gauges and write one line for each reason; a peer stands for all of them."""
+        """Set the gauges and write one line for each reason; the peer that had most stands for all."""
         for state in CONNECTION_STATES:
             self._metrics.http_connections.labels(state).set(len(by_stage[Stage(state)]))
         for reason, ended in self._ended.items():
             self._metrics.http_connections_closed.labels(reason).inc(len(ended))
             level = "INFO" if reason == SILENT else "WARNING"
-            logger.log(level, "connections_closed", reason=reason, count=len(ended), peer=ended[0].peer)
+            [(peer, _count)] = Counter(each.peer for each in ended).most_common(1)
+            logger.log(level, "connections_closed", reason=reason, count=len(ended), peer=peer)
 
 
 @contextmanager

@@ -126,7 +126,7 @@ class PublicServer(HttpServer):
         """Hold the limits of connections and of descriptors; runs until it is cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            is_short = self._acceptor is not None and self._acceptor.is_paused
-            self._watch.look(self._connections(), time.monotonic(), is_short=is_short)
+            short_by = None if self._acceptor is None else self._acceptor.short_by
+            self._watch.look(self._connections(), time.monotonic(), short_by)
             if self._acceptor is not None:
                 self._acceptor.look()

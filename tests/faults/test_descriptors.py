@@ -12,14 +12,17 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from processes.gateway.connection_watch import KEPT_CONNECTIONS
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.rounds import allowance_s
 from tests.parts.slow_clients import (
     HALF_A_HEAD,
     LIVE,
+    LONG_TEXT,
     ask_locally,
     closed,
     connect,
+    connect_without_room,
     read_to_end,
     sample,
     speech,
@@ -35,11 +38,20 @@ PAUSE_AT = 103
 ANSWER_S = 0.1
 BUSY_ANSWER_S = 0.4
 """What a machine that runs other tests beside this one may add to an answer of the local socket."""
+PROXY = "127.0.0.77"
+TCP_CLOSE = 7
+"""Source: linux/tcp_states.h; `tcpi_state` is the first byte of `tcp_info`."""
 
 
 @pytest.fixture(scope="module")
 def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
-    made = appliance_factory(WORKERS_TONE=2, VOICES_DEFAULT="tone-low", HEALTH_PROBE_INTERVAL_S=3600)
+    made = appliance_factory(
+        WORKERS_TONE=2,
+        VOICES_DEFAULT="tone-low",
+        HEALTH_PROBE_INTERVAL_S=3600,
+        HTTP_TRUSTED_PROXIES=f"{PROXY}/32",
+        DISPATCH_CLIENT_BACKLOG=1000,
+    )
     made.wait_until_ready()
     return made
 
@@ -66,9 +78,9 @@ def asked_within(appliance: Appliance, times: int) -> list[float]:
     return taken_s
 
 
-def speak(appliance: Appliance) -> bytes:
+def speak(appliance: Appliance, source: str = "127.0.0.1") -> bytes:
     data = speech("Hello.").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-    with connect(appliance, data) as client:
+    with connect(appliance, data, source=source) as client:
         return read_to_end(client)
 
 
@@ -122,6 +134,38 @@ def test_descriptors_when_idle_connections_take_them_then_those_have_to_go(
         assert clients[0].recv(1) == b""
     appliance.wait_for("connections_closed", after=seen, reason="descriptors")
     eventually(lambda: not is_paused(appliance))
+
+
+def test_descriptors_when_slow_readers_of_one_address_take_them_then_the_longest_stuck_have_to_go(
+    appliance: Appliance, gateway: psutil.Process
+) -> None:
+    """Nothing else would end them: their heads are whole, and `http.write_limit_s` is far away."""
+    seen, before = len(appliance.lines), closed(appliance, "descriptors")
+    with contextlib.ExitStack() as stack:
+        other = stack.enter_context(connect_without_room(appliance, speech(LONG_TEXT), source="127.0.1.1"))
+        proxied = [
+            stack.enter_context(connect_without_room(appliance, speech(LONG_TEXT), source=PROXY))
+            for _ in range(36)
+        ]
+        readers: list[socket.socket] = []
+        while closed(appliance, "descriptors") == before:
+            assert len(readers) < DESCRIPTORS
+            readers.append(stack.enter_context(connect_without_room(appliance, speech(LONG_TEXT))))
+        assert speak(appliance, "127.0.1.2").startswith(b"HTTP/1.1 200 ")
+        eventually(lambda: not is_paused(appliance))
+        ended = int(closed(appliance, "descriptors") - before)
+        assert 0 < ended <= len(readers) - KEPT_CONNECTIONS
+        states = [is_reset(each) for each in readers]
+        assert states.count(True) == ended
+        assert not any(is_reset(each) for each in [other, *proxied])
+        line = appliance.wait_for("connections_closed", after=seen, reason="descriptors")
+        assert (line["peer"], line["level"]) == ("127.0.0.1", "WARNING")
+        assert other.recv(1024)
+
+
+def is_reset(client: socket.socket) -> bool:
+    """Whether the other side has thrown this connection away, without reading what has come."""
+    return client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE
 
 
 def test_descriptors_when_none_is_left_at_all_then_accepting_waits_without_a_storm(

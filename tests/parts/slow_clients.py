@@ -63,11 +63,12 @@ def speech(text: str, audio_format: str = "pcm", version: str = "1.1") -> bytes:
     return head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def connect_without_room(appliance: Appliance, data: bytes) -> socket.socket:
+def connect_without_room(appliance: Appliance, data: bytes, *, source: str = "127.0.0.1") -> socket.socket:
     """A client with hardly any buffer, which reads no answer by itself."""
     client = socket.socket()
     client.settimeout(PATIENCE_S)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+    client.bind((source, 0))
     client.connect(("127.0.0.1", appliance.port))
     client.sendall(data)
     return client

@@ -18,7 +18,7 @@ from appliance.settings import Settings
 from processes.gateway import connection as module
 from processes.gateway.access import AccessRules
 from processes.gateway.connection import ClientConnection, Stage
-from processes.gateway.connection_watch import ConnectionWatch
+from processes.gateway.connection_watch import KEPT_CONNECTIONS, ConnectionWatch
 
 PRIVATE = {
     "_buffer_paused",
@@ -111,7 +111,29 @@ async def test_look_when_it_fails_on_one_connection_then_only_that_one_ends(
     ):
         assert await answered(broken_reader, broken_writer)
         assert await answered(reader, writer)
-        watch.look(made, time.monotonic(), is_short=False)
+        watch.look(made, time.monotonic(), None)
         with pytest.raises(ConnectionResetError):
             await broken_reader.read()
         assert await answered(reader, writer)
+
+
+@pytest.mark.parametrize(("short_by", "ended"), [(0, 0), (2, 2), (100, 3)])
+async def test_look_when_descriptors_are_short_then_who_waits_longest_goes_and_32_stay(
+    metrics: GatewayMetrics, watch: ConnectionWatch, short_by: int, ended: int
+) -> None:
+    made: list[ClientConnection] = []
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(KEPT_CONNECTIONS + 3):
+            reader, writer = await stack.enter_async_context(connected(made, ClientConnection, metrics))
+            await answered(reader, writer)
+            writer.write(b"G")
+        while any(each.stage is not Stage.HEAD for each in made):  # noqa: ASYNC110 (nobody says so)
+            await asyncio.sleep(0)
+        now_s = time.monotonic()
+        for number, each in enumerate(made):
+            each.since_s = now_s - (number * 8 % len(made)) / 100  # not in the order in which they came
+        longest = sorted(made, key=lambda each: each.since_s)[:ended]
+        watch.look(made, now_s, short_by)
+        while sum(each.transport is None for each in made) < ended:  # noqa: ASYNC110 (nobody says so)
+            await asyncio.sleep(0)
+        assert [each for each in made if each.transport is None] == [each for each in made if each in longest]
