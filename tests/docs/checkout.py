@@ -22,8 +22,13 @@ def files(suffix: str = "") -> list[Path]:
     return sorted(path for path in _walk(ROOT, _MADE | _CACHES) if path.name.endswith(suffix))
 
 
+def sized_modules() -> list[Path]:
+    """Every Python module that the size rules hold for: those of the product and the tests."""
+    return [path for path in files(".py") if path.relative_to(ROOT).parts[0] in {*PRODUCT, "tests"}]
+
+
 def product_modules() -> list[Path]:
-    """Every Python module that the size and naming rules hold for."""
+    """Every Python module that the naming rules hold for."""
     return [path for path in files(".py") if path.relative_to(ROOT).parts[0] in PRODUCT]
 
 

@@ -55,15 +55,19 @@ def assert_ended_well(appliance: Appliance, after: int) -> None:
     assert [message for message in said if "not expected" in message or "FATAL" in message] == []
 
 
+def new_worker_bytes(appliance_factory: Callable[..., Appliance]) -> int:
+    """How much memory a worker has that has just come."""
+    appliance = appliance_factory(TONE_LEAK_BYTES=0)
+    appliance.wait_until_ready()
+    [new] = eventually(lambda: [each for each in connected_workers(appliance, "ready") if each["rss_bytes"]])
+    appliance.close()
+    return int(new["rss_bytes"])
+
+
 def test_workers_when_they_leak_then_replaced_one_at_a_time_and_no_request_fails(
     appliance_factory: Callable[..., Appliance],
 ) -> None:
-    with_leak = appliance_factory(TONE_LEAK_BYTES=0)  # to learn what a new worker has
-    with_leak.wait_until_ready()
-    [new] = eventually(lambda: [each for each in connected_workers(with_leak, "ready") if each["rss_bytes"]])
-    with_leak.close()
-    limit_bytes = new["rss_bytes"] + GROWTH_BYTES
-
+    limit_bytes = new_worker_bytes(appliance_factory) + GROWTH_BYTES
     appliance = appliance_factory(
         WORKERS_TONE=3,
         TONE_LEAK_BYTES=LEAK_BYTES,

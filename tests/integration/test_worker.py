@@ -9,10 +9,8 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,12 +18,9 @@ from appliance.engines.tone import EXIT_CODE, expected_pcm
 from appliance.ipc.messages import Audio, Cancel, Done, Drain, Failed, Grant, Heartbeat, Hello, Synthesize
 from appliance.lifecycle import EXIT_CONFIG
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk
-from processes.launcher.rendering import WORKER_STOP_S
 from tests.parts.utterances import SENTENCE, audio_s, english, utterance, whole_pcm
 from tests.parts.worker_link import (
-    PATIENCE_S,
     WorkerLink,
-    WorkerProcess,
     WorkersSocket,
     messages_of,
     worker_command,
@@ -36,22 +31,6 @@ GATEWAY_GONE = 69
 
 SLOW = {"APPLIANCE_TONE_CHUNK_DELAY_S": "0.2"}
 HOOKS = {"APPLIANCE_TONE_HOOKS": "true"}
-
-
-@pytest.fixture
-def gateway(run_dir: Path) -> Iterator[WorkersSocket]:
-    with WorkersSocket(run_dir) as server:
-        yield server
-
-
-@pytest.fixture
-def start(run_dir: Path) -> Iterator[Callable[..., WorkerProcess]]:
-    with contextlib.ExitStack() as stack:
-
-        def start_worker(engine: str = "tone", **arguments: Any) -> WorkerProcess:
-            return stack.enter_context(WorkerProcess(run_dir, engine, **arguments))
-
-        yield start_worker
 
 
 def assert_speaks(link: WorkerLink, utterance_id: int = 900, text: str = "still here") -> None:
@@ -181,26 +160,6 @@ def test_worker_when_another_utterance_is_cancelled_then_goes_on(gateway, start)
         assert isinstance(ending, Done)
         assert not ending.was_cancelled
         assert whole_pcm(chunks) == expected_pcm(utterance(SENTENCE))
-
-
-def test_worker_when_drained_while_idle_then_exits_0(gateway, start) -> None:
-    worker = start()
-    with gateway.greet() as link:
-        link.send(Drain())
-        assert list(messages_of(link)) == []
-        assert worker.wait() == 0
-
-
-def test_worker_when_drained_while_speaking_then_finishes_first(gateway, start) -> None:
-    worker = start()
-    with gateway.greet() as link:
-        link.send(Synthesize(1, utterance(SENTENCE)))
-        link.send(Drain())
-        link.send(Grant(1))
-        chunks, ending = link.finish(1)
-        assert whole_pcm(chunks) == expected_pcm(utterance(SENTENCE))
-        assert isinstance(ending, Done)
-        assert worker.wait() == 0
 
 
 def test_worker_when_the_gateway_leaves_then_reconnects_with_the_engine_warm(gateway, start, run_dir) -> None:
@@ -381,89 +340,6 @@ def test_worker_when_an_utterance_gives_too_much_audio_then_failed(gateway, star
         assert ending.code == "engine_failed"
         assert len(whole_pcm(chunks)) <= MAX_UTTERANCE_PCM_BYTES
         assert_speaks(link)
-
-
-def test_worker_when_terminated_while_idle_then_says_drain_and_exits_0_with_the_answer(
-    gateway, start
-) -> None:
-    worker = start()
-    with gateway.greet() as link:
-        worker.signal(signal.SIGINT)
-        assert link.channel.receive(PATIENCE_S)
-        worker.signal(signal.SIGTERM)
-        assert link.next_message() == Drain()
-        link.send(Drain())
-        assert list(messages_of(link)) == []
-        assert worker.wait() == 0
-    assert worker.wait_for_event("worker_ends")["reason"] == "stopped"
-
-
-def test_worker_when_terminated_and_the_gateway_does_not_answer_then_exits_0(gateway, start) -> None:
-    worker = start()
-    with gateway.greet() as link:
-        worker.signal(signal.SIGTERM)
-        assert list(messages_of(link)) == [Drain()]
-        assert worker.wait() == 0
-
-
-@pytest.mark.parametrize("moment", ["waiting", "speaking"])
-def test_worker_when_terminated_while_it_has_an_order_then_finishes_it_and_exits_0(
-    gateway, start, moment
-) -> None:
-    worker = start(**SLOW)
-    with gateway.greet() as link:
-        link.send(Synthesize(1, utterance(SENTENCE)))
-        chunks: list[PcmChunk] = []
-        if moment == "speaking":
-            link.send(Grant(1))
-            chunks.append(link.next_audio())
-        worker.signal(signal.SIGTERM)
-        heard = [link.next_message()]
-        while not isinstance(heard[-1], Drain):
-            heard.append(link.next_message())
-        link.send(Drain())
-        if moment == "waiting":
-            link.send(Grant(1))
-        heard += messages_of(link)
-        chunks += [message.chunk for message in heard if isinstance(message, Audio)]
-        assert whole_pcm(chunks) == expected_pcm(utterance(SENTENCE))
-        assert isinstance(heard[-1], Done)
-        assert worker.wait() == 0
-
-
-def test_worker_when_terminated_with_an_order_under_way_then_that_is_spoken_too(gateway, start) -> None:
-    worker = start()
-    with gateway.greet() as link:
-        worker.signal(signal.SIGTERM)
-        assert link.next_message() == Drain()
-        link.send(Synthesize(1, utterance(SENTENCE)))
-        link.send(Drain())
-        link.send(Grant(1))
-        chunks, _ = link.finish(1)
-        assert whole_pcm(chunks) == expected_pcm(utterance(SENTENCE))
-        assert worker.wait() == 0
-
-
-def test_worker_when_terminated_and_no_grant_comes_then_exits_0_before_supervisord_kills(
-    gateway, start
-) -> None:
-    worker = start()
-    with gateway.greet() as link:
-        link.send(Synthesize(1, utterance(SENTENCE)))
-        assert link.channel.receive(PATIENCE_S)
-        worker.signal(signal.SIGTERM)
-        terminated_s = time.monotonic()
-        assert list(messages_of(link)) == [Drain()]
-        assert worker.wait() == 0
-        assert time.monotonic() - terminated_s < WORKER_STOP_S
-
-
-def test_worker_when_terminated_before_a_gateway_is_there_then_exits_0_at_once(start) -> None:
-    worker = start(give_up_s=600)
-    worker.wait_for_event("engine_warm")
-    worker.signal(signal.SIGTERM)
-    assert worker.wait() == 0
-    worker.wait_for_event("worker_ends")
 
 
 def test_worker_when_started_then_contained(gateway, start) -> None:

@@ -70,8 +70,7 @@ def speak(
         "127.0.0.1", appliance.port, timeout=PATIENCE_S, source_address=(address, 0)
     )
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-        body = json.dumps({"input": text, "voice": voice, "response_format": sound})
-        connection.request("POST", "/v1/audio/speech", body, {"Content-Type": "application/json"})
+        _request(connection, {"input": text, "voice": voice, "response_format": sound})
         response = connection.getresponse()
         answer.status, answer.headers = response.status, dict(response.getheaders())
         while not (leave and leave.is_set()) and (piece := response.read1(PIECE_BYTES)):
@@ -84,6 +83,11 @@ def speak(
     answer.ended_at_s = time.monotonic()
     answer.took_s = answer.ended_at_s - begun_s
     return answer
+
+
+def _request(connection: http.client.HTTPConnection, fields: dict[str, str]) -> None:
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/v1/audio/speech", json.dumps(fields), headers)
 
 
 class Clients:

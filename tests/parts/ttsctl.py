@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from appliance.settings import ROOT
@@ -37,3 +42,41 @@ def run_ttsctl_in(
         timeout=LIMIT_S,
         check=False,
     )
+
+
+@contextmanager
+def listening(path: Path, answer: bytes) -> Iterator[None]:
+    """Somebody at a gateway's socket who says the same to everybody; nothing at all if it is empty."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.fspath(path))
+        server.listen()
+        taken: list[socket.socket] = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                taken.append(connection)
+                if not answer:
+                    continue
+                with suppress(ConnectionError):  # ttsctl has heard enough and left
+                    connection.sendall(answer)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65_536):
+                        pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        for connection in taken:
+            connection.close()
+
+
+def environment_of(run_dir: Path) -> dict[str, str]:
+    """This environment with a run directory of its own, and no other setting."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
+    return kept | {"APPLIANCE_RUN_DIR": str(run_dir)}
