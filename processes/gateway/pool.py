@@ -15,6 +15,7 @@ import functools
 import socket
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -28,7 +29,7 @@ from appliance.metrics import EXIT_SIGNALS, OTHER_SIGNAL, WORKER_STATES, Gateway
 from appliance.settings import WorkersSettings
 from appliance.voices import VoiceCatalog
 from processes.gateway.recycling import RECYCLED, Recycler
-from processes.gateway.worker_link import END_S, SERVING_STATES, WorkerLink, WorkerState
+from processes.gateway.worker_link import END_S, KILL_AFTER_ABORT_S, SERVING_STATES, WorkerLink, WorkerState
 from processes.gateway.worker_process import ExitStatus, ProcessHandle, signal_name
 
 TICK_S = 0.1
@@ -36,6 +37,13 @@ TICK_S = 0.1
 FORGIVEN_LAG_S = 0.25
 """A loop that wakes later than this was stopped itself; all clocks start anew."""
 MAX_CONNECTIONS = 256
+OBEY_S = 1.0
+"""Seconds a worker has to obey its CANCEL when the gateway ends, if `workers.cancel_s` isn't shorter.
+
+With the drain before, it must fit into supervisord's `stopwaitsecs` (`GATEWAY_MARGIN_S`).
+"""
+REST_LOOK_S = 0.05
+"""Seconds between two looks whether all have obeyed."""
 PROGRESS_FACTOR = 10
 """An utterance may take this many times its expected work before it counts as hung."""
 
@@ -98,12 +106,40 @@ class WorkerPool:
         )
 
     async def close(self) -> None:
-        """Let no more workers in and hang up on all; they come back to the next gateway."""
+        """Let no more workers in and hang up on all; they come back to the next gateway.
+
+        One that hangs would never come back, and no gateway would know of it, so it is killed before. Takes
+        `OBEY_S` and `KILL_AFTER_ABORT_S` at most; cancelling it hangs up on nobody.
+        """
         if self._server is not None:
             self._server.close()
+        await self._end_stuck_workers()
         for channel, link in list(self._links.items()):
             link.process.close()
             channel.close()
+
+    async def _end_stuck_workers(self) -> None:
+        """Cancel what is still spoken, and kill whoever doesn't obey or was to be killed anyway."""
+        for link in self._links.values():
+            link.cancel()
+        hung = [link for link in self._links.values() if link.state is WorkerState.HUNG]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(OBEY_S, self._settings.cancel_s)):
+                while self._is_speaking():  # noqa: ASYNC110 (only the dispatcher is told of an utterance's end)
+                    await asyncio.sleep(REST_LOOK_S)
+        stuck = hung + [link for link in self._links.values() if link.ticket is not None]
+        for link in stuck:
+            link.kill("cancel")
+        if stuck:
+            await asyncio.sleep(KILL_AFTER_ABORT_S)
+        for link in stuck:
+            link.process.kill()
+
+    def _is_speaking(self) -> bool:
+        """Return whether any worker that isn't hung has an utterance."""
+        return any(
+            link.ticket is not None and link.state is not WorkerState.HUNG for link in self._links.values()
+        )
 
     def links(self, engine: str | None = None) -> list[WorkerLink]:
         """Return the workers that have joined, of one engine or of all."""

@@ -7,11 +7,15 @@ Refuses to know: what is said over a connection (`session`).
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import functools
+import os
 import sys
 import time
 from contextlib import closing
 from enum import IntEnum
 from pathlib import Path
+from typing import NoReturn
 
 from loguru import logger
 
@@ -19,7 +23,7 @@ from appliance.engines import ENGINES, create_engine
 from appliance.engines.base import Engine
 from appliance.errors import ConfigurationError, EngineFailedError, ProtocolError
 from appliance.lifecycle import EXIT_CONFIG, EXIT_OK, WORKERS_SOCKET
-from appliance.logs import configure_logging
+from appliance.logs import LineWriter, configure_logging
 from appliance.settings import Settings, load_settings
 from processes.worker.connection import Patience, connect_to_gateway
 from processes.worker.containment import contain_process
@@ -33,7 +37,7 @@ STEADY_S = 1.0
 
 
 class ExitCode(IntEnum):
-    """Why a worker ended. Source for 69 and 70: sysexits.h."""
+    """Why a worker ended. Source for 69, 70 and 75: sysexits.h."""
 
     OK = EXIT_OK
     """Drained or stopped by SIGTERM."""
@@ -41,6 +45,8 @@ class ExitCode(IntEnum):
     """No gateway listened, or kept the connection, for `GIVE_UP_S`."""
     ENGINE_FAILED = 70
     """The engine didn't get warm on this machine."""
+    STUCK = 75
+    """The gateway went away, and the engine didn't come back from what it spoke."""
     BAD_CONFIGURATION = EXIT_CONFIG
     """A setting or an argument is wrong."""
 
@@ -56,7 +62,7 @@ def main() -> int:
         return ExitCode.BAD_CONFIGURATION
     contain_process()
     stop = StopSignal()
-    configure_logging(name, settings.log.level)
+    log = configure_logging(name, settings.log.level)
     started_s = time.monotonic()
     try:
         engine = create_engine(arguments.engine, settings)
@@ -66,21 +72,24 @@ def main() -> int:
         return ExitCode.ENGINE_FAILED
     logger.info("engine_warm", worker=name, warm_up_s=round(time.monotonic() - started_s, 3))
     with closing(engine):
-        return _serve_gateways(name, engine, settings, stop, arguments.give_up_s)
+        return _serve_gateways(name, engine, settings, stop, arguments.give_up_s, log)
 
 
 def _serve_gateways(
-    name: str, engine: Engine, settings: Settings, stop: StopSignal, give_up_s: float
+    name: str, engine: Engine, settings: Settings, stop: StopSignal, give_up_s: float, log: LineWriter
 ) -> ExitCode:
     """Serve one connection after the other with the engine warm all the time."""
     path: Path = settings.run.dir / WORKERS_SOCKET
     patience = Patience(give_up_s)
+    workers = settings.workers
+    leave_s = workers.cancel_s + workers.progress_s  # what a gateway would have given it
+    on_stuck = functools.partial(_end_stuck, name, leave_s, log)
     while (channel := connect_to_gateway(path, patience, stop)) is not None:
         session = Session(name, engine, channel, stop)
         begun_s = time.monotonic()
         with closing(channel):
             try:
-                ending = session.serve(settings.workers.heartbeat_s)
+                ending = session.serve(workers.heartbeat_s, leave_s, on_stuck)
             except EOFError:
                 logger.warning("gateway_left", worker=name)
             except ProtocolError as error:
@@ -98,6 +107,14 @@ def _serve_gateways(
         return ExitCode.OK
     logger.error("gateway_gone", worker=name, waited_s=give_up_s)
     return ExitCode.GATEWAY_GONE
+
+
+def _end_stuck(name: str, waited_s: float, log: LineWriter) -> NoReturn:
+    """End this process from a thread, with the stack of the engine that hangs; no gateway has it in sight."""
+    logger.error("worker_stuck", worker=name, waited_s=waited_s)
+    log.close()
+    faulthandler.dump_traceback(all_threads=True)
+    os._exit(ExitCode.STUCK)
 
 
 def _parse_arguments() -> argparse.Namespace:

@@ -21,7 +21,7 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from enum import Enum, auto
 
@@ -94,11 +94,13 @@ class Session:
         self.utterances = 0
         """Orders to speak that have come."""
 
-    def serve(self, heartbeat_s: float) -> Ending:
+    def serve(self, heartbeat_s: float, leave_s: float, on_stuck: Callable[[], None]) -> Ending:
         """Say hello and speak utterances; blocks until the session is over.
 
         Args:
             heartbeat_s: Seconds between two heartbeats, from hello on.
+            leave_s: Seconds that an engine may go on once the gateway has gone.
+            on_stuck: Called in another thread when it goes on for longer.
 
         Raises:
             EOFError: The gateway went away; what was being spoken is stopped.
@@ -110,7 +112,7 @@ class Session:
         ):
             self._channel.send(page)
         logger.info("worker_ready", worker=self._worker, engine_version=engine.version)
-        with HeartbeatThread(self._channel, heartbeat_s, self._say_drain):
+        with HeartbeatThread(self._channel, heartbeat_s, self._say_drain, leave_s, on_stuck):
             try:
                 return self._serve_utterances()
             except _OutOfTimeError:

@@ -18,6 +18,7 @@ from appliance.engines.tone import EXIT_CODE, expected_pcm
 from appliance.ipc.messages import Audio, Cancel, Done, Drain, Failed, Grant, Heartbeat, Hello, Synthesize
 from appliance.lifecycle import EXIT_CONFIG
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk
+from processes.worker.__main__ import ExitCode
 from tests.parts.utterances import SENTENCE, audio_s, english, utterance, whole_pcm
 from tests.parts.worker_link import (
     WorkerLink,
@@ -26,8 +27,6 @@ from tests.parts.worker_link import (
     worker_command,
     worker_environ,
 )
-
-GATEWAY_GONE = 69
 
 SLOW = {"APPLIANCE_TONE_CHUNK_DELAY_S": "0.2"}
 HOOKS = {"APPLIANCE_TONE_HOOKS": "true"}
@@ -178,10 +177,23 @@ def test_worker_when_the_gateway_leaves_then_reconnects_with_the_engine_warm(gat
         assert_speaks(link)
 
 
+def test_worker_when_the_gateway_leaves_and_the_engine_hangs_then_ends_with_its_stack_and_a_code_of_its_own(
+    gateway, start
+) -> None:
+    worker = start(APPLIANCE_WORKERS_PROGRESS_S="0.5", APPLIANCE_WORKERS_CANCEL_S="0.1", **HOOKS)
+    with gateway.greet() as link:
+        link.send(Synthesize(1, utterance(SENTENCE + "__HANG_1__")))
+        link.send(Grant(1))
+        link.next_audio()
+    assert worker.wait_for_event("worker_stuck")["waited_s"] == pytest.approx(0.6)
+    assert worker.wait() == ExitCode.STUCK
+    assert "in _hang" in worker.remaining_output()
+
+
 def test_worker_when_no_gateway_comes_then_gives_up_with_its_own_code(start) -> None:
     worker = start(give_up_s=0.3)
     assert worker.wait_for_event("gateway_gone")["waited_s"] == 0.3
-    assert worker.wait() == GATEWAY_GONE
+    assert worker.wait() == ExitCode.GATEWAY_GONE
 
 
 @contextlib.contextmanager
@@ -206,7 +218,7 @@ def hanging_up(gateway: WorkersSocket) -> Iterator[list[Hello]]:
 def test_worker_when_every_gateway_hangs_up_at_once_then_backs_off_and_gives_up(gateway, start) -> None:
     worker = start(give_up_s=1.0)
     with hanging_up(gateway) as greeted:
-        assert worker.wait() == GATEWAY_GONE
+        assert worker.wait() == ExitCode.GATEWAY_GONE
     # At the start and after 0.05, 0.15, 0.35, 0.75 and 1 s; on a busy machine less often.
     assert 1 < len(greeted) <= 6
 

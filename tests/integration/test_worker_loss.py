@@ -189,6 +189,33 @@ async def test_worker_when_it_came_back_and_dies_at_once_then_counted_once(
         assert rig.counted("tts_worker_signals_total", signal="SIGKILL") == 1
 
 
+async def test_pool_when_closed_behind_the_abort_of_a_stopped_worker_then_it_is_killed_and_others_live(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 2) as rig:
+        stopped, other = rig.workers
+        (link,) = [link for link in rig.pool.links() if link.pid == stopped.pid]
+        stopped.signal(signal.SIGSTOP)  # so that SIGABRT alone ends it never
+        link.kill("hung")
+        await rig.pool.close()
+        assert await asyncio.to_thread(stopped.wait) == -signal.SIGKILL
+        assert await asyncio.to_thread(other.wait_for_event, "gateway_left")
+
+
+async def test_pool_when_closed_in_an_utterance_then_a_worker_that_obeys_lives_and_comes_to_the_next(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 1, APPLIANCE_TONE_CHUNK_DELAY_S="0.3") as rig:
+        (link,) = rig.pool.links()
+        hearing = asyncio.ensure_future(rig.hear(rig.ask(TEXT * 2)))
+        await rig.until(lambda: rig.dispatcher.is_computing(link))
+        hearing.cancel()
+        await rig.pool.close()
+        assert link.ticket is None
+        assert link.state is WorkerState.READY
+        assert await asyncio.to_thread(rig.workers[0].wait_for_event, "gateway_left")
+
+
 @pytest.mark.parametrize(("said", "errors"), [(b"", 0), (b"GET / HTTP/1.1\r\n\r\n", 1)])
 async def test_pool_when_somebody_leaves_without_hello_then_no_worker_is_counted_lost(
     run_dir: Path, said: bytes, errors: int

@@ -7,6 +7,8 @@ from appliance.errors import ConfigurationError
 from appliance.settings import ROOT, load_settings
 from processes.gateway.__main__ import LINGER_S
 from processes.gateway.http_server import CUT_S
+from processes.gateway.pool import OBEY_S
+from processes.gateway.worker_link import KILL_AFTER_ABORT_S
 from processes.launcher.launch import stop_limit_s
 from processes.launcher.rendering import (
     GATEWAY_MARGIN_S,
@@ -48,7 +50,8 @@ def test_gateway_when_rendered_then_it_has_longer_to_stop_than_to_drain(rendered
     assert int(rendered["program:gateway"]["stopwaitsecs"]) >= 12.4 + 4
     defaults = load_settings({})
     assert read(TEMPLATE)["program:gateway"]["stopwaitsecs"] == str(math.ceil(gateway_stop_s(defaults)))
-    assert LINGER_S + 2 * CUT_S < GATEWAY_MARGIN_S
+    workers_s = OBEY_S + KILL_AFTER_ABORT_S
+    assert LINGER_S + 2 * (2 * CUT_S) + workers_s < GATEWAY_MARGIN_S
     assert defaults.dispatch.drain_s < gateway_stop_s(defaults) < stop_limit_s(defaults)
 
 
