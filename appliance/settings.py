@@ -121,6 +121,9 @@ class WorkersSettings(Section):
     cancel_s: float = Field(
         2.0, ge=0.1, le=60, description="Seconds a cancelled worker has before it is killed."
     )
+    warm_up_s: float = Field(
+        120.0, ge=0.1, le=3600, description="Seconds an engine has to get warm before its worker ends."
+    )
     recycle_rss_bytes: int = Field(
         268_435_456, ge=0, le=1_099_511_627_776, description="Memory that ends a worker; 0 never."
     )
@@ -150,6 +153,7 @@ class ToneSettings(Section):
     window_chunks: int = Field(0, ge=0, description="Chunks per run grant; 0 takes one grant per utterance.")
     leak_bytes: int = Field(0, ge=0, le=1_073_741_824, description="Bytes to leak per utterance.")
     fail_warm_up: bool = Field(default=False, description="Whether to fail before the engine is ready.")
+    warm_up_s: float = Field(0.0, ge=0, le=3600, description="Seconds to take for getting warm.")
     life_s: float = Field(0.0, ge=0, le=3600, description="Seconds after which to exit; 0 never.")
     hooks: bool = Field(
         default=False, description="Whether a text such as `__EXIT__` asks for one of these by itself."

@@ -64,11 +64,12 @@ class ToneEngine:
         self._leaked: list[bytes] = []
 
     def warm_up(self) -> None:
-        """Load nothing; fail, or see to it that the worker's life is short, where that was asked for.
+        """Load nothing; take long, fail, or see to it that the worker's life is short, where asked for.
 
         Raises:
             EngineFailedError: A failure was asked for.
         """
+        time.sleep(self._settings.warm_up_s)
         if self._settings.fail_warm_up:
             message = "The tone engine was asked to fail"
             raise EngineFailedError(message)

@@ -41,6 +41,8 @@ class ExitCode(IntEnum):
 
     OK = EXIT_OK
     """Drained or stopped by SIGTERM."""
+    NOT_WARM_IN_TIME = 1
+    """The engine took longer than `workers.warm_up_s`. Source: faulthandler's dump_traceback_later."""
     GATEWAY_GONE = 69
     """No gateway listened, or kept the connection, for `GIVE_UP_S`."""
     ENGINE_FAILED = 70
@@ -65,14 +67,31 @@ def main() -> int:
     log = configure_logging(name, settings.log.level)
     started_s = time.monotonic()
     try:
-        engine = create_engine(arguments.engine, settings)
-        engine.warm_up()
+        engine = _warm_engine(arguments.engine, settings)
     except EngineFailedError as error:
         logger.error("engine_not_warm", worker=name, message=error.message)
         return ExitCode.ENGINE_FAILED
     logger.info("engine_warm", worker=name, warm_up_s=round(time.monotonic() - started_s, 3))
     with closing(engine):
         return _serve_gateways(name, engine, settings, stop, arguments.give_up_s, log)
+
+
+def _warm_engine(name: str, settings: Settings) -> Engine:
+    """Make an engine and warm it up; end this process with its stack if that takes too long.
+
+    Nobody else would: it hasn't connected yet, and to supervisord it runs. The interpreter's timer does it,
+    which needs neither the lock nor a thread of Python; its exit code is 1.
+
+    Raises:
+        EngineFailedError: It doesn't get warm on this machine.
+    """
+    faulthandler.dump_traceback_later(settings.workers.warm_up_s, exit=True)
+    try:
+        engine = create_engine(name, settings)
+        engine.warm_up()
+        return engine
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _serve_gateways(

@@ -190,6 +190,22 @@ def test_worker_when_the_gateway_leaves_and_the_engine_hangs_then_ends_with_its_
     assert "in _hang" in worker.remaining_output()
 
 
+def test_worker_when_the_engine_does_not_get_warm_in_time_then_ends_with_its_stack(start) -> None:
+    worker = start(APPLIANCE_TONE_WARM_UP_S="3600", APPLIANCE_WORKERS_WARM_UP_S="0.2")
+    assert worker.wait() == ExitCode.NOT_WARM_IN_TIME
+    assert "in warm_up" in worker.remaining_output()
+
+
+def test_worker_when_it_is_warm_in_time_then_it_lives_on_for_longer_than_that(gateway, start) -> None:
+    worker = start(
+        APPLIANCE_WORKERS_WARM_UP_S="1.0", APPLIANCE_TONE_DELAY_S="1.2", APPLIANCE_WORKERS_HEARTBEAT_S="0.05"
+    )
+    with gateway.greet() as link:
+        assert_speaks(link)
+        link.send(Drain())
+        assert worker.wait() == 0
+
+
 def test_worker_when_no_gateway_comes_then_gives_up_with_its_own_code(start) -> None:
     worker = start(give_up_s=0.3)
     assert worker.wait_for_event("gateway_gone")["waited_s"] == 0.3
