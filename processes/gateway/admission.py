@@ -32,6 +32,7 @@ from processes.gateway.fair_queue import FairQueue
 from processes.gateway.pool import WorkerPool
 from processes.gateway.quota import ClientQuota
 from processes.gateway.return_book import ReturnBook
+from processes.gateway.ticket import Ticket
 from processes.gateway.worker_link import SERVING_STATES, WorkerState
 
 DEATHS_ALLOWED = 2
@@ -40,6 +41,8 @@ DEATHS_FORGOTTEN_S = 3600.0
 MAX_FINGERPRINTS = 1024
 PROBE_CLIENT = "probe"
 """The client of the gateway's own probes, which has no quota."""
+KEPT_WAITING = 2.0
+"""Times the limit that others' work may really keep a first sound waiting; then it is refused after all."""
 LEAST_REST_LIMIT_S = 2.0
 """Seconds that the rest of a request may always be kept waiting: a first utterance sounds about that long."""
 RETRY_SPREAD = 0.2
@@ -87,9 +90,7 @@ class Admission:
             raise QueueFullError(retry_after_s=self._spread(own_s))
         excess_s = self.excess_s(first.engine, client, queue)
         if excess_s > 0:
-            work_s = self._costs.request_s(first) / self._workers(first.engine)
-            retry_after_s = self._returns.promise(time.monotonic(), excess_s, work_s)
-            raise OverloadedError(retry_after_s=self._spread(retry_after_s))
+            raise self._overloaded(first, excess_s)
         if client != PROBE_CLIENT:
             self._quota.spend(client, time.monotonic())
 
@@ -114,7 +115,7 @@ class Admission:
             return first_s - limit_s
         now_s, workers = time.monotonic(), self._workers(engine)
         rest = (
-            (ticket.stream.dry_at_s - now_s, ticket.cost_s / workers)
+            (ticket.stream.dry_at_s - now_s, self._costs.expected_s(ticket.utterance) / workers)
             for ticket in queue.before(client, RequestClass.REST)
             if ticket.request_class is RequestClass.REST
         )
@@ -126,12 +127,27 @@ class Admission:
             return 0.0
         now_s = time.monotonic()
         running_s = sum(
-            max(0.0, link.ticket.cost_s - (now_s - link.state_since_s))
+            max(0.0, self._costs.expected_s(link.ticket.utterance) - (now_s - link.state_since_s))
             for link in self._pool.links(engine)
             if link.ticket is not None and link.ticket.client != client
         )
-        waiting_s = sum(ticket.cost_s for ticket in queue.before(client))
+        waiting_s = sum(self._costs.expected_s(ticket.utterance) for ticket in queue.before(client))
         return (running_s + waiting_s) / self._workers(engine)
+
+    def kept_waiting(self, ticket: Ticket, queue: FairQueue, more_s: float) -> OverloadedError | None:
+        """Note how much longer others' work has kept a first sound waiting than was known.
+
+        A request is let in by what its and others' work is expected to take, which may be far off after a
+        start, or when the machine has become slow.
+
+        Returns:
+            Its refusal, when it has waited `KEPT_WAITING` times as long as it may.
+        """
+        ticket.kept_waiting_s += more_s
+        if ticket.kept_waiting_s <= KEPT_WAITING * self._settings.first_audio_limit_s:
+            return None
+        wait_s = self.expected_wait_s(ticket.utterance.engine, ticket.client, queue)
+        return self._overloaded(ticket.utterance, wait_s)
 
     def is_without_workers(self, engine: str) -> bool:
         """Return whether an engine has had no live worker for longer than a request may wait."""
@@ -165,6 +181,11 @@ class Admission:
     def _died(self, fingerprint: bytes) -> int:
         deaths, at_s = self._deaths.get(fingerprint, (0, 0.0))
         return deaths if time.monotonic() - at_s < DEATHS_FORGOTTEN_S else 0
+
+    def _overloaded(self, first: Utterance, free_after_s: float) -> OverloadedError:
+        work_s = self._costs.request_s(first) / self._workers(first.engine)
+        retry_after_s = self._returns.promise(time.monotonic(), free_after_s, work_s)
+        return OverloadedError(retry_after_s=self._spread(retry_after_s))
 
     def _is_busy(self, engine: str) -> bool:
         busy_count = sum(link.state is WorkerState.BUSY for link in self._pool.links(engine))

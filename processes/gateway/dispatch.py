@@ -18,6 +18,7 @@ from dataclasses import replace
 from loguru import logger
 
 from appliance.errors import (
+    CapacityError,
     EngineFailedError,
     NoWorkersError,
     SynthesisError,
@@ -44,6 +45,8 @@ LEAST_CHUNK_BYTES = 2_048
 """No engine's chunk is smaller, but for an utterance's first and last."""
 MAX_UTTERANCE_CHUNKS = MAX_UTTERANCE_PCM_BYTES // LEAST_CHUNK_BYTES + 2
 """More chunks than this from one utterance are refused: a worker can't fill the memory with objects."""
+MOST_SEEN_S = 1.0
+"""Seconds between two looks that count as waiting; a gateway that was stopped for longer saw nothing."""
 MAX_OUTSTANDING = 2
 """Utterances of one request that are queued or spoken at a time."""
 
@@ -66,6 +69,7 @@ class Dispatcher:
         self._pool = pool
         self._metrics = metrics
         self._queues: dict[str, FairQueue] = {}
+        self._looked_at_s = time.monotonic()
         self._ids = itertools.count(1)
         self._links: dict[str, WorkerLink] = {}
         self._grants = GrantLedger(cores, self._grant)
@@ -118,12 +122,16 @@ class Dispatcher:
         return self.admission.excess_s(engine, "", self._queue(engine)) > 0
 
     def look_after(self) -> None:
-        """Fail what waits for an engine whose workers are all gone for good; called by a timer."""
+        """Fail what has waited too long, or waits for an engine without workers; called by a timer."""
         self.admission.note_workers()
+        now_s = time.monotonic()
+        seen_s, self._looked_at_s = min(now_s - self._looked_at_s, MOST_SEEN_S), now_s
         for engine, queue in self._queues.items():
             if self.admission.is_without_workers(engine):
                 while (ticket := queue.take(time.monotonic())) is not None:
                     self._fail(ticket, NoWorkersError())
+            if self._pool.alive_count(engine):
+                self._refuse_late(engine, queue, seen_s)
         for request_class, name in zip(RequestClass, CLASSES, strict=True):
             count = sum(queue.count(request_class) for queue in self._queues.values())
             self._metrics.queue_utterances.labels(name).set(count)
@@ -256,7 +264,6 @@ class Dispatcher:
                 utterance,
                 stream,
                 stream.next_class(),
-                self.costs.expected_s(utterance),
                 time.monotonic(),
             )
             stream.tickets.append(ticket)
@@ -277,6 +284,7 @@ class Dispatcher:
 
     def _start(self, link: WorkerLink, ticket: Ticket) -> None:
         ticket.state = TicketState.RUNNING
+        ticket.cost_s = self.costs.expected_s(ticket.utterance)
         ticket.tries += 1
         stream = ticket.stream
         stream.order_count += 1
@@ -286,6 +294,18 @@ class Dispatcher:
         link.begin(ticket)
         self._grants.ask(link.name, self._deadline_s(ticket))
         link.flush()
+
+    def _refuse_late(self, engine: str, queue: FairQueue, seen_s: float) -> None:
+        """Refuse whose first sound others' work has kept waiting too long; its own work doesn't count."""
+        spoken_for = {link.ticket.client for link in self._pool.links(engine) if link.ticket is not None}
+        for ticket in queue.heads(RequestClass.FIRST):
+            if ticket.client in spoken_for or ticket.tries or not ticket.stream.waits_for_first_audio:
+                continue
+            waited_s = min(seen_s, time.monotonic() - ticket.queued_at_s)
+            error = self.admission.kept_waiting(ticket, queue, waited_s)
+            if error is not None:
+                queue.remove(ticket)
+                self._fail(ticket, error)
 
     def _finish(self, ticket: Ticket) -> None:
         if not ticket.has_last:
@@ -306,7 +326,7 @@ class Dispatcher:
         self._queue(ticket.utterance.engine).put_back(ticket)
         self._serve(ticket.utterance.engine)
 
-    def _fail(self, ticket: Ticket, error: SynthesisError | NoWorkersError) -> None:
+    def _fail(self, ticket: Ticket, error: SynthesisError | CapacityError) -> None:
         if ticket.state in (TicketState.RUNNING, TicketState.WAITING):
             ticket.state = TicketState.FINISHED
             ticket.error = error

@@ -72,6 +72,10 @@ class FairQueue:
                 return ticket
         return None
 
+    def heads(self, request_class: RequestClass) -> list[Ticket]:
+        """Return each client's next utterance of a class."""
+        return [waiting[0] for waiting in self._classes[request_class].values()]
+
     def waiting_of(self, client: str) -> int:
         """Return how many utterances of a client wait."""
         return sum(len(turns.get(client, ())) for turns in self._classes.values())

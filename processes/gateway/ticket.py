@@ -39,10 +39,12 @@ class Ticket:
     utterance: Utterance
     stream: Stream
     request_class: RequestClass
-    cost_s: float
-    """Expected seconds of work."""
     queued_at_s: float
     """Monotonic time of entering its class."""
+    cost_s: float = 0.0
+    """Seconds of work that were expected when a worker was given it."""
+    kept_waiting_s: float = 0.0
+    """Seconds that it was seen waiting for nothing but other clients' work."""
     state: TicketState = TicketState.WAITING
     chunks: deque[PcmChunk] = field(default_factory=deque)
     """Audio that the client hasn't taken yet."""
@@ -105,6 +107,11 @@ class Stream:
         """Whether all of it has been delivered."""
         return not self.tickets and self.source.is_over
 
+    @property
+    def waits_for_first_audio(self) -> bool:
+        """Whether somebody waits for its first sound; nobody does for a job's."""
+        return self.request_class is not RequestClass.BACKGROUND and self.first_audio_at_s is None
+
     def unsent_audio_s(self) -> float:
         """Return the seconds of audio that wait for the client."""
         return sum(chunk.audio_s for ticket in self.tickets for chunk in ticket.chunks)
@@ -118,8 +125,7 @@ class Stream:
 
     def deadline_s(self, first_audio_target_s: float) -> float:
         """Return the monotonic time at which its listener needs the next audio; jobs need it never."""
-        is_waited_for = self.request_class is not RequestClass.BACKGROUND and self.first_audio_at_s is None
-        return self.arrived_at_s + first_audio_target_s if is_waited_for else self.dry_at_s
+        return self.arrived_at_s + first_audio_target_s if self.waits_for_first_audio else self.dry_at_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -312,6 +312,65 @@ async def test_admission_when_the_rest_of_others_is_not_needed_for_long_then_new
         assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * len(tasks)
 
 
+async def test_admission_when_costs_turn_out_higher_than_expected_then_what_waits_already_counts_by_them(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=2)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.5") as rig:
+        tasks = [
+            asyncio.create_task(rig.hear(rig.ask("Nothing was learned.", client=f"c{number}")))
+            for number in range(8)
+        ]
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 7)
+        assert rig.dispatcher.expected_wait_s("tone") < 0.1
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 6)
+        assert rig.dispatcher.expected_wait_s("tone") > 2.5
+        with pytest.raises(OverloadedError):
+            rig.ask("Now it is known.", client="newcomer")
+        await asyncio.gather(*tasks)
+
+
+async def test_admission_when_others_work_keeps_first_sounds_waiting_then_they_are_refused_with_a_time(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=0.25)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.4") as rig:
+        crowd = [
+            asyncio.create_task(rig.hear(rig.ask("Nothing was learned.", client=f"c{number}")))
+            for number in range(6)
+        ]
+        burst = [asyncio.create_task(rig.hear(rig.ask("Its own.", client="c0"))) for _ in range(3)]
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 8)
+
+        def is_over() -> bool:
+            rig.dispatcher.look_after()
+            return all(task.done() for task in crowd)
+
+        await rig.until(is_over)
+        answers = await asyncio.gather(*crowd, *burst, return_exceptions=True)
+        refused = [answer for answer in answers if not isinstance(answer, list)]
+        assert refused
+        assert all(isinstance(each, OverloadedError) and each.retry_after_s > 0 for each in refused)
+        assert [wanted_pcm("Nothing was learned.")] in answers[1:6]
+        await rig.idle()
+        assert rig.dispatcher.waiting_count() == 0
+
+
+async def test_admission_when_only_a_clients_own_work_keeps_it_waiting_then_all_of_it_is_served(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=0.1)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.2") as rig:
+        burst = [asyncio.create_task(rig.hear(rig.ask("All of one client."))) for _ in range(8)]
+
+        def is_over() -> bool:
+            rig.dispatcher.look_after()
+            return all(task.done() for task in burst)
+
+        await rig.until(is_over)
+        assert await asyncio.gather(*burst) == [[wanted_pcm("All of one client.")]] * 8
+
+
 async def test_admission_when_a_client_keeps_much_waiting_behind_its_first_sounds_then_its_backlog_is_full(
     run_dir: Path,
 ) -> None:

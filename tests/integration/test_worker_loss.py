@@ -169,7 +169,7 @@ async def test_expected_wait_when_one_worker_hangs_and_one_is_free_then_nobody_w
         await rig.until(lambda: rig.dispatcher.running_count() == 1)
         (link,) = [link for link in rig.pool.links() if link.ticket]
         assert link.ticket is not None
-        link.ticket.cost_s = 100.0
+        rig.dispatcher.costs.learn(link.ticket.utterance, 100.0)
         link.kill("hung")
         assert rig.dispatcher.expected_wait_s("tone") == 0
         hearing.cancel()

@@ -22,8 +22,7 @@ def make_ticket(
     client: str,
     request_class: RequestClass = RequestClass.FIRST,
     *,
-    cost_s: float = 1.0,
     queued_at_s: float = 0.0,
 ) -> Ticket:
     stream = Stream(client, request_class, UtteranceSource(()), b"", 0.0)
-    return Ticket(next(_ids), make_utterance(), stream, request_class, cost_s, queued_at_s)
+    return Ticket(next(_ids), make_utterance(), stream, request_class, queued_at_s)
