@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
 
 from appliance.errors import (
@@ -59,7 +59,7 @@ class Admission:
         self._costs = costs
         self._backlogs: Counter[str] = Counter()
         self._quota = ClientQuota(settings.client_rate_per_min, settings.client_burst)
-        self._returns = ReturnBook()
+        self._returns: defaultdict[str, ReturnBook] = defaultdict(ReturnBook)
         self._deaths: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         self._started_at_s = time.monotonic()
         self._alive_at_s: dict[str, float] = {}
@@ -90,7 +90,7 @@ class Admission:
             raise QueueFullError(retry_after_s=self._spread(own_s))
         excess_s = self.excess_s(first.engine, client, queue)
         if excess_s > 0:
-            raise self._overloaded(first, excess_s)
+            raise self._overloaded(client, first, excess_s)
         if client != PROBE_CLIENT:
             self._quota.spend(client, time.monotonic())
 
@@ -147,7 +147,7 @@ class Admission:
         if ticket.kept_waiting_s <= KEPT_WAITING * self._settings.first_audio_limit_s:
             return None
         wait_s = self.expected_wait_s(ticket.utterance.engine, ticket.client, queue)
-        return self._overloaded(ticket.utterance, wait_s)
+        return self._overloaded(ticket.client, ticket.utterance, wait_s)
 
     def is_without_workers(self, engine: str) -> bool:
         """Return whether an engine has had no live worker for longer than a request may wait."""
@@ -182,9 +182,9 @@ class Admission:
         deaths, at_s = self._deaths.get(fingerprint, (0, 0.0))
         return deaths if time.monotonic() - at_s < DEATHS_FORGOTTEN_S else 0
 
-    def _overloaded(self, first: Utterance, free_after_s: float) -> OverloadedError:
+    def _overloaded(self, client: str, first: Utterance, free_after_s: float) -> OverloadedError:
         work_s = self._costs.request_s(first) / self._workers(first.engine)
-        retry_after_s = self._returns.promise(time.monotonic(), free_after_s, work_s)
+        retry_after_s = self._returns[first.engine].promise(client, time.monotonic(), free_after_s, work_s)
         return OverloadedError(retry_after_s=self._spread(retry_after_s))
 
     def _is_busy(self, engine: str) -> bool:

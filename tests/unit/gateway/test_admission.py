@@ -1,10 +1,22 @@
-"""Whether all that waits can be done in time."""
+"""Whether all that waits can be done in time, and what who is refused is told."""
 
 from __future__ import annotations
 
 import pytest
 
-from processes.gateway.admission import lateness_s
+from appliance.metrics import GatewayMetrics
+from appliance.settings import DispatchSettings, WorkersSettings
+from appliance.voices import VoiceCatalog
+from processes.gateway.admission import Admission, lateness_s
+from processes.gateway.cost import CostModel
+from processes.gateway.pool import WorkerPool
+from tests.parts.tickets import make_utterance
+
+
+@pytest.fixture
+def admission() -> Admission:
+    pool = WorkerPool(WorkersSettings(), VoiceCatalog({}, "tone-low"), GatewayMetrics())
+    return Admission(DispatchSettings(), pool, CostModel())
 
 
 @pytest.mark.parametrize(
@@ -25,3 +37,13 @@ def test_lateness_when_rest_waits_then_it_counts_by_when_it_is_needed(
     work_s: float, rest: list[tuple[float, float]], expected_s: float
 ) -> None:
     assert lateness_s(work_s, rest, 5.0) == expected_s
+
+
+def test_overloaded_when_another_engine_has_promised_much_then_this_one_promises_its_own_capacity(
+    admission: Admission,
+) -> None:
+    slow, quick = make_utterance(engine="slow"), make_utterance(engine="quick")
+    admission._costs.learn_request("slow", 5.0)
+    told_s = [admission._overloaded(f"c{number}", slow, 1.0).retry_after_s for number in range(3)]
+    assert max(told_s) > 5
+    assert admission._overloaded("newcomer", quick, 1.0).retry_after_s < 2
