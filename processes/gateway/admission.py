@@ -13,7 +13,6 @@ was spoken far ahead of its listener (a download, a long text) may wait, and kee
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
@@ -31,7 +30,7 @@ from processes.gateway.cost import CostModel
 from processes.gateway.fair_queue import FairQueue
 from processes.gateway.pool import WorkerPool
 from processes.gateway.quota import ClientQuota
-from processes.gateway.return_book import ReturnBook
+from processes.gateway.return_book import ReturnBook, spread
 from processes.gateway.ticket import Ticket
 from processes.gateway.worker_link import SERVING_STATES, WorkerState
 
@@ -45,8 +44,8 @@ KEPT_WAITING = 2.0
 """Times the limit that others' work may really keep a first sound waiting; then it is refused after all."""
 LEAST_REST_LIMIT_S = 2.0
 """Seconds that the rest of a request may always be kept waiting: a first utterance sounds about that long."""
-RETRY_SPREAD = 0.2
-"""Retry-After is spread by this share either way, so that refused clients don't come back together."""
+OUTAGE_SHARE, LEAST_OUTAGE_S, MOST_OUTAGE_S = 0.5, 2.0, 30.0
+"""Who is refused for want of workers comes back after half as long again as there was none, within bounds."""
 
 
 class Admission:
@@ -79,15 +78,15 @@ class Admission:
                 QuotaExceededError: As named. Only a request that is let in counts against the quota.
         """
         if self.is_draining:
-            raise DrainingError(retry_after_s=self._spread(5.0))
+            raise DrainingError(retry_after_s=spread(5.0))
         if self._died(fingerprint) >= DEATHS_ALLOWED:
             raise PoisonRequestError
         if self.is_without_workers(first.engine):
-            raise NoWorkersError(retry_after_s=self._spread(2.0))
+            raise self.no_workers(first.engine)
         waiting = max(self._backlogs[client], queue.waiting_of(client))
         if waiting >= self._settings.client_backlog:
             own_s = waiting * self._costs.expected_s(first) / self._workers(first.engine)
-            raise QueueFullError(retry_after_s=self._spread(own_s))
+            raise QueueFullError(retry_after_s=spread(own_s))
         excess_s = self.excess_s(first.engine, client, queue)
         if excess_s > 0:
             raise self._overloaded(client, first, excess_s)
@@ -151,10 +150,14 @@ class Admission:
 
     def is_without_workers(self, engine: str) -> bool:
         """Return whether an engine has had no live worker for longer than a request may wait."""
-        if self._pool.alive_count(engine):
-            return False
-        alive_at_s = self._alive_at_s.get(engine, self._started_at_s)
-        return time.monotonic() - alive_at_s > self._settings.first_audio_limit_s
+        return (
+            not self._pool.alive_count(engine) and self._outage_s(engine) > self._settings.first_audio_limit_s
+        )
+
+    def no_workers(self, engine: str) -> NoWorkersError:
+        """Return the refusal for an engine that is without workers."""
+        retry_after_s = min(max(self._outage_s(engine) * OUTAGE_SHARE, LEAST_OUTAGE_S), MOST_OUTAGE_S)
+        return NoWorkersError(retry_after_s=spread(retry_after_s))
 
     def note_workers(self) -> None:
         """Note which engines have a live worker now; called by a timer."""
@@ -185,7 +188,10 @@ class Admission:
     def _overloaded(self, client: str, first: Utterance, free_after_s: float) -> OverloadedError:
         work_s = self._costs.request_s(first) / self._workers(first.engine)
         retry_after_s = self._returns[first.engine].promise(client, time.monotonic(), free_after_s, work_s)
-        return OverloadedError(retry_after_s=self._spread(retry_after_s))
+        return OverloadedError(retry_after_s=spread(retry_after_s))
+
+    def _outage_s(self, engine: str) -> float:
+        return time.monotonic() - self._alive_at_s.get(engine, self._started_at_s)
 
     def _is_busy(self, engine: str) -> bool:
         busy_count = sum(link.state is WorkerState.BUSY for link in self._pool.links(engine))
@@ -193,10 +199,6 @@ class Admission:
 
     def _workers(self, engine: str) -> int:
         return max(1, self._pool.alive_count(engine))
-
-    @staticmethod
-    def _spread(seconds: float) -> float:
-        return seconds * random.uniform(1 - RETRY_SPREAD, 1 + RETRY_SPREAD)  # noqa: S311 (no secret)
 
 
 def lateness_s(work_s: float, rest: Iterable[tuple[float, float]], limit_s: float) -> float:

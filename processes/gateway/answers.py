@@ -19,9 +19,12 @@ from appliance.errors import (
     QuotaExceededError,
     WorkerLostError,
 )
+from processes.gateway.return_book import spread
 
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 FIRST_SERVER_STATUS = 500
+WORKER_BACK_S = 1.0
+"""A worker that died is back after about this long."""
 
 
 def error_type(status: int) -> str:
@@ -48,7 +51,7 @@ def error_response(error: ApplianceError) -> web.Response:
     if isinstance(error, CapacityError):
         response.headers["Retry-After"] = _whole_seconds(error.retry_after_s)
     elif isinstance(error, WorkerLostError):
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = _whole_seconds(spread(WORKER_BACK_S))
     if isinstance(error, QuotaExceededError):
         response.headers.update(_rate_limit(error))
     if error.status >= FIRST_SERVER_STATUS and not error.retryable:

@@ -20,7 +20,6 @@ from loguru import logger
 from appliance.errors import (
     CapacityError,
     EngineFailedError,
-    NoWorkersError,
     SynthesisError,
     SynthesisTimeoutError,
     WorkerLostError,
@@ -129,7 +128,7 @@ class Dispatcher:
         for engine, queue in self._queues.items():
             if self.admission.is_without_workers(engine):
                 while (ticket := queue.take(time.monotonic())) is not None:
-                    self._fail(ticket, NoWorkersError())
+                    self._fail(ticket, self.admission.no_workers(engine))
             if self._pool.alive_count(engine):
                 self._refuse_late(engine, queue, seen_s)
         for request_class, name in zip(RequestClass, CLASSES, strict=True):

@@ -9,6 +9,7 @@ don't push everybody else back.
 
 from __future__ import annotations
 
+import random
 from collections import OrderedDict
 
 MOST_AHEAD_S = 10.0
@@ -16,6 +17,13 @@ MOST_AHEAD_S = 10.0
 longer than the crowd lasts was told wrong."""
 MAX_CLIENTS = 1024
 """Clients whose promise is remembered; the oldest is forgotten first."""
+RETRY_SPREAD = 0.2
+"""Retry-After is spread by this share either way, so that refused clients don't come back together."""
+
+
+def spread(seconds: float) -> float:
+    """Return seconds that are a little different for everybody who is told to wait this long."""
+    return seconds * random.uniform(1 - RETRY_SPREAD, 1 + RETRY_SPREAD)  # noqa: S311 (no secret)
 
 
 class ReturnBook:

@@ -397,8 +397,9 @@ async def test_admission_when_all_workers_are_gone_then_requests_wait_and_then_f
             return task.done()
 
         await rig.until(has_failed)
-        with pytest.raises(NoWorkersError):
+        with pytest.raises(NoWorkersError) as caught:
             await task
+        assert 1.6 <= caught.value.retry_after_s <= 2.4
         with pytest.raises(NoWorkersError):
             rig.ask("Anybody?")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from appliance.metrics import GatewayMetrics
@@ -47,3 +49,13 @@ def test_overloaded_when_another_engine_has_promised_much_then_this_one_promises
     told_s = [admission._overloaded(f"c{number}", slow, 1.0).retry_after_s for number in range(3)]
     assert max(told_s) > 5
     assert admission._overloaded("newcomer", quick, 1.0).retry_after_s < 2
+
+
+@pytest.mark.parametrize(("outage_s", "told_s"), [(0, 2.0), (20, 10.0), (3600, 30.0)])
+def test_no_workers_when_an_outage_lasts_then_all_are_told_longer_and_different_times(
+    admission: Admission, outage_s: float, told_s: float
+) -> None:
+    admission._alive_at_s["tone"] = time.monotonic() - outage_s
+    told = [admission.no_workers("tone").retry_after_s for _ in range(200)]
+    assert 0.79 * told_s < min(told) < 0.9 * told_s
+    assert 1.1 * told_s < max(told) < 1.21 * told_s

@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from processes.gateway.answers import json_response
+from appliance.errors import WorkerLostError
+from processes.gateway.answers import error_response, json_response
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -16,3 +17,8 @@ def test_json_response_when_it_holds_half_a_character_then_it_is_json_still() ->
     body = json_response({"text": "\udc00ż"}).body
     assert isinstance(body, bytes)
     assert json.loads(body) == {"text": "?ż"}
+
+
+def test_error_response_when_a_worker_was_lost_then_not_all_come_back_at_the_same_second() -> None:
+    told = {error_response(WorkerLostError()).headers["Retry-After"] for _ in range(100)}
+    assert told == {"1", "2"}
