@@ -157,7 +157,8 @@ def test_worker_when_killed_and_its_successor_too_then_503_with_retry_after(
     os.kill(second["pid"], signal.SIGKILL)
     answer = hearing.result()
     print(f"W2: 503 within {answer.ended_at_s - killed_at_s:.3f} s of the second death")
-    assert (answer.status, answer.code, answer.headers["Retry-After"]) == (503, "worker_lost", "1")
+    assert (answer.status, answer.code) == (503, "worker_lost")
+    assert answer.headers["Retry-After"] in ("1", "2")
     assert exits(appliance, "lost") == lost + 2
     appliance.wait_for("utterance_retried", after=seen)
 
