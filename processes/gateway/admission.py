@@ -83,7 +83,7 @@ class Admission:
             raise PoisonRequestError
         if self.is_without_workers(first.engine):
             raise self.no_workers(first.engine)
-        waiting = max(self._backlogs[client], queue.waiting_of(client))
+        waiting = self._backlogs[client]
         if waiting >= self._settings.client_backlog:
             own_s = waiting * self._costs.expected_s(first) / self._workers(first.engine)
             raise QueueFullError(retry_after_s=spread(own_s))

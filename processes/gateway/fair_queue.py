@@ -76,10 +76,6 @@ class FairQueue:
         """Return each client's next utterance of a class."""
         return [waiting[0] for waiting in self._classes[request_class].values()]
 
-    def waiting_of(self, client: str) -> int:
-        """Return how many utterances of a client wait."""
-        return sum(len(turns.get(client, ())) for turns in self._classes.values())
-
     def before(self, client: str, request_class: RequestClass = RequestClass.FIRST) -> Iterator[Ticket]:
         """Yield what of others waits and comes before a client's next utterance of a class.
 
