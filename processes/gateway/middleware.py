@@ -53,7 +53,10 @@ HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~\w-]+([ \t]*,[ \t]*[!#$%&'*+.^_`|~\w-
 """A list of tokens. Source: RFC 9110, 5.6.1 and 5.6.2."""
 MAX_HEADER_NAMES_CHARS = 1_024
 """openai-node asks for about 200 characters of `X-Stainless-…`."""
-CORS_EXPOSED = "X-Request-ID, Retry-After, Content-Range, Accept-Ranges"
+CORS_EXPOSED = (
+    "X-Request-ID, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, "
+    "Content-Range, Accept-Ranges"
+)
 CORS_MAX_AGE_S = 600
 
 

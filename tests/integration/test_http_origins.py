@@ -98,3 +98,28 @@ async def test_get_speech_when_browsers_name_the_site_then_other_sites_are_refus
     url = URL(SPEECH).with_query(TEXT)
     for site, status in (("cross-site", 403), ("same-origin", 200), ("none", 200)):
         assert (await asked(http, "GET", str(url), headers={"Sec-Fetch-Site": site}))[0] == status
+
+
+@pytest.fixture
+def rationing(appliance_factory: Callable[..., Appliance]) -> Appliance:
+    """An appliance that lets one other site in, and a client ask once a minute."""
+    made = appliance_factory(
+        HTTP_CORS_ORIGINS="http://dashboard.lan:8123",
+        DISPATCH_CLIENT_RATE_PER_MIN=1,
+        DISPATCH_CLIENT_BURST=1,
+    )
+    made.wait_until_ready()
+    return made
+
+
+async def test_quota_when_used_up_by_an_allowed_site_then_its_page_may_read_when_to_come_back(
+    rationing: Appliance,
+) -> None:
+    async with ClientSession(rationing.base_url, headers={"Origin": "http://dashboard.lan:8123"}) as http:
+        assert await asked(http, "GET", SPEECH, params=TEXT) == (200, None)
+        async with http.get(SPEECH, params=TEXT | {"text": "Again."}) as answer:
+            assert answer.status == 429
+            exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
+            limits = {name for name in answer.headers if name.startswith(("RateLimit-", "Retry-"))}
+    assert len(limits) == 4
+    assert limits <= set(exposed)
