@@ -24,7 +24,7 @@ LOOK_LIMIT_S = 8.0
 POISON_LIMIT_S = 4 * PROGRESS_S
 """How long the client of a text that hangs its workers waits: two of them, one after the other."""
 HANG_UPS = 50
-HANG_UP_WITHIN_S = 1.0
+HANG_UP_WITHIN_S = 0.15
 HALF_OPEN = 200
 STALL_S = 5.0
 STOP_S = 3.0
