@@ -281,7 +281,8 @@ def was_queued(delivery: Delivery) -> bool:
 async def test_admission_when_the_rest_of_others_piles_up_then_newcomers_are_refused_and_all_let_in_end(
     run_dir: Path,
 ) -> None:
-    dispatch = DispatchSettings(first_audio_limit_s=1)
+    limit_s = 3.0
+    dispatch = DispatchSettings(first_audio_limit_s=limit_s)
     async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.25") as rig:
         texts = [f"Sentence {number}, which sounds for a while." for number in range(2)]
         await rig.hear(rig.ask(texts[0]))  # what it costs is learned
