@@ -16,6 +16,7 @@ import pytest
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from tests.parts.appliance import Appliance
+from tests.parts.signals import heard_signals
 
 # How long an example takes on a busy machine says nothing about the code.
 hypothesis.settings.register_profile("appliance", deadline=None)
@@ -27,6 +28,13 @@ def blockbuster() -> Iterator[BlockBuster]:
     """Our own code that blocks the event loop raises."""
     with blockbuster_ctx(scanned_modules=["appliance", "processes"]) as detector:
         yield detector
+
+
+@pytest.fixture(autouse=True)
+def signals_are_heard() -> Iterator[None]:
+    """What a test starts and interrupts hears it, however the tests were started."""
+    with heard_signals():
+        yield
 
 
 @pytest.fixture(autouse=True)

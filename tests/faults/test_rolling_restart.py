@@ -16,7 +16,6 @@ from processes.ttsctl.outcome import CommandError
 from processes.ttsctl.restart import restart_worker
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.rounds import rounds
-from tests.parts.signals import heard_signals
 from tests.parts.speaking import (
     connected_workers,
     counted,
@@ -102,7 +101,6 @@ def test_rolling_restart_when_one_is_stopped_then_it_stays_so_and_json_says_it(a
 def test_rolling_restart_when_interrupted_then_no_worker_stays_stopped(appliance: Appliance) -> None:
     seen = len(appliance.lines)
     with (
-        heard_signals(),
         subprocess.Popen(
             [sys.executable, "-m", "processes.ttsctl", "restart", "--rolling"],
             cwd=ROOT,

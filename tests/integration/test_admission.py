@@ -1,0 +1,215 @@
+"""Who is let in by a dispatcher with real workers, who is refused, and when that one is told to come back."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import (
+    DrainingError,
+    NoWorkersError,
+    OverloadedError,
+    QueueFullError,
+)
+from appliance.settings import DispatchSettings, WorkersSettings
+from processes.gateway.ticket import Delivery
+from tests.parts.dispatch_rig import DispatchRig, dispatch_rig, wanted_pcm
+
+PATIENT = WorkersSettings(silence_s=60, progress_s=60, cancel_s=60)
+IMPATIENT = WorkersSettings(silence_s=0.5, progress_s=0.5, cancel_s=0.3)
+
+
+async def test_admission_when_one_clients_backlog_is_full_then_only_that_client_is_refused(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(client_backlog=3)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.05") as rig:
+        tasks = [
+            asyncio.create_task(rig.hear(rig.ask(f"Number {number}.", client="a"))) for number in range(3)
+        ]
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 2)
+        with pytest.raises(QueueFullError):
+            rig.ask("One too many.", client="a")
+        assert await rig.hear(rig.ask("Another client.", client="b")) == [wanted_pcm("Another client.")]
+        await asyncio.gather(*tasks)
+
+
+async def test_admission_when_others_work_would_take_too_long_then_newcomers_are_refused(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=0.3)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.15") as rig:
+        await rig.hear(rig.ask("What a sentence costs is learned from this."))
+        await rig.idle()  # it is learned with DONE, which comes after the last audio
+        tasks = [
+            asyncio.create_task(
+                rig.hear(rig.ask("What a sentence costs is known by now.", client=f"c{number}"))
+            )
+            for number in range(4)
+        ]
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 3)
+        with pytest.raises(OverloadedError) as caught:
+            rig.ask("Too late.", client="newcomer")
+        assert caught.value.retry_after_s > 0
+        answers = await asyncio.gather(*tasks)
+        assert all(answers)
+
+
+async def come_in_threes(rig: DispatchRig, texts: list[str], count: int) -> list[asyncio.Task[list[bytes]]]:
+    """Let clients ask, three more whenever nobody waits for a first sound any more, until one is refused."""
+    tasks: list[asyncio.Task[list[bytes]]] = []
+    deliveries: list[Delivery] = []
+    with suppress(OverloadedError):
+        for number in range(count):
+            deliveries.append(rig.ask(*texts, client=f"c{number}"))
+            tasks.append(asyncio.create_task(rig.hear(deliveries[-1])))
+            await rig.until(functools.partial(was_queued, deliveries[-1]))
+            if number % 3 == 2:
+                await rig.until(lambda: all(each.stream.first_audio_at_s for each in deliveries))
+    return tasks
+
+
+def was_queued(delivery: Delivery) -> bool:
+    return delivery.stream.utterance_count > 0
+
+
+async def test_admission_when_the_rest_of_others_piles_up_then_newcomers_are_refused_and_all_let_in_end(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=1)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.25") as rig:
+        texts = [f"Sentence {number}, which sounds for a while." for number in range(2)]
+        await rig.hear(rig.ask(texts[0]))  # what it costs is learned
+        await rig.idle()
+        tasks = await come_in_threes(rig, texts, 60)
+        assert 3 < len(tasks) < 60
+        assert rig.dispatcher.is_overloaded("tone")
+        with pytest.raises(OverloadedError) as caught:
+            rig.ask("Too late.", client="newcomer")
+        assert caught.value.retry_after_s > 0
+        assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * len(tasks)
+        assert not rig.dispatcher.is_overloaded("tone")
+
+
+async def test_admission_when_the_rest_of_others_is_not_needed_for_long_then_newcomers_are_let_in(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=1)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.25") as rig:
+        texts = [f"Sentence {number}, which sounds {'for a long ' * 20}time." for number in range(2)]
+        await rig.hear(rig.ask(texts[0]))  # what it costs is learned
+        await rig.idle()
+        tasks = await come_in_threes(rig, texts, 18)
+        assert len(tasks) == 18
+        assert rig.dispatcher.waiting_count() * 0.25 > 2, "too little waits to show anything"
+        assert not rig.dispatcher.is_overloaded("tone")
+        assert await rig.hear(rig.ask("Hello.", client="newcomer")) == [wanted_pcm("Hello.")]
+        assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * len(tasks)
+
+
+async def test_admission_when_costs_turn_out_higher_than_expected_then_what_waits_already_counts_by_them(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=2)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.5") as rig:
+        tasks = [
+            asyncio.create_task(rig.hear(rig.ask("Nothing was learned.", client=f"c{number}")))
+            for number in range(8)
+        ]
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 7)
+        assert rig.dispatcher.expected_wait_s("tone") < 0.1
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 6)
+        assert rig.dispatcher.expected_wait_s("tone") > 2.5
+        with pytest.raises(OverloadedError):
+            rig.ask("Now it is known.", client="newcomer")
+        await asyncio.gather(*tasks)
+
+
+async def test_admission_when_others_work_keeps_first_sounds_waiting_then_they_are_refused_with_a_time(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=0.25)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.4") as rig:
+        crowd = [
+            asyncio.create_task(rig.hear(rig.ask("Nothing was learned.", client=f"c{number}")))
+            for number in range(6)
+        ]
+        burst = [asyncio.create_task(rig.hear(rig.ask("Its own.", client="c0"))) for _ in range(3)]
+        await rig.until(lambda: rig.dispatcher.waiting_count() == 8)
+
+        def is_over() -> bool:
+            rig.dispatcher.look_after()
+            return all(task.done() for task in crowd)
+
+        await rig.until(is_over)
+        answers = await asyncio.gather(*crowd, *burst, return_exceptions=True)
+        refused = [answer for answer in answers if not isinstance(answer, list)]
+        assert refused
+        assert all(isinstance(each, OverloadedError) and each.retry_after_s > 0 for each in refused)
+        assert [wanted_pcm("Nothing was learned.")] in answers[1:6]
+        await rig.idle()
+        assert rig.dispatcher.waiting_count() == 0
+
+
+async def test_admission_when_only_a_clients_own_work_keeps_it_waiting_then_all_of_it_is_served(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=0.1)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.2") as rig:
+        burst = [asyncio.create_task(rig.hear(rig.ask("All of one client."))) for _ in range(8)]
+
+        def is_over() -> bool:
+            rig.dispatcher.look_after()
+            return all(task.done() for task in burst)
+
+        await rig.until(is_over)
+        assert await asyncio.gather(*burst) == [[wanted_pcm("All of one client.")]] * 8
+
+
+async def test_admission_when_a_clients_requests_all_sound_then_what_waits_of_them_fills_no_backlog(
+    run_dir: Path,
+) -> None:
+    dispatch = DispatchSettings(client_backlog=3)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.05") as rig:
+        texts = [f"Sentence {number} of several of a request." for number in range(6)]
+        deliveries = [rig.ask(*texts, client="a") for _ in range(3)]
+        tasks = [asyncio.create_task(rig.hear(delivery)) for delivery in deliveries]
+        await rig.until(lambda: all(each.stream.first_audio_at_s for each in deliveries))
+        await rig.until(lambda: rig.dispatcher.waiting_count() > dispatch.client_backlog)
+        assert await rig.hear(rig.ask("One more.", client="a")) == [wanted_pcm("One more.")]
+        assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * 3
+
+
+async def test_admission_when_all_workers_are_gone_then_requests_wait_and_then_fail(run_dir: Path) -> None:
+    dispatch = DispatchSettings(first_audio_limit_s=0.3)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch) as rig:
+        os.kill(rig.pool.links()[0].pid, signal.SIGKILL)
+        await rig.until(lambda: not rig.pool.links())
+        task = asyncio.create_task(rig.hear(rig.ask("Is anybody there?")))
+
+        def has_failed() -> bool:
+            rig.dispatcher.look_after()
+            return task.done()
+
+        await rig.until(has_failed)
+        with pytest.raises(NoWorkersError) as caught:
+            await task
+        assert 1.6 <= caught.value.retry_after_s <= 2.4
+        with pytest.raises(NoWorkersError):
+            rig.ask("Anybody?")
+
+
+async def test_admission_when_draining_then_newcomers_are_refused_and_the_rest_ends(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 1, APPLIANCE_TONE_DELAY_S="0.05") as rig:
+        task = asyncio.create_task(rig.hear(rig.ask("Finish this.")))
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        rig.dispatcher.admission.is_draining = True
+        with pytest.raises(DrainingError):
+            rig.ask("Not this.")
+        assert await task == [wanted_pcm("Finish this.")]
