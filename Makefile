@@ -25,8 +25,8 @@ run: .venv/run.stamp ## start the appliance on port 8000 (Ctrl-C stops it)
 	@exec $(BIN)/python -m processes.launcher
 
 test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a container
-	$(PYTEST) $(call rings,unit docs wire integration faults)
-	@echo "not run here: browser (make browser), acceptance (make accept)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')$$(test -e .venv/load.stamp || echo ', the gate of make load')"
+	$(PYTEST) -m "not slow" $(call rings,unit docs wire integration faults)
+	@echo "not run here: slow tests (pytest -m slow tests), browser (make browser), acceptance (make accept)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
 
 check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
 	$(BIN)/ruff format --check .

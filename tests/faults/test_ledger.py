@@ -11,7 +11,7 @@ import pytest
 
 from appliance.settings import ROOT
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 def run_ledger(*arguments: str) -> subprocess.CompletedProcess[str]:

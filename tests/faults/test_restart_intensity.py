@@ -18,7 +18,7 @@ from processes.watchdog.intensity import MAX_EARLY_DEATHS
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.ttsctl import run_ttsctl
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 HOLDS = 3
 """Back-offs to wait for; with 8 the test takes three minutes and sees the longest one."""

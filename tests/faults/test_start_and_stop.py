@@ -41,7 +41,7 @@ from tests.parts.rounds import allowance_s, rounds
 from tests.parts.scrape import scrape
 from tests.parts.slow_clients import sample
 
-pytestmark = pytest.mark.timeout(rounds(240, 900))
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(rounds(240, 900))]
 
 STOP_ROUNDS = rounds(5, 30)
 START_ROUNDS = rounds(2, 20)

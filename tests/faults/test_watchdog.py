@@ -21,7 +21,7 @@ from processes.watchdog.intensity import MAX_EARLY_DEATHS
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.ttsctl import run_ttsctl
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 SILENCE_S = 2.0
 PAUSE_S = 5.0

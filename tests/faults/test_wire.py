@@ -55,7 +55,7 @@ BREACHES = (
     *("hello_for_ever", "hello_again", "drains_for_ever", "floods"),
 )
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from tests.parts.appliance import Appliance
 LIMIT_S = 100
 LOCUSTFILE = str(ROOT / "loadtests" / "locustfile.py")
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 BREAKING_USER = """
 from locust import task
