@@ -26,7 +26,7 @@ run: .venv/run.stamp ## start the appliance on port 8000 (Ctrl-C stops it)
 
 test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a container
 	$(PYTEST) -m "not slow" $(call rings,unit docs wire integration faults)
-	@echo "not run here: slow tests (pytest -m slow tests), browser (make browser), acceptance (make accept)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
+	@echo "not run here: slow tests (pytest -m slow tests/faults tests/integration), browser (make browser), acceptance (make accept)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
 
 check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
 	$(BIN)/ruff format --check .
