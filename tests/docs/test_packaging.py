@@ -120,9 +120,8 @@ def test_make_targets_when_compared_with_help_then_each_is_explained_and_phony(m
 
 
 def test_continuous_integration_when_it_calls_make_then_the_targets_exist(makefile: str) -> None:
-    called = set(
-        re.findall(r"^step make ([a-z]+)$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE)
-    )
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    called = set(re.findall(r"^step (?:twice )?make ([a-z]+)$", script, re.MULTILINE))
     assert {"check", "test", "browser"} <= called
     assert called <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
 

@@ -74,14 +74,21 @@ def pids(appliance: Appliance) -> dict[str, int]:
 
 @contextmanager
 def waiting_client(appliance: Appliance) -> Iterator[list[object]]:
-    """Somebody who asks now, and whose answer is there at the end of the block."""
+    """Somebody who asks now, and whose answer is there at the end of the block.
+
+    Whoever the gateway accepts in the moment of its death, between two signals, is cut off and asks again.
+    """
     answers: list[object] = []
 
     def ask() -> None:
-        try:
-            answers.append(json.loads(appliance.get("/health/live"))["status"])
-        except OSError as error:
-            answers.append(error)
+        for _ in range(2):
+            try:
+                answers.append(json.loads(appliance.get("/health/live"))["status"])
+            except ConnectionResetError:
+                continue
+            except OSError as error:
+                answers.append(error)
+            return
 
     thread = threading.Thread(target=ask)
     thread.start()

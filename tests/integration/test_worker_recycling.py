@@ -47,6 +47,7 @@ async def test_worker_when_due_and_young_then_it_leaves_as_soon_as_it_is_old_eno
     async with dispatch_rig(run_dir, 1, workers=settings) as rig:
         assert await rig.hear(rig.ask(TEXT)) == [wanted_pcm(TEXT)]
         assert await rig.hear(rig.ask(TEXT)) == [wanted_pcm(TEXT)]
+        await rig.idle()  # its DONE comes after the last sound
         (link,) = rig.pool.links()
         assert link.state is WorkerState.READY
         make_old(rig)
