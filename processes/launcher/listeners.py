@@ -23,13 +23,13 @@ def open_listeners(settings: Settings) -> dict[str, socket.socket]:
     `::` listens on IPv4 too.
 
     The exporter opens its own; here it is only tried, so that a second appliance on this machine is told at
-    once which port is taken.
+    once which port is taken, and so is one whose settings name one port twice.
 
     Raises:
         ConfigurationError: An address is wrong or in use.
     """
-    _open_tcp("exporter", settings.exporter.host, settings.exporter.port).close()
-    return {"http": _open_tcp("http", settings.http.host, settings.http.port)}
+    with _open_tcp("exporter", settings.exporter.host, settings.exporter.port):
+        return {"http": _open_tcp("http", settings.http.host, settings.http.port)}
 
 
 def _open_tcp(section: str, host: str, port: int) -> socket.socket:

@@ -88,6 +88,13 @@ def test_start_when_a_port_is_taken_then_it_says_so_in_one_line(run_dir, section
         assert_one_line(result, f"{section}.port = {port}", "in use")
 
 
+def test_start_when_one_port_is_set_for_both_servers_then_it_says_so_in_one_line(run_dir):
+    listener, port = taken_port()
+    listener.close()
+    result = run_launcher(run_dir, HTTP_PORT=port, EXPORTER_PORT=port)
+    assert_one_line(result, f"http.port = {port}", "in use")
+
+
 def link_local_address():
     """An address with its interface, such as `fe80::1%eth0`; None on a machine without one.
 
