@@ -90,8 +90,8 @@ class LedgerFile:
     def close(self) -> None:
         """Close the file; a later line opens it again."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
 
     def _append(self, data: bytes) -> None:
         if len(data) > MAX_LINE_BYTES:
@@ -123,11 +123,19 @@ class LedgerFile:
             self.close()
 
     def _open(self) -> None:
-        """Open the file, never waiting for a pipe's other end, and see whether its last line is whole."""
+        """Open the file, never waiting for a pipe's other end; one that can't be made private isn't kept."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
         self._descriptor = os.open(self._path, flags, FILE_MODE)
         self._looked_at_s, self._unseen_lines = time.monotonic(), 0
+        try:
+            self._look_at_end()
+        except OSError:
+            self.close()
+            raise
+
+    def _look_at_end(self) -> None:
+        """Make the file private, and see how long it is and whether its last line is whole."""
         status = os.fstat(self._descriptor)
         if stat.S_ISREG(status.st_mode):  # a device stays as others need it
             os.fchmod(self._descriptor, FILE_MODE)

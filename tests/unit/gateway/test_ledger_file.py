@@ -173,6 +173,19 @@ def test_write_when_others_could_read_the_file_then_only_the_owner_can(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_write_when_the_file_is_anothers_who_lets_everybody_write_then_each_line_is_counted_and_none_written(
+    metrics: GatewayMetrics,
+) -> None:
+    path = Path("/proc/self/comm")  # takes what is written, but nobody may change its mode, as if it were so
+    before, descriptors = path.read_text(), len(list(Path("/proc/self/fd").iterdir()))
+    file = LedgerFile(path, metrics)
+    file.write(LINE)
+    file.write(LINE)
+    assert errors(metrics) == 2
+    assert path.read_text() == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
 def test_ledger_when_closed_then_its_file_is_too(tmp_path: Path, metrics: GatewayMetrics) -> None:
     ledger = RequestLedger(metrics, LedgerFile(tmp_path / "ledger.jsonl", metrics))
     assert ledger.file is not None
