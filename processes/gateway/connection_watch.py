@@ -115,12 +115,13 @@ class ConnectionWatch:
 
     def _make_room(self, by_stage: dict[Stage, list[ClientConnection]], now_s: float, short_by: int) -> None:
         """End idle connections, and as many of the addresses that have most as are still missing."""
+        gone = {each for ended in self._ended.values() for each in ended}
         for each in by_stage[Stage.IDLE]:
             with _sparing_the_others(each):
-                each.force_close()
-                self._note("descriptors", each)
-        gone = {each for ended in self._ended.values() for each in ended}
-        missing = short_by - len(gone)
+                if each not in gone:
+                    each.force_close()
+                    self._note("descriptors", each)
+        missing = short_by - sum(map(len, self._ended.values()))
         if missing <= 0:
             return
         by_peer: dict[str, list[tuple[float, float, ClientConnection]]] = {}

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import contextlib
 import inspect
+import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from appliance.settings import Settings
 from processes.gateway import connection as module
 from processes.gateway.access import AccessRules
 from processes.gateway.connection import ClientConnection, Stage
-from processes.gateway.connection_watch import KEPT_CONNECTIONS, ConnectionWatch
+from processes.gateway.connection_watch import KEPT_CONNECTIONS, LOOK_S, ConnectionWatch
 
 PRIVATE = {
     "_buffer_paused",
@@ -31,6 +32,9 @@ PRIVATE = {
     "_waiter",
 }
 """What aiohttp 3.14.5 has and promises nobody; the range in setup.cfg rests on it."""
+
+SMALL_BUFFER_BYTES = 4096
+LONG = "more than a client with a small buffer has room for " * 1000
 
 
 def test_connection_when_it_uses_private_attributes_then_they_are_named_here_and_exist() -> None:
@@ -57,8 +61,8 @@ class Broken(ClientConnection):
         raise AttributeError
 
 
-async def live(_request: web.BaseRequest) -> web.StreamResponse:
-    return web.Response(text="alive")
+async def live(request: web.BaseRequest) -> web.StreamResponse:
+    return web.Response(text=LONG if request.path == "/long" else "alive")
 
 
 @contextlib.asynccontextmanager
@@ -73,7 +77,11 @@ async def connected(
         return made[-1]
 
     listener = await loop.create_server(protocol, "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    client = socket.socket()
+    client.setblocking(False)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+    await loop.sock_connect(client, listener.sockets[0].getsockname())
+    reader, writer = await asyncio.open_connection(sock=client, limit=SMALL_BUFFER_BYTES)
     try:
         yield reader, writer
     finally:
@@ -137,3 +145,23 @@ async def test_look_when_descriptors_are_short_then_who_waits_longest_goes_and_3
         while sum(each.transport is None for each in made) < ended:  # noqa: ASYNC110 (nobody says so)
             await asyncio.sleep(0)
         assert [each for each in made if each.transport is None] == [each for each in made if each in longest]
+
+
+async def test_look_when_an_idle_client_takes_nothing_and_descriptors_are_short_then_it_is_counted_once(
+    metrics: GatewayMetrics, watch: ConnectionWatch
+) -> None:
+    made: list[ClientConnection] = []
+    async with connected(made, ClientConnection, metrics) as (_reader, writer):
+        writer.write(b"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while not (made and made[0].stage is Stage.IDLE):  # noqa: ASYNC110 (nobody says so)
+            await asyncio.sleep(0)
+        now_s = time.monotonic()
+        for look in range(round(Settings().http.write_limit_s / LOOK_S)):
+            watch.look(made, now_s + look * LOOK_S, None)
+        watch.look(made, now_s + Settings().http.write_limit_s, 1)
+    closed = "tts_http_connections_closed_total"
+    counted = {
+        reason: metrics.registry.get_sample_value(closed, {"reason": reason})
+        for reason in ("write_late", "descriptors")
+    }
+    assert counted == {"write_late": 1, "descriptors": 0}
