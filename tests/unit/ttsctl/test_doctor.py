@@ -183,8 +183,10 @@ def test_run_directory_when_reached_through_a_link_then_it_is_the_same(tmp_path)
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to("run")
     environment = {"APPLIANCE_RUN_DIR": str(tmp_path / "run")}
-    command = [sys.executable, "-c", "input()", "-m", "processes.worker"]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", "input('here')", "-m", "processes.worker"]
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(4) == b"here"  # only then has /proc its whole command line for certain
         found = {each.pid for each in of_patient._processes(tmp_path / "link")}
         assert process.pid in found
         assert process.pid not in {each.pid for each in of_patient._processes(tmp_path)}
