@@ -6,7 +6,8 @@ import asyncio
 import functools
 import os
 import signal
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -40,20 +41,36 @@ async def test_admission_when_one_clients_backlog_is_full_then_only_that_client_
         await asyncio.gather(*tasks)
 
 
+async def learn_what_it_costs(rig: DispatchRig, text: str) -> None:
+    """Have a text spoken, so that the dispatcher knows what such a one costs."""
+    await rig.hear(rig.ask(text))
+    await rig.idle()  # it is learned with DONE, which comes after the last audio
+
+
+async def ask_from_everybody(rig: DispatchRig, text: str, count: int) -> list[asyncio.Task[list[bytes]]]:
+    """Let so many clients ask for a text, and wait until all but the one that is spoken wait."""
+    tasks = [asyncio.create_task(rig.hear(rig.ask(text, client=f"c{number}"))) for number in range(count)]
+    await rig.until(lambda: rig.dispatcher.waiting_count() == count - 1)
+    return tasks
+
+
+async def look_after_until_all_ended(rig: DispatchRig, tasks: list[asyncio.Task[list[bytes]]]) -> None:
+    """Look after what waits, as the gateway's timer does, until all has ended one way or the other."""
+
+    def is_over() -> bool:
+        rig.dispatcher.look_after()
+        return all(task.done() for task in tasks)
+
+    await rig.until(is_over)
+
+
 async def test_admission_when_others_work_would_take_too_long_then_newcomers_are_refused(
     run_dir: Path,
 ) -> None:
     dispatch = DispatchSettings(first_audio_limit_s=0.3)
     async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.15") as rig:
-        await rig.hear(rig.ask("What a sentence costs is learned from this."))
-        await rig.idle()  # it is learned with DONE, which comes after the last audio
-        tasks = [
-            asyncio.create_task(
-                rig.hear(rig.ask("What a sentence costs is known by now.", client=f"c{number}"))
-            )
-            for number in range(4)
-        ]
-        await rig.until(lambda: rig.dispatcher.waiting_count() == 3)
+        await learn_what_it_costs(rig, "What a sentence costs is learned from this.")
+        tasks = await ask_from_everybody(rig, "What a sentence costs is known by now.", 4)
         with pytest.raises(OverloadedError) as caught:
             rig.ask("Too late.", client="newcomer")
         assert caught.value.retry_after_s > 0
@@ -75,6 +92,18 @@ async def come_in_threes(rig: DispatchRig, texts: list[str], count: int) -> list
     return tasks
 
 
+@asynccontextmanager
+async def crowded(run_dir: Path, texts: list[str], count: int) -> AsyncIterator[tuple[DispatchRig, int]]:
+    """One worker, and how many were let in of clients that came in threes; they all hear what they asked."""
+    dispatch = DispatchSettings(first_audio_limit_s=1)
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.25") as rig:
+        await learn_what_it_costs(rig, texts[0])
+        tasks = await come_in_threes(rig, texts, count)
+        yield rig, len(tasks)
+        assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * len(tasks)
+        assert not rig.dispatcher.is_overloaded("tone")
+
+
 def was_queued(delivery: Delivery) -> bool:
     return delivery.stream.utterance_count > 0
 
@@ -82,35 +111,24 @@ def was_queued(delivery: Delivery) -> bool:
 async def test_admission_when_the_rest_of_others_piles_up_then_newcomers_are_refused_and_all_let_in_end(
     run_dir: Path,
 ) -> None:
-    dispatch = DispatchSettings(first_audio_limit_s=1)
-    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.25") as rig:
-        texts = [f"Sentence {number}, which sounds for a while." for number in range(2)]
-        await rig.hear(rig.ask(texts[0]))  # what it costs is learned
-        await rig.idle()
-        tasks = await come_in_threes(rig, texts, 60)
-        assert 3 < len(tasks) < 60
+    texts = [f"Sentence {number}, which sounds for a while." for number in range(2)]
+    async with crowded(run_dir, texts, 60) as (rig, let_in):
+        assert 3 < let_in < 60
         assert rig.dispatcher.is_overloaded("tone")
         with pytest.raises(OverloadedError) as caught:
             rig.ask("Too late.", client="newcomer")
         assert caught.value.retry_after_s > 0
-        assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * len(tasks)
-        assert not rig.dispatcher.is_overloaded("tone")
 
 
 async def test_admission_when_the_rest_of_others_is_not_needed_for_long_then_newcomers_are_let_in(
     run_dir: Path,
 ) -> None:
-    dispatch = DispatchSettings(first_audio_limit_s=1)
-    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.25") as rig:
-        texts = [f"Sentence {number}, which sounds {'for a long ' * 20}time." for number in range(2)]
-        await rig.hear(rig.ask(texts[0]))  # what it costs is learned
-        await rig.idle()
-        tasks = await come_in_threes(rig, texts, 18)
-        assert len(tasks) == 18
+    texts = [f"Sentence {number}, which sounds {'for a long ' * 20}time." for number in range(2)]
+    async with crowded(run_dir, texts, 18) as (rig, let_in):
+        assert let_in == 18
         assert rig.dispatcher.waiting_count() * 0.25 > 2, "too little waits to show anything"
         assert not rig.dispatcher.is_overloaded("tone")
         assert await rig.hear(rig.ask("Hello.", client="newcomer")) == [wanted_pcm("Hello.")]
-        assert await asyncio.gather(*tasks) == [[wanted_pcm(text) for text in texts]] * len(tasks)
 
 
 async def test_admission_when_costs_turn_out_higher_than_expected_then_what_waits_already_counts_by_them(
@@ -118,11 +136,7 @@ async def test_admission_when_costs_turn_out_higher_than_expected_then_what_wait
 ) -> None:
     dispatch = DispatchSettings(first_audio_limit_s=2)
     async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.5") as rig:
-        tasks = [
-            asyncio.create_task(rig.hear(rig.ask("Nothing was learned.", client=f"c{number}")))
-            for number in range(8)
-        ]
-        await rig.until(lambda: rig.dispatcher.waiting_count() == 7)
+        tasks = await ask_from_everybody(rig, "Nothing was learned.", 8)
         assert rig.dispatcher.expected_wait_s("tone") < 0.1
         await rig.until(lambda: rig.dispatcher.waiting_count() == 6)
         assert rig.dispatcher.expected_wait_s("tone") > 2.5
@@ -136,18 +150,10 @@ async def test_admission_when_others_work_keeps_first_sounds_waiting_then_they_a
 ) -> None:
     dispatch = DispatchSettings(first_audio_limit_s=0.25)
     async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.4") as rig:
-        crowd = [
-            asyncio.create_task(rig.hear(rig.ask("Nothing was learned.", client=f"c{number}")))
-            for number in range(6)
-        ]
+        crowd = await ask_from_everybody(rig, "Nothing was learned.", 6)
         burst = [asyncio.create_task(rig.hear(rig.ask("Its own.", client="c0"))) for _ in range(3)]
         await rig.until(lambda: rig.dispatcher.waiting_count() == 8)
-
-        def is_over() -> bool:
-            rig.dispatcher.look_after()
-            return all(task.done() for task in crowd)
-
-        await rig.until(is_over)
+        await look_after_until_all_ended(rig, crowd)
         answers = await asyncio.gather(*crowd, *burst, return_exceptions=True)
         refused = [answer for answer in answers if not isinstance(answer, list)]
         assert refused
@@ -163,12 +169,7 @@ async def test_admission_when_only_a_clients_own_work_keeps_it_waiting_then_all_
     dispatch = DispatchSettings(first_audio_limit_s=0.1)
     async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S="0.2") as rig:
         burst = [asyncio.create_task(rig.hear(rig.ask("All of one client."))) for _ in range(8)]
-
-        def is_over() -> bool:
-            rig.dispatcher.look_after()
-            return all(task.done() for task in burst)
-
-        await rig.until(is_over)
+        await look_after_until_all_ended(rig, burst)
         assert await asyncio.gather(*burst) == [[wanted_pcm("All of one client.")]] * 8
 
 
@@ -192,12 +193,7 @@ async def test_admission_when_all_workers_are_gone_then_requests_wait_and_then_f
         os.kill(rig.pool.links()[0].pid, signal.SIGKILL)
         await rig.until(lambda: not rig.pool.links())
         task = asyncio.create_task(rig.hear(rig.ask("Is anybody there?")))
-
-        def has_failed() -> bool:
-            rig.dispatcher.look_after()
-            return task.done()
-
-        await rig.until(has_failed)
+        await look_after_until_all_ended(rig, [task])
         with pytest.raises(NoWorkersError) as caught:
             await task
         assert 1.6 <= caught.value.retry_after_s <= 2.4
