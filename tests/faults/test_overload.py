@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import http.client
 import json
 import time
 from collections import Counter
@@ -17,6 +15,7 @@ import pytest
 from loadtests.ledger.lines import ClientLine
 from loadtests.open_loop import Speakers, client_address, speakers
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.speaking import counted, speak
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -61,15 +60,6 @@ async def clients(appliance: Appliance) -> Any:
         yield made
 
 
-def counted(appliance: Appliance, sample: str) -> float:
-    (value,) = [
-        line.rpartition(" ")[2]
-        for line in appliance.get("/metrics").decode().splitlines()
-        if line.startswith(f"{sample} ")
-    ]
-    return float(value)
-
-
 async def ask_at_once(
     clients: Speakers, name: str, count: int, client_count: int, **fields: str
 ) -> list[ClientLine]:
@@ -80,6 +70,11 @@ async def ask_at_once(
             for number in range(count)
         )
     )
+
+
+async def stay_away_as_told(retry_after_s: int) -> None:
+    """Do what `Retry-After` says: that the time is enough is what a test shows, so nothing ends it sooner."""
+    await asyncio.sleep(retry_after_s)
 
 
 async def test_overload_when_many_clients_come_at_once_then_each_is_served_whole_or_refused_with_a_time(
@@ -142,7 +137,7 @@ async def test_overload_when_refused_clients_come_back_as_told_then_all_are_serv
             )
             if line.is_acknowledged:
                 return attempt
-            await asyncio.sleep(line.retry_after_s or 0)  # what the appliance has told
+            await stay_away_as_told(line.retry_after_s or 0)
         return -1
 
     attempts = await asyncio.gather(*map(insist, range(50)))
@@ -160,7 +155,7 @@ async def test_overload_when_a_crowd_is_refused_then_no_second_of_its_return_is_
         told = [line.retry_after_s or 0 for line in lines if line.is_rejected]
         assert len(told) > SECOND_PEAK * CAPACITY_HZ, "too few for a second peak"
         told_s.update(told)
-        await asyncio.sleep(max(told))  # what the appliance has told
+        await stay_away_as_told(max(told))
     peak_hz = max(told_s.values()) / CROWDS  # of several crowds, as each time is spread by chance
     print(
         f"L2: second peak {peak_hz / CAPACITY_HZ:.2f} × the capacity, of {told_s.total() / CROWDS:.0f} "
@@ -180,25 +175,16 @@ def test_quota_when_used_up_then_429_with_the_headers_and_the_others_and_probes_
     )
     appliance.wait_until_ready()
     seen = len(appliance.lines)
-
-    def ask(address: str) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", appliance.port, timeout=30, source_address=(address, 0)
-        )
-        with contextlib.closing(connection):
-            body = json.dumps({"input": "Once more.", "voice": "tone-low"})
-            connection.request("POST", "/v1/audio/speech", body, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
-
-    assert [ask("127.0.9.1")[0] for _ in range(2)] == [200, 200]
-    status, headers, body = ask("127.0.9.1")
-    assert (status, json.loads(body)["error"]["code"]) == (429, "quota")
-    assert json.loads(body)["error"]["type"] == "rate_limit_error"
+    ask = functools.partial(speak, appliance, "Once more.")
+    assert [ask(address="127.0.9.1").status for _ in range(2)] == [200, 200]
+    refused = ask(address="127.0.9.1")
+    assert (refused.status, refused.code) == (429, "quota")
+    assert json.loads(refused.body)["error"]["type"] == "rate_limit_error"
+    headers = refused.headers
     assert 1 <= int(headers["Retry-After"]) <= 60
     assert (headers["RateLimit-Limit"], headers["RateLimit-Remaining"]) == ("2", "0")
     assert 60 < int(headers["RateLimit-Reset"]) <= 120
-    assert ask("127.0.9.2")[0] == 200
+    assert ask(address="127.0.9.2").status == 200
     appliance.wait_for("request_refused", after=seen, code="quota", status=429)
     assert counted(appliance, 'tts_requests_rejected_total{reason="quota"}') == 1
     for _ in range(3):  # more probes than a client of the appliance might make
