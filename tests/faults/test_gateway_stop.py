@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
 import signal
 import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
-from appliance.lifecycle import GATEWAY_SOCKET, UnixConnection
 from processes.launcher.rendering import GATEWAY_MARGIN_S
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.slow_clients import (
+    LIVE,
+    LONG_TEXT,
+    connect,
+    connect_without_room,
+    read_to_end,
+    speech,
+)
+from tests.parts.speaking import asked_locally
 from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = pytest.mark.timeout(120)
 
 DRAIN_S = 4.0
 """Longer than `GATEWAY_MARGIN_S`, so that a drain that takes twice as long is killed by supervisord."""
-LONG_TEXT = "A sentence of which nobody will hear the end. " * 400
-"""More audio than lies in the buffers of a connection."""
-SMALL_BUFFER_BYTES = 4096
 
 
 @pytest.fixture(scope="module")
@@ -44,27 +46,10 @@ def _well(appliance: Appliance) -> None:
     eventually(lambda: asked_locally(appliance, "/health").get("status") == "ok")
 
 
-def asked_locally(appliance: Appliance, path: str) -> dict[str, Any]:
-    """What `run/gateway.sock` answers; nothing when nobody does."""
-    connection = UnixConnection(appliance.run_dir / GATEWAY_SOCKET, 10)
-    with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException):
-        connection.request("GET", path)
-        return dict(json.loads(connection.getresponse().read()))
-    return {}
-
-
 @contextlib.contextmanager
 def listener_of_a_long_text(appliance: Appliance, version: str = "1.1") -> Iterator[socket.socket]:
     """A client that has heard the beginning and is yet to read the rest."""
-    body = json.dumps({"input": LONG_TEXT, "voice": "tone-low", "response_format": "pcm"})
-    with socket.socket() as client:
-        client.settimeout(30)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
-        client.connect(("127.0.0.1", appliance.port))
-        head = (
-            f"POST /v1/audio/speech HTTP/{version}\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        )
-        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    with connect_without_room(appliance, speech(LONG_TEXT, version=version)) as client:
         assert client.recv(1024).startswith(f"HTTP/{version} 200 ".encode())
         yield client
 
@@ -134,9 +119,7 @@ def test_stop_when_a_reader_goes_on_then_it_gets_the_whole_and_nobody_waits_long
 def test_stop_when_a_client_is_idle_then_its_connection_is_closed_before_the_drain_is_over(
     appliance: Appliance,
 ) -> None:
-    with listener_of_a_long_text(appliance), socket.create_connection(("127.0.0.1", appliance.port)) as idle:
-        idle.settimeout(30)
-        idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    with listener_of_a_long_text(appliance), connect(appliance, LIVE) as idle:
         assert idle.recv(4096).startswith(b"HTTP/1.1 200 ")
         seen = stop_gateway(appliance)
         assert idle.recv(4096) == b""
@@ -145,15 +128,13 @@ def test_stop_when_a_client_is_idle_then_its_connection_is_closed_before_the_dra
 
 
 def test_stop_when_a_body_is_still_coming_then_the_request_is_refused_honestly(appliance: Appliance) -> None:
-    body = json.dumps({"input": "Hello.", "voice": "tone-low", "response_format": "wav"}).encode()
-    head = "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    with listener_of_a_long_text(appliance), socket.create_connection(("127.0.0.1", appliance.port)) as slow:
-        slow.settimeout(30)
-        slow.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:9])
+    request = speech("Hello.", "wav")
+    begun = request.index(b"\r\n\r\n") + 9
+    with listener_of_a_long_text(appliance), connect(appliance, request[:begun]) as slow:
         seen = stop_gateway(appliance)
         eventually(lambda: asked_locally(appliance, "/health").get("status") == "draining")
-        slow.sendall(body[9:])
-        answer = b"".join(iter(lambda: slow.recv(4096), b""))
+        slow.sendall(request[begun:])
+        answer = read_to_end(slow)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nconnection: close\r\n" in answer.lower()
         assert b'"code":"draining"' in answer

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +11,15 @@ import pytest
 
 from processes.worker.__main__ import ExitCode
 from tests.parts.appliance import Appliance, eventually
-from tests.parts.speaking import connected_workers, speak, wait_until_whole
+from tests.parts.slow_clients import connect, speech
+from tests.parts.speaking import (
+    HOOKED,
+    busy_worker,
+    connected_workers,
+    speak,
+    stack_is_logged,
+    wait_until_whole,
+)
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -26,11 +32,8 @@ PROGRESS_S = 5.0
 def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
     made = appliance_factory(
         WORKERS_TONE=SIZE,
-        TONE_HOOKS="true",
-        TEXT_MAKE_SPEAKABLE="false",
         WORKERS_PROGRESS_S=PROGRESS_S,
-        HEALTH_PROBE_INTERVAL_S=3600,
-        VOICES_DEFAULT="tone-low",
+        **HOOKED,
     )
     made.wait_until_ready()
     return made
@@ -38,16 +41,8 @@ def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
 
 def leave_a_worker_hanging(appliance: Appliance, text: str) -> dict[str, Any]:
     """Ask for what never ends, and hang up once a worker speaks it; return that worker."""
-    body = json.dumps({"input": text, "voice": "tone-low"})
-    head = f"POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
-    with socket.create_connection(("127.0.0.1", appliance.port)) as client:
-        client.sendall(f"{head}Content-Type: application/json\r\n\r\n{body}".encode())
-        [worker] = eventually(lambda: connected_workers(appliance, "busy"))
-    return dict(worker)
-
-
-def stack_is_logged(appliance: Appliance, after: int) -> bool:
-    return any("in _hang" in str(line.get("message")) for line in appliance.lines[after:])
+    with connect(appliance, speech(text)):
+        return busy_worker(appliance)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +63,7 @@ def test_worker_when_it_hangs_and_the_gateway_restarts_then_it_ends_with_its_sta
     hung = leave_a_worker_hanging(appliance, f"It never ends. __HANG__ {number}")
     os.kill(gateway, number)
     appliance.wait_for(event, after=seen, worker=hung["name"], **cause)
-    eventually(lambda: stack_is_logged(appliance, seen))
+    eventually(lambda: stack_is_logged(appliance, "_hang", seen))
     eventually(lambda: len(connected_workers(appliance, "ready")) == SIZE)
     assert hung["pid"] not in {worker["pid"] for worker in connected_workers(appliance)}
     assert speak(appliance, "Well again.").status == 200

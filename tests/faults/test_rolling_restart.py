@@ -22,8 +22,7 @@ from tests.parts.speaking import (
     exits,
     listening,
     percentile,
-    speak,
-    wait_until_whole,
+    whole_before_and_after,
 )
 from tests.parts.ttsctl import run_ttsctl
 
@@ -45,11 +44,9 @@ def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
 @pytest.fixture(autouse=True)
 def _whole(appliance: Appliance) -> Iterator[None]:
     """Each test begins with all workers, and ends with all of them back."""
-    wait_until_whole(appliance, SIZE)
-    yield
-    appliance.supervisorctl("start", "worker-tone-1", "worker-tone-2", "worker-tone-3")
-    eventually(lambda: len(connected_workers(appliance, "ready")) == SIZE)
-    assert speak(appliance, "Well again.").status == 200
+    with whole_before_and_after(appliance, SIZE):
+        yield
+        appliance.supervisorctl("start", "worker-tone-1", "worker-tone-2", "worker-tone-3")
 
 
 def pids(appliance: Appliance) -> dict[str, int]:

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from typing import Any
 
 import psutil
 import pytest
@@ -21,9 +20,11 @@ import pytest
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.rounds import MACHINE_IS_BUSY_S, allowance_s, rounds
 from tests.parts.speaking import (
+    HOOKED,
     Answer,
     Clients,
     asked_locally,
+    busy_worker,
     connected_workers,
     counted,
     exits,
@@ -31,8 +32,10 @@ from tests.parts.speaking import (
     listening,
     percentile,
     speak,
+    stack_is_logged,
     wait_for_looks,
     wait_until_whole,
+    whole_before_and_after,
 )
 
 pytestmark = pytest.mark.timeout(rounds(180, 900))
@@ -56,14 +59,11 @@ FAMILIES = rounds(1, 20)
 def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
     made = appliance_factory(
         WORKERS_TONE=SIZE,
-        TONE_HOOKS="true",
-        TEXT_MAKE_SPEAKABLE="false",
         WORKERS_PROGRESS_S=PROGRESS_S,
         DISPATCH_CORES=8,
         DISPATCH_FIRST_AUDIO_LIMIT_S=30,
         WATCHDOG_EARLY_S=0,  # so many deaths are no crash loop here
-        HEALTH_PROBE_INTERVAL_S=3600,
-        VOICES_DEFAULT="tone-low",
+        **HOOKED,
     )
     made.wait_until_ready()
     return made
@@ -72,23 +72,14 @@ def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
 @pytest.fixture(autouse=True)
 def _whole(appliance: Appliance) -> Iterator[None]:
     """Each test begins with all workers, and ends with all of them back."""
-    wait_until_whole(appliance, SIZE)
-    yield
-    eventually(lambda: len(connected_workers(appliance, "ready")) == SIZE)
-    assert speak(appliance, "Well again.").status == 200
+    with whole_before_and_after(appliance, SIZE):
+        yield
 
 
 @pytest.fixture
 def clients(appliance: Appliance) -> Iterator[Clients]:
     with contextlib.closing(Clients(appliance, SIZE)) as made:
         yield made
-
-
-def busy_worker(appliance: Appliance) -> dict[str, Any]:
-    """The one worker that speaks, once one does."""
-    workers: list[dict[str, Any]] = eventually(lambda: connected_workers(appliance, "busy"))
-    [worker] = workers
-    return worker
 
 
 def signals(appliance: Appliance, name: str) -> float:
@@ -102,12 +93,6 @@ def answers_of(hearing: list[Future[Answer]]) -> list[Answer]:
 
 def events(appliance: Appliance, after: int) -> list[str]:
     return [str(line["event"]) for line in appliance.lines[after:]]
-
-
-def stack_is_logged(appliance: Appliance, function: str, after: int) -> bool:
-    """Whether a dying worker has written a stack with this function of its engine."""
-    frames = [line["message"] for line in appliance.lines[after:] if line["event"] == "output"]
-    return any(f"in {function}" in frame for frame in frames)
 
 
 def test_worker_when_killed_while_idle_then_no_client_sees_it_and_capacity_is_back(

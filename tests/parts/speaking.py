@@ -17,6 +17,13 @@ from appliance.lifecycle import GATEWAY_SOCKET, UnixConnection
 from tests.parts.appliance import Appliance, eventually
 
 PIECE_BYTES = 65_536
+HOOKED: dict[str, Any] = {
+    "TONE_HOOKS": "true",
+    "TEXT_MAKE_SPEAKABLE": "false",
+    "HEALTH_PROBE_INTERVAL_S": 3600,
+    "VOICES_DEFAULT": "tone-low",
+}
+"""Settings with which a text breaks its worker as it says (`__HANG__`), and only a test asks for speech."""
 PATIENCE_S = 60.0
 """Seconds after which a client gives up; no test waits for it to pass."""
 
@@ -167,6 +174,28 @@ def wait_until_whole(appliance: Appliance, size: int) -> None:
         return len(ready) == size and ready <= old_enough
 
     eventually(is_whole)
+
+
+@contextlib.contextmanager
+def whole_before_and_after(appliance: Appliance, size: int) -> Iterator[None]:
+    """Begin with all workers, and end with all of them back and speaking."""
+    wait_until_whole(appliance, size)
+    yield
+    eventually(lambda: len(connected_workers(appliance, "ready")) == size)
+    assert speak(appliance, "Well again.").status == 200
+
+
+def busy_worker(appliance: Appliance) -> dict[str, Any]:
+    """The one worker that speaks, once one does."""
+    workers: list[dict[str, Any]] = eventually(lambda: connected_workers(appliance, "busy"))
+    [worker] = workers
+    return worker
+
+
+def stack_is_logged(appliance: Appliance, function: str, after: int) -> bool:
+    """Whether a dying worker has written a stack with this function of its engine."""
+    frames = [line["message"] for line in appliance.lines[after:] if line["event"] == "output"]
+    return any(f"in {function}" in frame for frame in frames)
 
 
 def counted(appliance: Appliance, sample: str) -> float:
