@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from tests.browser.actions import TEXT, painted, wait_for_state
 from tests.browser.conftest import Visit
@@ -85,8 +85,10 @@ def test_controls_when_read_aloud_then_each_has_a_name(page: Page) -> None:
         ("button", "Download"),
         ("img", "Waveform of the audio"),
     ]
-    for role, name in controls:
-        expect(page.get_by_role(role, name=name, exact=True)).to_have_count(1)
+    counts = {
+        control: page.get_by_role(control[0], name=control[1], exact=True).count() for control in controls
+    }
+    assert counts == dict.fromkeys(controls, 1)
 
 
 def test_page_when_used_with_the_keyboard_then_every_control_is_reached_and_seen(page: Page) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import signal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.browser.actions import LONG_TEXT, TEXT, wait_for_state
 from tests.browser.conftest import Visit
@@ -17,26 +18,44 @@ from tests.parts.ttsctl import run_ttsctl
 MAX_INPUT_CHARS = 20_000
 
 
+def requests_of(page: Page) -> list[str]:
+    """The paths of what the page asks the API for from now on, its looks at the health left out."""
+    paths: list[str] = []
+
+    def take(request: Request) -> None:
+        path = urlsplit(request.url).path
+        if path.startswith("/v1/"):
+            paths.append(path)
+
+    page.on("request", take)
+    return paths
+
+
 @pytest.mark.parametrize("button", ["#speak", "#download"])
 @pytest.mark.parametrize("text", ["", " \n\t "])
 def test_text_when_empty_then_said_without_asking(text: str, button: str, page: Page) -> None:
+    asked = requests_of(page)
     page.fill("#text", text)
     page.click(button)
     wait_for_state(page, "error")
     expect(page.get_by_role("alert")).to_have_text("There is no text to speak yet.")
     expect(page.locator("#text")).to_be_focused()
     expect(page.locator("#text")).to_have_attribute("aria-invalid", "true")
+    assert asked == []
 
 
 def test_text_when_too_long_then_counted_and_said(page: Page) -> None:
+    asked = requests_of(page)
     page.fill("#text", "😀" * (MAX_INPUT_CHARS + 3))
     expect(page.locator("#counter")).to_have_text("20,003 of 20,000 characters")
     page.click("#speak")
     wait_for_state(page, "error")
     expect(page.get_by_role("alert")).to_have_text("The text has 3 characters too many.")
+    assert asked == []
 
 
 def test_text_when_mended_then_the_error_goes(page: Page) -> None:
+    asked = requests_of(page)
     page.fill("#text", "")
     page.click("#speak")
     wait_for_state(page, "error")
@@ -45,6 +64,7 @@ def test_text_when_mended_then_the_error_goes(page: Page) -> None:
     page.click("#speak")
     wait_for_state(page, "ended")
     expect(page.get_by_role("alert")).to_be_hidden()
+    assert asked == ["/v1/audio/speech"]
 
 
 def test_text_when_unspeakable_then_the_appliances_own_words(visit: Visit) -> None:

@@ -158,12 +158,13 @@ def test_body_when_nobody_reads_it_then_its_connection_ends_all_the_same(applian
 
 def test_body_when_it_waits_behind_another_request_then_it_is_refused_too(appliance: Appliance) -> None:
     late = SPEECH + b"Content-Length: 1000\r\n\r\n{"
+    seen, before = len(appliance.lines), closed(appliance, "body_late")
     with connect_without_room(appliance, speech(LONG_TEXT, "wav") + late) as client:
-        seen = len(appliance.lines)
         appliance.wait_for("connections_closed", after=seen, reason="body_late")
         with contextlib.suppress(ConnectionResetError):
             while client.recv(65_536):
                 pass
+    assert closed(appliance, "body_late") == before + 1
     assert_served(appliance)
 
 

@@ -30,13 +30,13 @@ pytestmark = pytest.mark.timeout(120)
 NOBODY = 65534
 
 
-def assert_one_line(result, *words):
-    assert result.returncode == EXIT_CONFIG, result
-    assert result.stdout == ""
+def refusal(base, *arguments, **settings):
+    """The one line with which a launcher refuses its configuration."""
+    result = run_launcher(base, *arguments, **settings)
+    assert (result.returncode, result.stdout) == (EXIT_CONFIG, ""), result
     assert result.stderr.startswith("configuration: ")
     assert result.stderr.count("\n") == 1
-    for word in words:
-        assert word in result.stderr
+    return result.stderr
 
 
 def plant_file_as_run_dir(base):
@@ -77,22 +77,25 @@ def plant_nothing(_base):
 )
 def test_start_when_something_is_wrong_then_it_says_so_in_one_line(run_dir, plant, settings, words):
     plant(run_dir)
-    assert_one_line(run_launcher(run_dir, **settings), *words)
+    line = refusal(run_dir, **settings)
+    assert [word for word in words if word not in line] == []
 
 
 @pytest.mark.parametrize("section", ["http", "exporter"])
 def test_start_when_a_port_is_taken_then_it_says_so_in_one_line(run_dir, section):
     listener, port = taken_port()
     with listener:
-        result = run_launcher(run_dir, **{f"{section.upper()}_PORT": port})
-        assert_one_line(result, f"{section}.port = {port}", "in use")
+        line = refusal(run_dir, **{f"{section.upper()}_PORT": port})
+    assert f"{section}.port = {port}" in line
+    assert "in use" in line
 
 
 def test_start_when_one_port_is_set_for_both_servers_then_it_says_so_in_one_line(run_dir):
     listener, port = taken_port()
     listener.close()
-    result = run_launcher(run_dir, HTTP_PORT=port, EXPORTER_PORT=port)
-    assert_one_line(result, f"http.port = {port}", "in use")
+    line = refusal(run_dir, HTTP_PORT=port, EXPORTER_PORT=port)
+    assert f"http.port = {port}" in line
+    assert "in use" in line
 
 
 def link_local_address():
@@ -113,6 +116,7 @@ def test_listeners_when_the_address_is_link_local_then_its_interface_counts():
     settings = load_settings({"APPLIANCE_HTTP_HOST": link_local_address(), "APPLIANCE_HTTP_PORT": "0"})
     with open_listeners(settings)["http"] as listener, socket.socket(socket.AF_INET6) as client:
         client.connect(listener.getsockname())
+        assert client.getpeername() == listener.getsockname()
 
 
 def test_check_when_the_configuration_is_right_then_nothing_starts(run_dir):
@@ -122,7 +126,7 @@ def test_check_when_the_configuration_is_right_then_nothing_starts(run_dir):
 
 
 def test_check_when_the_configuration_is_wrong_then_it_says_so_in_one_line(run_dir):
-    assert_one_line(run_launcher(run_dir, "--check-config", LOG_LEVEL="LOUD"), "log.level")
+    assert "log.level" in refusal(run_dir, "--check-config", LOG_LEVEL="LOUD")
 
 
 @pytest.fixture(scope="module")
@@ -135,20 +139,34 @@ def lives(appliance_factory):
     return made
 
 
-def assert_stops_in_order(appliance, number):
-    assert appliance.stop(number) == EXIT_OK
-    events = [line["event"] for line in appliance.lines]
-    places = [events.index(event) for event in ("appliance_ready", "appliance_stopping", "launcher_ends")]
-    assert places == sorted(places)
+STAGES = ["appliance_ready", "appliance_stopping", "launcher_ends"]
+
+
+def stages(appliance):
+    return [line["event"] for line in appliance.lines if line["event"] in STAGES]
+
+
+def stopped(appliance):
+    """The programs that supervisord has stopped, in that order."""
     messages = [str(line.get("message")) for line in appliance.lines]
-    stopped = [message.split()[1] for message in messages if message.startswith("stopped: ")]
-    assert stopped[0] == "gateway"
-    assert set(stopped) == {"gateway", "worker-tone-1", "exporter", "watchdog"}
+    return [message.split()[1] for message in messages if message.startswith("stopped: ")]
+
+
+def is_gateway_first(programs):
+    return programs[0] == "gateway" and set(programs) == {
+        "gateway",
+        "worker-tone-1",
+        "exporter",
+        "watchdog",
+    }
 
 
 def test_stop_when_interrupted_then_all_ends_in_order_with_exit_code_0(lives):
-    lives["interrupted"].wait_until_ready()
-    assert_stops_in_order(lives["interrupted"], signal.SIGINT)
+    appliance = lives["interrupted"]
+    appliance.wait_until_ready()
+    assert appliance.stop(signal.SIGINT) == EXIT_OK
+    assert stages(appliance) == STAGES
+    assert is_gateway_first(stopped(appliance))
 
 
 def test_stop_when_signalled_at_the_very_start_then_it_ends_too(appliance_factory):
@@ -186,7 +204,9 @@ def test_launcher_when_it_is_killed_then_nothing_outlives_it_and_the_next_one_st
     assert (appliance.run_dir / "gateway.sock").exists()
     with contextlib.closing(Appliance(appliance.base)) as next_one:
         next_one.wait_until_ready()
-        assert_stops_in_order(next_one, signal.SIGTERM)
+        assert next_one.stop(signal.SIGTERM) == EXIT_OK
+        assert stages(next_one) == STAGES
+        assert is_gateway_first(stopped(next_one))
 
 
 def test_gateway_when_it_cannot_be_kept_running_then_the_appliance_gives_up(lives):

@@ -59,7 +59,10 @@ def test_description_when_held_against_the_routes_then_both_name_the_same() -> N
 def test_api_when_fuzzed_then_every_answer_is_as_described(
     case: schemathesis.Case[Any], speaking: Appliance
 ) -> None:
-    validate(case, case.call(base_url=speaking.base_url))
+    answer = case.call(base_url=speaking.base_url)
+    validate(case, answer)
+    assert answer.status_code != 500
+    assert answer.headers["x-request-id"]
 
 
 def linked_description() -> dict[str, Any]:

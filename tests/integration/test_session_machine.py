@@ -10,7 +10,9 @@ import asyncio
 import os
 import shutil
 import time
+from collections import Counter
 from contextlib import aclosing
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -30,7 +32,7 @@ from processes.gateway.ticket import Delivery
 from processes.gateway.worker_link import WorkerState
 from tests.parts.dispatch_rig import wanted_pcm
 from tests.parts.scripted_worker import Bodies, ScriptedWorker
-from tests.parts.session_model import BACKLOG, SLOTS, Listener, SessionModel, chosen
+from tests.parts.session_model import BACKLOG, ENDS, SLOTS, Listener, SessionModel, chosen
 
 EXAMPLES = int(os.environ.get("SESSION_EXAMPLES", "25"))
 STEPS = int(os.environ.get("SESSION_STEPS", "30"))
@@ -48,6 +50,9 @@ picks = st.integers(0, 100)
 
 class Session(SessionModel):
     """What may happen, in any order."""
+
+    ended: ClassVar[Counter[str]] = Counter()
+    """How all requests of all examples ended."""
 
     # What listeners do.
 
@@ -284,6 +289,7 @@ class Session(SessionModel):
         ):
             check()
         assert self.asking() == []
+        self.ended.update(end for listener in self.listeners for end in listener.ends)
         assert self.rig.dispatcher.waiting_count() == self.rig.dispatcher.running_count() == 0
         assert all(link.state is WorkerState.READY for link in self.rig.pool.links())
 
@@ -291,7 +297,7 @@ class Session(SessionModel):
 @pytest.mark.timeout(300)
 def test_session_when_anything_happens_in_any_order_then_all_of_it_holds() -> None:
     with Bodies() as bodies:
-        Session.bodies = bodies
+        Session.bodies, Session.ended = bodies, Counter()
         run_state_machine_as_test(
             Session,
             settings=settings(
@@ -302,3 +308,5 @@ def test_session_when_anything_happens_in_any_order_then_all_of_it_holds() -> No
                 suppress_health_check=list(HealthCheck),
             ),
         )
+    assert Session.ended.keys() <= ENDS
+    assert Session.ended["completed"] >= EXAMPLES

@@ -211,9 +211,12 @@ def test_close_when_the_reader_stalls_then_it_comes_back(pipe):
     for _ in range(100):
         target.put(b"z" * PIPE_HOLDS_BYTES)
     target.close(timeout_s=0.01)
-    os.set_blocking(pipe[0], False)
-    while _read_now(pipe[0]):  # let the thread go
-        target.close(timeout_s=0.01)
+    assert "log-writer" in {thread.name for thread in threading.enumerate()}, "the reader didn't stall"
+    received = 0
+    while received < 100 * PIPE_HOLDS_BYTES:  # let the thread go
+        received += len(os.read(pipe[0], 1 << 16))
+    target.close(timeout_s=10)
+    assert "log-writer" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_log_when_a_library_storms_then_some_lines_are_written_and_one_that_counts_the_rest(log_lines):

@@ -1,6 +1,5 @@
 """Every message comes out of its wire frame as it went in, and a wrong meta is a BadMessageError."""
 
-import contextlib
 import json
 
 import pytest
@@ -105,7 +104,7 @@ def test_message_when_sent_then_received_alike(message: Message) -> None:
 def test_from_frame_when_meta_is_random_then_only_bad_message(
     kind: Kind, meta: bytes, payload: bytes
 ) -> None:
-    assert_read_or_refused(Frame(kind, 1, meta, payload))
+    assert is_read_alike_or_refused(Frame(kind, 1, meta, payload))
 
 
 @given(messages, st.data())
@@ -114,13 +113,16 @@ def test_from_frame_when_a_field_is_anything_then_only_bad_message(message: Mess
     values = json.loads(frame.meta or "{}")
     if values:
         values[data.draw(st.sampled_from(sorted(values)))] = data.draw(json_values)
-    assert_read_or_refused(Frame(frame.kind, 1, json.dumps(values).encode(), frame.payload))
+    assert is_read_alike_or_refused(Frame(frame.kind, 1, json.dumps(values).encode(), frame.payload))
 
 
-def assert_read_or_refused(frame: Frame) -> None:
-    with contextlib.suppress(BadMessageError):
+def is_read_alike_or_refused(frame: Frame) -> bool:
+    """Whether what is read of a frame can be sent on and is read alike again; one that is refused is well."""
+    try:
         message = from_frame(frame)
-        assert from_frame(to_frame(message)) == message
+    except BadMessageError:
+        return True
+    return from_frame(to_frame(message)) == message
 
 
 @pytest.mark.parametrize("count", [0, 1, 2000])
