@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 from appliance.errors import ConfigurationError
 
@@ -124,8 +125,8 @@ class _UnixTransport(xmlrpc.client.Transport):
         return self._connection[1]
 
 
-RPC_ERRORS = (OSError, http.client.HTTPException, xmlrpc.client.Error)
-"""What a call of supervisord can raise: it isn't there, or it refuses."""
+RPC_ERRORS = (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError)
+"""What a call of supervisord can raise: it isn't there, it refuses, or it dies while it answers."""
 
 
 @contextlib.contextmanager

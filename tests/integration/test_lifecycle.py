@@ -13,12 +13,15 @@ import pytest
 
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import (
+    RPC_ERRORS,
+    SUPERVISOR_SOCKET,
     is_own_peer,
     listen_unix,
     make_private_dir,
     peer_credentials,
     receive_sockets,
     send_sockets,
+    supervisor_rpc,
 )
 from appliance.watched import notify
 
@@ -139,6 +142,21 @@ def test_hand_over_when_the_launcher_hangs_up_then_it_says_so(run_dir):
         thread.start()
         with pytest.raises(ConfigurationError, match="0 sockets for 0 names"):
             receive_sockets(run_dir)
+        thread.join()
+
+
+def test_rpc_when_supervisord_dies_in_the_middle_of_its_answer_then_it_is_one_of_its_errors(run_dir):
+    def break_off():
+        with listener.accept()[0] as connection:
+            connection.recv(65_536)
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 1000\r\n\r\n"
+            connection.sendall(head + b"<?xml version='1.0'?><methodResponse><params>")
+
+    with listen_unix(run_dir / SUPERVISOR_SOCKET) as listener:
+        thread = threading.Thread(target=break_off)
+        thread.start()
+        with pytest.raises(RPC_ERRORS), supervisor_rpc(run_dir) as supervisor:
+            supervisor.getAllProcessInfo()
         thread.join()
 
 
