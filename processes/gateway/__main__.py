@@ -211,7 +211,8 @@ async def _look_after(gateway: Gateway, announcement: Announcement) -> None:
         await asyncio.sleep(interval_s)
         gateway.dispatcher.look_after()
         announcement.repeat()
-        announcement.beat(sum(gateway.pool.alive_count(engine) > 0 for engine in engines))
+        engines_ready = sum(gateway.pool.alive_count(engine) > 0 for engine in engines)
+        announcement.beat(engines_ready, gateway.pool.pids())
         status = _status(gateway)
         if status != told:
             told = status

@@ -8,6 +8,7 @@ Refuses to know: what is worth telling.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from appliance.watched import notify
@@ -42,13 +43,15 @@ class Announcement:
         if self._untold and notify(self._run_dir, *(f"{key}={value}" for key, value in self._untold.items())):
             self._untold.clear()
 
-    def beat(self, engines_ready: int) -> None:
+    def beat(self, engines_ready: int, workers: Iterable[int]) -> None:
         """Say that the event loop runs, if that is due; never blocks. To be called more often than it is due.
 
         Args:
             engines_ready: Engines of which a worker serves now.
+            workers: Process ids of the workers that are connected now.
         """
         now_s = time.monotonic()
         if now_s - self._beat_s >= self._heartbeat_s:
             self._beat_s = now_s
-            notify(self._run_dir, "WATCHDOG=1", f"X_ENGINES_READY={engines_ready}")
+            pids = ",".join(map(str, workers))
+            notify(self._run_dir, "WATCHDOG=1", f"X_ENGINES_READY={engines_ready}", f"X_WORKERS={pids}")

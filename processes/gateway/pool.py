@@ -149,6 +149,10 @@ class WorkerPool:
             if link.has_joined and (engine is None or link.engine == engine)
         ]
 
+    def pids(self) -> list[int]:
+        """Return the processes that are connected, joined or not: those whose hang is seen here."""
+        return [link.pid for link in self._links.values()]
+
     def alive_count(self, engine: str) -> int:
         """Return how many workers of an engine are there, and neither hung nor about to end."""
         return sum(link.state in SERVING_STATES for link in self.links(engine))

@@ -41,7 +41,7 @@ class Program:
     last_exit: str = ""
     """How its last process ended: expected, unexpected, too_quickly, stopped, hung; empty before."""
     hangs: int = 0
-    """Processes that were killed because they no longer beat."""
+    """Processes that were killed because they no longer beat, or because the gateway didn't know them."""
     hung_pid: int = NO_PID
     """The last of them."""
     early_deaths: int = 0

@@ -99,6 +99,19 @@ class ProgramTable:
             if self[name].pid and self[name].was_ready and self[name].state in intensity.BUSY_STATES
         }
 
+    def running_workers(self) -> dict[int, str]:
+        """Return the workers that supervisord calls RUNNING, by pid."""
+        return {
+            program.pid: name
+            for name, program in self._programs.items()
+            if name.startswith(WORKER_PREFIX) and program.pid and program.state == "RUNNING"
+        }
+
+    def is_ready_gateway(self, pid: int) -> bool:
+        """Tell whether a process is the gateway's, and the gateway is ready."""
+        gateway = self[VITAL_PROGRAM]
+        return gateway.ready and gateway.pid == pid
+
     def has_engine(self, steady_s: float, now_s: float) -> bool:
         """Tell whether the gateway has said that an engine is ready, and is there to stay.
 

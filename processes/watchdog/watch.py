@@ -2,7 +2,7 @@
 
 Owns: what follows from an event or a datagram: `run/programs.json`, the verdict, the end of a program that
 hangs, the back-off of one that ends again and again.
-Refuses to know: workers' hangs and recycling, which are the gateway's business.
+Refuses to know: recycling, and the hangs of workers that the gateway knows, which are the gateway's business.
 
 One thread, one `select`: supervisord's events on stdin, programs' datagrams on `run/notify.sock`.
 The appliance is given up (the launcher reads `run/verdict.json`) when the gateway is FATAL or keeps ending
@@ -36,6 +36,7 @@ from processes.watchdog import intensity
 from processes.watchdog.clocks import EngineClock, HeartbeatClock
 from processes.watchdog.events import DONE, READY, EventDecoder, SupervisorEvent
 from processes.watchdog.killing import kill_hung
+from processes.watchdog.known_workers import KnownWorkers
 from processes.watchdog.notifications import Notification, NotificationSocket
 from processes.watchdog.programs import VITAL_PROGRAM, ProgramTable, after_hang
 
@@ -81,6 +82,7 @@ class Watch:
         self._ticked_s = time.monotonic()
         self._heartbeats = HeartbeatClock(settings.watchdog.silence_s)
         self._engines = EngineClock(settings.watchdog.no_engine_s, self._ticked_s)
+        self._known_workers = KnownWorkers(settings)
         self._steady_s = min(self._early_s, settings.watchdog.no_engine_s / 2)
         self._is_stale = True
         self._looked_s = self._ticked_s
@@ -122,6 +124,7 @@ class Watch:
             logger.info("clocks_restarted", lag_s=round(lag_s, 3))
             self._heartbeats.restart(now_s)
             self._engines.restart(now_s)
+            self._known_workers.restart(now_s)
             self._late_until_s = now_s + CATCH_UP_S
 
     def _take(self, event: SupervisorEvent) -> None:
@@ -166,14 +169,21 @@ class Watch:
     def _give(self, notification: Notification) -> bool:
         is_known = self._table.take_notification(notification.pid, notification.assignments)
         if is_known and notification.assignments.get("WATCHDOG") == "1":
-            self._heartbeats.heard(notification.pid, time.monotonic())
+            now_s = time.monotonic()
+            self._heartbeats.heard(notification.pid, now_s)
+            if self._table.is_ready_gateway(notification.pid):
+                self._known_workers.heard(notification.pid, notification.assignments, now_s)
         return is_known
 
     def _judge(self, now_s: float) -> None:
         """Look at the clocks."""
         beating = self._table.beating()
         for pid in self._heartbeats.silent(beating, now_s):
-            self._end_hung(beating[pid], pid)
+            self._end_hung(beating[pid], pid, "silent")
+        workers = self._table.running_workers()
+        overdue = self._known_workers.overdue(workers, now_s)
+        if overdue is not None:
+            self._end_hung(workers[overdue], overdue, "unknown")
         has_engine = self._table.has_engine(self._steady_s, now_s)
         is_fine = self._is_stopping or has_engine or not self._table.is_speech_wanted()
         if self._engines.is_over(now_s, is_fine=is_fine):
@@ -186,11 +196,11 @@ class Watch:
             self._reported.pop(name, None)
             self._table.change(name, intensity.without_deaths)
 
-    def _end_hung(self, name: str, pid: int) -> None:
-        """Kill a program that no longer beats; supervisord starts it again."""
+    def _end_hung(self, name: str, pid: int, cause: str) -> None:
+        """Kill a program that no longer beats, or that no gateway knows; supervisord starts it again."""
         if not kill_hung(pid, lambda: self._is_pid_of(name, pid)):
             return
-        logger.error("program_hung", name=name, hung_pid=pid)
+        logger.error("program_hung", name=name, hung_pid=pid, cause=cause)
         self._table.change(name, lambda program: after_hang(program, pid))
         self._is_stale = True
 

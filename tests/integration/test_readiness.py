@@ -12,6 +12,7 @@ import pytest
 
 from appliance.lifecycle import NOTIFY_SOCKET, listen_unix, make_private_dir
 from tests.parts.program import PATIENCE_S, Program, running_gateway, running_program
+from tests.parts.worker_link import WorkerProcess
 
 
 def running_exporter(base: Path) -> AbstractContextManager[Program]:
@@ -42,3 +43,19 @@ def test_ready_when_the_watchdog_comes_later_then_it_is_told_again(
         program.wait_for(event)
         with watchdog_socket(run_dir) as heard:
             assert told.items() <= heard().items()
+
+
+def test_heartbeat_when_a_worker_comes_and_goes_then_the_gateway_names_it_and_no_longer(
+    run_dir: Path,
+) -> None:
+    with running_gateway(run_dir) as program, watchdog_socket(run_dir) as heard:
+        program.wait_for("gateway_ready")
+        with WorkerProcess(run_dir / "run") as worker:
+            wait_until_told(heard, str(worker.pid))
+        wait_until_told(heard, "")
+
+
+def wait_until_told(heard: Callable[[], dict[str, str]], workers: str) -> None:
+    """Wait for a heartbeat with this list of workers."""
+    while heard().get("X_WORKERS") != workers:
+        pass
