@@ -6,7 +6,9 @@ Refuses to know: supervisord, time.
 supervisord backs off only from a program that ends within `startsecs`, and gives it up in the end; one that
 lives a little longer it starts for ever, 24 times a minute. Here both are alike: after `MAX_EARLY_DEATHS` in
 a row, or when supervisord gave up, a program is held for 1, 2, 4 … `MAX_HOLD_S` seconds and tried again, for
-ever. That makes five starts in the first minute of it, and two in each later one.
+ever. That makes five starts in the first minute of it, and two in each later one. Beside each of them there
+is one more process: what ends after `startsecs` supervisord starts again at once, before anybody can say that
+the program is held, and that process is stopped as soon as it is seen.
 """
 
 from __future__ import annotations
