@@ -45,7 +45,7 @@ bench: .venv/dev.stamp ## measure the figures of docs/benchmarks.md
 	$(BIN)/python -m loadtests.bench
 load: .venv/load.stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
 	$(BIN)/python -m loadtests.load $(HOST:%=--host %) $(PROFILE:%=--profile %) $(SHORT:%=--short)
-soak: .venv/dev.stamp ## load with a fault every 15 s and an account of every request (SOAK=--short takes 90 s)
+soak: .venv/dev.stamp ## load with a fault every 15 s and an account of every request (SOAK=--short takes 105 s, SOAK=--restarts restarts the gateway)
 	$(BIN)/python -m loadtests.ledger $(or $(SOAK),--minutes 15 --rate 60 --every 15)
 docs: .venv/dev.stamp ## write the generated pages anew
 	$(BIN)/python -m tests.docs.generate

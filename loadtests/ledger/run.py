@@ -1,6 +1,6 @@
 """A run: load all the time, a fault now and then, and the account of both at the end.
 
-Owns: the order of things.
+Owns: the order of things, what a run leaves behind, what of the whole run counts as missed.
 Refuses to know: how any of them works.
 """
 
@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvloop
 
 from loadtests.ledger.compare import Account, compare
-from loadtests.ledger.faults import FAULTS, Fault
+from loadtests.ledger.faults import FAULTS, Fault, Victims
 from loadtests.ledger.judge import Outcome, Slot
 from loadtests.ledger.lines import ClientLine, ServerRow, read_server_rows, write_client_lines
 from loadtests.ledger.reference import TEXTS, audio_hashes
 from loadtests.ledger.sampler import Observations, Sampler
+from loadtests.ledger.spoilers import Spoiler
 from loadtests.ledger.target import Target, running_target, wait_for
 from loadtests.open_loop import Speakers, client_address, run_schedule, speakers
 
@@ -30,8 +31,9 @@ CALM_S = 5.0
 PATIENCE_S = 4.0
 """How much longer than its bound a run waits for the pool to be whole."""
 IDLE_LIMIT_S = 30.0
-
-Spoiler = Callable[[list[ClientLine], list[ServerRow]], None]
+MOST_LATE_S = 0.5
+"""Behind a generator later than this the appliance was kept waiting too."""
+ENDS_GATEWAY = frozenset({"gateway-restart", "gateway-kill"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,48 @@ class Plan:
     """Seconds from one fault to the next; longer where an appliance takes longer to mend."""
     faults: Sequence[str]
     """Gone through again and again."""
-    settings: dict[str, object]
+    settings: Mapping[str, object] = field(default_factory=dict)
     """Of the appliance, over those of the target."""
-    spoil: Spoiler | None = None
-    """Falsifies the account before it is compared, to see that this is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a run has left behind; `judge` says what it shows."""
+
+    faults: Sequence[str]
+    """Of the plan."""
+    slots: Sequence[Slot]
+    lines: Sequence[ClientLine]
+    rows: Sequence[ServerRow]
+    unreadable: int
+    seen: Observations
+    in_flight: int
+    restarts: int
+    """Gateways that got ready after the first one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What became of the load as a whole, without what the sampler and the faults sent."""
+
+    requests: int
+    failed: tuple[str, ...]
+    slowest_s: float
+    """From the intended start of a request to the end of its answer."""
+    ended_gateways: int
+    """Gateways that the run has ended on purpose."""
+    restarts: int
+    """Gateways that got ready after the first one, as the appliance's log tells."""
+
+    may_fail: bool
+    """Whether something was broken that takes requests with it."""
+
+    def misses(self) -> Iterator[str]:
+        """Say in one line each what wasn't as it must be."""
+        if self.restarts != self.ended_gateways:
+            yield f"gateways: {self.ended_gateways} ended on purpose, {self.restarts} restarted"
+        if self.failed and not self.may_fail:
+            yield f"{len(self.failed)} of {self.requests} requests failed, none may"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +112,17 @@ class Report:
     """Requests that the gateway still counted as running after all clients had gone."""
     late_s: float
     """The most that a request left behind its schedule: the generator's own fault."""
+    load: Load
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the generator stood still, so that the appliance wasn't asked what the plan says."""
+        return self.late_s > MOST_LATE_S
 
     def misses(self) -> list[str]:
         """Say in one line each what wasn't as it must be."""
         missed = [miss for outcome in self.outcomes for miss in outcome.misses()]
-        missed += self.account.misses()
+        missed += [*self.account.misses(), *self.load.misses()]
         if self.unreadable > self.kills:
             missed.append(f"unreadable: {self.unreadable} lines after {self.kills} kills")
         if self.seen.unaccounted:
@@ -95,12 +141,26 @@ class Report:
         return missed
 
 
-def run(plan: Plan, lines_path: Path | None = None) -> Report:
+def run(plan: Plan, lines_path: Path | None = None, spoil: Spoiler | None = None) -> Report:
     """Start an appliance, load and break it, stop it, and give the report. Blocks for all of that.
 
     Args:
         plan: What to do.
         lines_path: Gets the clients' lines, if any does.
+        spoil: As `judge` takes it.
+
+    Raises:
+        TimeoutError: The appliance isn't ready in time.
+        OSError: The ledger's file can't be read.
+    """
+    record = make_record(plan)
+    if lines_path is not None:
+        write_client_lines(lines_path, record.lines)
+    return judge(record, spoil)
+
+
+def make_record(plan: Plan) -> Record:
+    """Start an appliance, load and break it, stop it, and return what is left. Blocks for all of that.
 
     Raises:
         TimeoutError: The appliance isn't ready in time.
@@ -112,27 +172,50 @@ def run(plan: Plan, lines_path: Path | None = None) -> Report:
         idle = wait_for(lambda: target.status().get("requests", {}).get("in_flight") == 0, IDLE_LIMIT_S)
         in_flight = 0 if idle else int(target.status().get("requests", {}).get("in_flight", -1))
         rows, unreadable = read_server_rows(target.ledger_path)
-    if lines_path is not None:
-        write_client_lines(lines_path, lines)
-    if plan.spoil is not None:
-        plan.spoil(lines, rows)
-    kills_s = [slot.injection.begun_at_s for slot in slots if slot.fault.name == "gateway-kill"]
+        restarts = target.log.events["gateway_ready"] - 1
+    lines.sort(key=lambda line: line.intended_at_s)
+    return Record(plan.faults, slots, lines, rows, unreadable, seen, in_flight, restarts)
+
+
+def judge(record: Record, spoil: Spoiler | None = None) -> Report:
+    """Compare both halves of a run and judge it; the record stays as it is.
+
+    Args:
+        record: What the run has left behind.
+        spoil: Falsifies a copy of the account before it is compared, to see that this is found.
+    """
+    lines, rows, seen = list(record.lines), list(record.rows), record.seen
+    if spoil is not None:
+        spoil(lines, rows)
+    kills_s = [slot.injection.begun_at_s for slot in record.slots if slot.fault.name == "gateway-kill"]
     account = compare(lines, rows, audio_hashes, lambda line: line.kind == "fault" or _was_cut(line, kills_s))
     by_id = {row.id: row for row in rows}
-    lines.sort(key=lambda line: line.intended_at_s)
-    begun_at_s = slots[0].injection.begun_at_s
+    begun_at_s = record.slots[0].injection.begun_at_s
     calm = [line for line in lines if line.kind == "load" and line.ended_at_s < begun_at_s]
     return Report(
-        outcomes=[slot.outcome(lines, by_id, account, seen) for slot in slots],
-        unmade=tuple(sorted(set(plan.faults) - {slot.fault.name for slot in slots})),
+        outcomes=[slot.outcome(lines, by_id, account, seen) for slot in record.slots],
+        unmade=tuple(sorted(set(record.faults) - {slot.fault.name for slot in record.slots})),
         calm=tuple(line.id for line in calm if not line.is_acknowledged),
         unrecorded=int(sum(seen.accepted)) - len(rows) - sum(_was_cut(line, kills_s) for line in lines),
         account=account,
-        unreadable=unreadable,
+        unreadable=record.unreadable,
         kills=len(kills_s),
         seen=seen,
-        in_flight=in_flight,
+        in_flight=record.in_flight,
         late_s=max((line.sent_at_s - line.intended_at_s for line in lines), default=0.0),
+        load=_load_of(record, lines),
+    )
+
+
+def _load_of(record: Record, lines: Sequence[ClientLine]) -> Load:
+    load = [line for line in lines if line.kind == "load"]
+    return Load(
+        requests=len(load),
+        failed=tuple(line.id for line in load if not line.is_acknowledged),
+        slowest_s=max((line.ended_at_s - line.intended_at_s for line in load), default=0.0),
+        ended_gateways=sum(slot.fault.name in ENDS_GATEWAY for slot in record.slots),
+        restarts=record.restarts,
+        may_fail=any(slot.fault.victims is not Victims.NOBODY for slot in record.slots),
     )
 
 
@@ -189,47 +272,3 @@ async def _make(target: Target, clients: Speakers, fault: Fault, name: str) -> S
     injection = await fault.inject(target, clients, name)
     whole_at_s = await asyncio.to_thread(wait_for, target.is_whole, fault.whole_s + PATIENCE_S)
     return Slot(fault, injection, whole_at_s, float("inf"))
-
-
-def _spoil_lost(_lines: list[ClientLine], rows: list[ServerRow]) -> None:
-    rows.remove(next(row for row in rows if row.state == "completed"))
-
-
-def _spoil_duplicated(_lines: list[ClientLine], rows: list[ServerRow]) -> None:
-    rows.append(rows[0])
-
-
-def _spoil_unexpected(_lines: list[ClientLine], rows: list[ServerRow]) -> None:
-    rows.append(ServerRow("nobody asked for this", "completed"))
-
-
-def _spoil_wrong(lines: list[ClientLine], _rows: list[ServerRow]) -> None:
-    number = next(number for number, line in enumerate(lines) if line.is_acknowledged and line.kind == "load")
-    other = (lines[number].text_number + 1) % TEXTS
-    lines[number] = replace(lines[number], text_number=other)
-
-
-def _spoil_contradicted(lines: list[ClientLine], _rows: list[ServerRow]) -> None:
-    number = next(number for number, line in enumerate(lines) if line.is_acknowledged and line.kind == "load")
-    lines[number] = replace(lines[number], status=503, code="overloaded")
-
-
-def _spoil_vanished(lines: list[ClientLine], rows: list[ServerRow]) -> None:
-    number = next(number for number, line in enumerate(lines) if line.is_acknowledged and line.kind == "load")
-    lines[number] = replace(lines[number], status=None, exception="ServerDisconnectedError")
-    rows.remove(next(row for row in rows if row.id == lines[number].id))
-
-
-def _spoil_orders(_lines: list[ClientLine], rows: list[ServerRow]) -> None:
-    rows[0] = replace(rows[0], orders=rows[0].utterances + 1, retried=False)
-
-
-SPOILERS: dict[str, Spoiler] = {
-    "lost": _spoil_lost,
-    "duplicated": _spoil_duplicated,
-    "unexpected": _spoil_unexpected,
-    "wrong": _spoil_wrong,
-    "contradicted": _spoil_contradicted,
-    "vanished": _spoil_vanished,
-    "orders": _spoil_orders,
-}

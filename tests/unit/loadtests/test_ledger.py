@@ -11,13 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtests.ledger.__main__ import (
+    EXIT_HELD,
+    EXIT_MISSED,
+    EXIT_UNSURE,
+    exit_code,
+    load_table,
+    verdict,
+)
 from loadtests.ledger.compare import compare
 from loadtests.ledger.faults import FAULTS, Injection
 from loadtests.ledger.judge import Slot, outcomes_table, recovered_s
 from loadtests.ledger.lines import ClientLine, ServerRow, read_server_rows, write_client_lines
 from loadtests.ledger.reference import TEXTS, audio_hashes, texts
-from loadtests.ledger.run import SPOILERS, Report
+from loadtests.ledger.run import MOST_LATE_S, Load, Report
 from loadtests.ledger.sampler import Observations, disagreement_s, identity
+from loadtests.ledger.spoilers import SPOILERS
 
 
 def reference(text_number: int) -> frozenset[str]:
@@ -208,15 +217,56 @@ def test_outcome_when_one_worker_takes_more_than_it_can_speak_with_it_then_said(
     assert list(judged.misses()) == ["worker-kill-busy: 3 failed on the victim, at most 1"]
 
 
-def test_report_when_something_was_left_out_then_each_is_said() -> None:
-    account = compare([], [], reference)
+def report(**changed: Any) -> Report:
+    """A run with one fault that missed nothing, unless the fields say otherwise."""
     seen = looked_at()
     seen.scrapes = 1
     judged = outcome([attempt("a", at_s=1.0)], [row("a")])
-    well = Report([judged], (), (), 0, account, 0, 0, seen, 0, 0.0)
-    assert well.misses() == []
-    spoiled = replace(well, unmade=("pool-stop",), calm=("load-1",), unrecorded=2)
+    account = compare([], [], reference)
+    well = Report([judged], (), (), 0, account, 0, 0, seen, 0, 0.0, Load(1, (), 0.1, 0, 0, may_fail=True))
+    return replace(well, **changed)
+
+
+def test_report_when_something_was_left_out_then_each_is_said() -> None:
+    assert report().misses() == []
+    spoiled = report(unmade=("pool-stop",), calm=("load-1",), unrecorded=2)
     assert [miss.split()[0] for miss in spoiled.misses()] == ["unaccounted:", "not", "1"]
+
+
+def test_report_when_a_request_failed_then_said_only_where_none_may() -> None:
+    load = Load(8, ("load-1",), 0.1, 0, 0, may_fail=True)
+    assert report(load=load).misses() == []
+    assert report(load=replace(load, may_fail=False)).misses() == ["1 of 8 requests failed, none may"]
+
+
+def test_report_when_a_gateway_ended_by_itself_then_said() -> None:
+    spoiled = report(load=Load(8, (), 0.1, ended_gateways=2, restarts=3, may_fail=True))
+    assert spoiled.misses() == ["gateways: 2 ended on purpose, 3 restarted"]
+
+
+def test_verdict_when_the_generator_was_late_then_the_run_never_counts_as_held() -> None:
+    held, late = report(), report(late_s=MOST_LATE_S + 0.1)
+    late_and_missed = replace(late, in_flight=1)
+    assert [exit_code(each) for each in (held, late, late_and_missed)] == [
+        EXIT_HELD,
+        EXIT_UNSURE,
+        EXIT_MISSED,
+    ]
+    assert verdict(held) == "The latest request left 0 ms behind its schedule. Every bound held."
+    assert "this machine stood still" in verdict(late)
+    assert verdict(late).endswith("measure again. No bound was missed.")
+    assert verdict(late_and_missed).endswith("Missed:\n\n- unaccounted: 1 still in flight at the end")
+
+
+def test_load_table_when_gateways_were_restarted_then_they_requests_and_failures_are_counted() -> None:
+    shown = load_table(report(load=Load(25_200, ("load-1",), 1.5, 8, 8, may_fail=True)))
+    assert [cell.strip() for cell in shown.split("\n")[-1].split("|")[1:-1]] == [
+        "1",
+        "8",
+        "25,200",
+        "1",
+        "1.50",
+    ]
 
 
 def test_outcome_when_only_the_victim_failed_then_nothing_is_missed() -> None:
