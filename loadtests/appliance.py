@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ import psutil
 from appliance.lifecycle import LAUNCHER_FILE, read_json
 from appliance.settings import ROOT
 
+LAUNCHER = ("processes.launcher",)
+"""The module that starts an appliance, and its arguments."""
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 60.0
 POLL_S = 0.05
@@ -79,10 +81,13 @@ class Appliance:
 
 
 @contextlib.contextmanager
-def running_appliance(*, output: int = subprocess.DEVNULL, **settings: object) -> Iterator[Appliance]:
+def running_appliance(
+    *, launcher: Sequence[str] = LAUNCHER, output: int = subprocess.DEVNULL, **settings: object
+) -> Iterator[Appliance]:
     """Start an appliance, wait until all its workers are ready, stop it in the end.
 
     Args:
+        launcher: What to run in place of the launcher: a module and its arguments.
         output: Where its log goes, as for `subprocess.Popen`; whoever takes it must read it.
         settings: For example `WORKERS_TONE=2` for `APPLIANCE_WORKERS_TONE`.
 
@@ -95,8 +100,8 @@ def running_appliance(*, output: int = subprocess.DEVNULL, **settings: object) -
         temporary.mkdir()
         values = {"RUN_DIR": run_dir, "DATA_DIR": Path(base) / "data", **SETTINGS, **settings}
         inherited = {name: text for name, text in os.environ.items() if not name.startswith("APPLIANCE_")}
-        launcher = subprocess.Popen(
-            [sys.executable, "-m", "processes.launcher"],
+        process = subprocess.Popen(
+            [sys.executable, "-m", *launcher],
             cwd=ROOT,
             env=inherited
             | {"TMPDIR": str(temporary)}
@@ -105,10 +110,10 @@ def running_appliance(*, output: int = subprocess.DEVNULL, **settings: object) -
             start_new_session=True,
         )
         try:
-            yield Appliance(launcher, run_dir, _wait_until_ready(run_dir))
+            yield Appliance(process, run_dir, _wait_until_ready(run_dir))
         finally:
-            launcher.send_signal(signal.SIGTERM)
-            launcher.wait(STOP_LIMIT_S)
+            process.send_signal(signal.SIGTERM)
+            process.wait(STOP_LIMIT_S)
 
 
 def process_cpu_s(pid: int) -> float:

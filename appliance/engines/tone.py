@@ -50,6 +50,9 @@ _VOICES = (
 )
 _TAG = re.compile(r"<[^>]*>")
 _WORD = re.compile(r"\S+")
+LEAK_BYTES = 8 * 1024 * 1024
+"""What `__LEAK__` in a text leaks."""
+_LEAK_HOOK = "__LEAK__"
 _HOOK = re.compile(r"__(EXIT|SEGV|HANG|SPIN|BLOCK|FORK|FAIL)(?:_([0-9]{1,3}))?__")
 
 
@@ -96,6 +99,7 @@ class ToneEngine:
             utterance: With hooks switched on, `__FAIL__` in its text is a fault before the first chunk,
                 `__FAIL_2__` after the second; likewise EXIT, SEGV, HANG (asleep), SPIN (busy in Python),
                 BLOCK (asleep in C with the interpreter's lock held) and FORK (speaks on beside a child).
+                `__LEAK__` leaks `LEAK_BYTES`, once for an utterance.
 
         Yields:
             Whole frames, int16 little-endian mono at 22050 Hz; the last chunk has `is_last`.
@@ -107,8 +111,7 @@ class ToneEngine:
         first_bytes = FIRST_CHUNK_BYTES if utterance.wants_early_sound else NEXT_CHUNK_BYTES
         marks = _word_marks(utterance) if utterance.wants_word_marks else []
         faults = self._faults(utterance.spoken.text)
-        if self._settings.leak_bytes:
-            self._leaked.append(b"\x01" * self._settings.leak_bytes)
+        self._leak(utterance.spoken.text)
         for index, (start, end) in enumerate(_spans(len(pcm), first_bytes)):
             time.sleep(self._settings.chunk_delay_s if index else self._settings.delay_s)
             _misbehave(faults.get(index))
@@ -130,6 +133,12 @@ class ToneEngine:
     def _is_window_end(self, chunks: int) -> bool:
         size = self._settings.window_chunks
         return bool(size) and chunks % size == 0
+
+    def _leak(self, text: str) -> None:
+        is_asked_for = self._settings.hooks and _LEAK_HOOK in text
+        leak_bytes = self._settings.leak_bytes + LEAK_BYTES * is_asked_for
+        if leak_bytes:
+            self._leaked.append(b"\x01" * leak_bytes)
 
     def _faults(self, text: str) -> dict[int, str]:
         """Return which fault is due after how many chunks."""

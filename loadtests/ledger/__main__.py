@@ -13,7 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from loadtests.appliance import LAUNCHER
 from loadtests.figures import machine, markdown_table
+from loadtests.ledger.controls import DEFENCES, controls_table, run_controls
 from loadtests.ledger.faults import FAULTS
 from loadtests.ledger.judge import outcomes_table
 from loadtests.ledger.run import MOST_LATE_S, Plan, Report, run
@@ -50,22 +52,32 @@ RESTARTS: dict[str, object] = {
 """Eight restarts under 25,200 requests."""
 SECTIONS = ("ledger", "restarts")
 """Of docs/benchmarks.md."""
-DEFENCES: dict[str, dict[str, object]] = {
-    "heartbeat": {"WORKERS_SILENCE_S": 60, "WORKERS_PROGRESS_S": 600},
-    "progress": {"WORKERS_PROGRESS_S": 600},
-}
-"""What can be switched off, and by which settings: a run without it must miss a bound."""
 
 
 def main() -> int:
     """Run and report; return the exit code."""
     arguments = _parse_arguments()
+    return _control(arguments) if arguments.controls else _run(arguments)
+
+
+def _control(arguments: argparse.Namespace) -> int:
+    controls = run_controls(run, lambda line: print(line, flush=True))
+    text = controls_table(controls)
+    print(f"\n{text}\n\n{machine()}")
+    if arguments.write:
+        write_section("controls", text, is_short=False)
+    return EXIT_HELD if all(control.is_right for control in controls) else EXIT_MISSED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    without = DEFENCES.get(arguments.without)
     plan = Plan(
         duration_s=60 * arguments.minutes,
         rate_hz=arguments.rate,
         every_s=arguments.every,
         faults=arguments.faults or list(FAULTS),
-        settings=DEFENCES.get(arguments.without, {}),
+        settings={} if without is None else without.settings,
+        launcher=LAUNCHER if without is None else without.launcher,
     )
     report = run(plan, arguments.lines, SPOILERS.get(arguments.spoil))
     text = "\n\n".join(
@@ -142,6 +154,9 @@ def _parse_arguments() -> argparse.Namespace:
     presets.add_argument("--short", action="store_true", help="105 s, 30 requests per second, ten faults")
     presets.add_argument(
         "--restarts", action="store_true", help="8 restarts of the gateway under 25,200 requests, 10 minutes"
+    )
+    presets.add_argument(
+        "--controls", action="store_true", help="a short run without each defence in turn: all must fail"
     )
     parser.add_argument("--without", choices=DEFENCES, help="switch a defence off: the run must fail then")
     parser.add_argument("--spoil", choices=SPOILERS, help="falsify the account: the run must fail then")

@@ -16,8 +16,11 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
 
-from loadtests.ledger.target import PROGRESS_S, Target, wait_for
+from appliance.engines.tone import LEAK_BYTES
+from loadtests.ledger.target import PROGRESS_S, RECYCLE_BYTES, WORKERS, Target, wait_for
 from loadtests.open_loop import Speakers
+from tests.parts.rogue import GARBAGE as BROKEN_FRAMES
+from tests.parts.rogue import running_rogue
 
 LOOK_LIMIT_S = 8.0
 """How long a fault is given to show: twice the largest bound."""
@@ -30,6 +33,22 @@ STALL_S = 5.0
 STOP_S = 3.0
 FAULT_ADDRESS = "127.0.0.201"
 ATTACKER_ADDRESS = "127.0.0.202"
+RECYCLED = "worker_recycled"
+MIB = 1024 * 1024
+MOST_LEAKS = WORKERS * RECYCLE_BYTES // LEAK_BYTES
+"""So many fill every worker."""
+MOST_WORKER_BYTES = RECYCLE_BYTES + LEAK_BYTES + 2 * MIB
+"""The limit, what one text leaks, and the audio of it."""
+WATCHDOG_SEEN_S = 30.0
+"""Source: reference matrix, row S3."""
+WATCHDOG_HANGS_S = 26.0
+"""The launcher's patience of 20 s, a new watchdog's start, and some."""
+WATCHDOG_HEALED_S = 30.0
+LIVE_EVERY_S = 0.25
+PROTOCOL_ERRORS = "tts_protocol_errors_total"
+BURST = 20
+"""Requests at once: more than there are workers, so that the one without a warm voice is asked too."""
+BURSTS = 5
 GARBAGE = b"GET / HTTP/1.1\r\n\r\n" * 100
 
 
@@ -51,6 +70,8 @@ class Injection:
     """When the cause had gone: at once, or after a stall."""
     detected_at_s: float | None = None
     """When the appliance itself showed it; None if it never did, or shows it nowhere."""
+    missed: tuple[str, ...] = ()
+    """What must hold for this fault alone and didn't, in one line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +86,8 @@ class Fault:
     """Most seconds until the appliance shows it; None where it shows nowhere."""
     whole_s: float = 6.0
     """Most seconds until every worker serves again."""
+    takes_s: float = 0.0
+    """Seconds that making it takes, where these are many."""
 
 
 async def _kill_worker(target: Target, state: str) -> Injection:
@@ -216,6 +239,81 @@ async def _garbage(target: Target, _speakers: Speakers, _name: str) -> Injection
     return await asyncio.to_thread(send)
 
 
+async def _leak(target: Target, speakers: Speakers, name: str) -> Injection:
+    """Send texts that leak until a worker is above its limit, and see that it is replaced."""
+    begun_at_s = time.monotonic()
+    before, largest_bytes, failed = target.log.events[RECYCLED], 0, 0
+    for number in range(MOST_LEAKS):
+        text = f"Leak {number} of {name}: __LEAK__ and no more."
+        line = await speakers.ask(
+            f"{name}-{number}", FAULT_ADDRESS, time.monotonic(), 0, input=text, normalize=False, kind="fault"
+        )
+        failed += not line.is_acknowledged
+        largest_bytes = max(largest_bytes, await asyncio.to_thread(target.largest_worker_bytes))
+        if largest_bytes > RECYCLE_BYTES or target.log.events[RECYCLED] > before:
+            break
+    replaced_at_s = await asyncio.to_thread(
+        wait_for, lambda: target.log.events[RECYCLED] > before, LOOK_LIMIT_S
+    )
+    missed = []
+    if replaced_at_s is None:
+        missed.append(f"not replaced with {largest_bytes / MIB:.0f} MiB, limit {RECYCLE_BYTES / MIB:.0f} MiB")
+    if largest_bytes > MOST_WORKER_BYTES:
+        missed.append(f"{largest_bytes / MIB:.0f} MiB, at most {MOST_WORKER_BYTES / MIB:.0f} MiB")
+    if failed:
+        missed.append(f"{failed} of the texts that leak failed")
+    return Injection(begun_at_s, time.monotonic(), missed=tuple(missed))
+
+
+async def _hang_watchdog(target: Target, _speakers: Speakers, _name: str) -> Injection:
+    """Stop the watchdog for good, and ask `ttsctl live` until it says so, and until all is well again."""
+
+    def hang() -> Injection:
+        begun_at_s = time.monotonic()
+        target.signal("watchdog", signal.SIGSTOP)
+        try:
+            seen_at_s = wait_for(lambda: "watchdog" in target.dead_parts(), WATCHDOG_SEEN_S, LIVE_EVERY_S)
+            healed_at_s = seen_at_s and wait_for(
+                lambda: not target.dead_parts(), WATCHDOG_HEALED_S, LIVE_EVERY_S
+            )
+        finally:
+            target.signal("watchdog", signal.SIGCONT)  # one that was replaced doesn't mind
+        missed = () if healed_at_s else ("the watchdog wasn't replaced",)
+        return Injection(begun_at_s, time.monotonic(), seen_at_s, missed)
+
+    return await asyncio.to_thread(hang)
+
+
+async def _let_rogue_in(target: Target, speakers: Speakers, name: str) -> Injection:
+    """Let a worker join that answers its first order with a broken frame, and ask until it gets one.
+
+    These requests count as load: one of them may fail with it.
+    """
+    deed = f"{random.Random(name).choice(sorted(BROKEN_FRAMES))}_in_an_utterance"
+    before = await asyncio.to_thread(target.counted, PROTOCOL_ERRORS)
+    with running_rogue(target.run_dir, deed) as rogue:
+        await asyncio.to_thread(wait_for, lambda: len(target.workers()) > WORKERS, LOOK_LIMIT_S)
+        begun_at_s = time.monotonic()
+        looking = asyncio.create_task(
+            asyncio.to_thread(
+                wait_for, lambda: target.counted(PROTOCOL_ERRORS) not in {before, None}, LOOK_LIMIT_S
+            )
+        )
+        for burst in range(BURSTS):
+            if rogue.poll() is None:
+                await asyncio.gather(
+                    *(
+                        speakers.ask(f"{name}-{burst}-{number}", FAULT_ADDRESS, time.monotonic(), number)
+                        for number in range(BURST)
+                    )
+                )
+        detected_at_s = await looking
+    after = await asyncio.to_thread(target.counted, PROTOCOL_ERRORS)
+    counted = None if before is None or after is None else after - before
+    missed = () if counted == 1 else (f"{deed}: {counted} protocol errors counted, 1 was made",)
+    return Injection(begun_at_s, time.monotonic(), detected_at_s, missed)
+
+
 FAULTS = {
     fault.name: fault
     for fault in (
@@ -233,6 +331,9 @@ FAULTS = {
         Fault("wire-garbage", _garbage, detect_s=None),
         Fault("pool-stop", _stop_pool, Victims.UNTIL_WHOLE, whole_s=10.0),
         Fault("worker-hang", _hang, Victims.WORKERS, detect_s=PROGRESS_S + 1, whole_s=2 * PROGRESS_S + 6),
+        Fault("worker-leak", _leak, detect_s=None),
+        Fault("rogue-worker", _let_rogue_in, Victims.WORKERS),
+        Fault("watchdog-hang", _hang_watchdog, detect_s=WATCHDOG_SEEN_S, takes_s=WATCHDOG_HANGS_S),
     )
 }
 """Every fault by its name, in the order in which a run goes through them."""

@@ -64,6 +64,8 @@ class Outcome:
     false_red_s: float
     is_observed: bool
     """Whether health and truth were looked at often enough to believe the two above."""
+    missed: tuple[str, ...]
+    """What else must hold for this fault and didn't, in one line each."""
 
     def misses(self) -> Iterator[str]:
         """Say in one line each which bound was missed."""
@@ -81,6 +83,7 @@ class Outcome:
             yield f"{fault.name}: health and truth were hardly looked at"
         if fault.victims is Victims.WORKERS and self.on_victim > MOST_ON_WORKER:
             yield f"{fault.name}: {self.on_victim} failed on the victim, at most {MOST_ON_WORKER}"
+        yield from self.missed
         if self.blast:
             yield f"{fault.name}: {len(self.blast)} failed beside the victim ({'; '.join(self.blast[:5])})"
 
@@ -137,6 +140,7 @@ class Slot:
             false_green_s=seen.false_green_s(begun_at_s, self.end_s),
             false_red_s=seen.false_red_s(begun_at_s, self.end_s),
             is_observed=seen.is_dense(begun_at_s, self.end_s),
+            missed=tuple(f"{self.fault.name}: {miss}" for miss in self.injection.missed),
         )
 
     def _is_victim(self, line: ClientLine, row: ServerRow | None) -> bool:

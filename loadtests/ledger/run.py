@@ -15,6 +15,7 @@ from pathlib import Path
 
 import uvloop
 
+from loadtests.appliance import LAUNCHER
 from loadtests.ledger.compare import Account, compare
 from loadtests.ledger.faults import FAULTS, Fault, Victims
 from loadtests.ledger.judge import Outcome, Slot
@@ -49,6 +50,8 @@ class Plan:
     """Gone through again and again."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """Of the appliance, over those of the target."""
+    launcher: Sequence[str] = LAUNCHER
+    """As `running_appliance` takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,7 @@ def make_record(plan: Plan) -> Record:
         TimeoutError: The appliance isn't ready in time.
         OSError: The ledger's file can't be read.
     """
-    with running_target(**plan.settings) as target:
+    with running_target(launcher=plan.launcher, **plan.settings) as target:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             slots, lines, seen = runner.run(_load_and_break(target, plan))
         idle = wait_for(lambda: target.status().get("requests", {}).get("in_flight") == 0, IDLE_LIMIT_S)
@@ -257,7 +260,7 @@ async def _break(target: Target, clients: Speakers, plan: Plan) -> list[Slot]:
     await asyncio.sleep(CALM_S)
     for number, name in enumerate(itertools.cycle(plan.faults)):
         fault = FAULTS[name]
-        if time.monotonic() + plan.every_s > end_s and slots:
+        if time.monotonic() + max(plan.every_s, fault.takes_s + CALM_S) > end_s and slots:
             break
         slot = await _make(target, clients, fault, f"fault-{number}")
         began_s = slot.injection.begun_at_s

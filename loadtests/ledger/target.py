@@ -17,24 +17,29 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from appliance.lifecycle import GATEWAY_SOCKET, PROGRAMS_FILE, UnixConnection, read_json
 from appliance.settings import ROOT
-from loadtests.appliance import Appliance, running_appliance
+from loadtests.appliance import LAUNCHER, Appliance, running_appliance
 
 LEDGER_NAME = "ledger.jsonl"
 WORKERS = 4
 DELAY_S = 0.01
 """Seconds that the tone engine takes for an utterance: long enough to be killed in."""
 PROGRESS_S = 3.0
+RECYCLE_BYTES = 96 * 1024 * 1024
+"""Memory that ends a worker: twice that of a new one."""
 SETTINGS: dict[str, object] = {
     "WORKERS_ESPEAK": 0,
     "WORKERS_TONE": WORKERS,
     "WORKERS_PROGRESS_S": PROGRESS_S,
+    "WORKERS_RECYCLE_RSS_BYTES": RECYCLE_BYTES,
     "TONE_DELAY_S": DELAY_S,
     "TONE_HOOKS": "true",
     "DISPATCH_CORES": WORKERS,
@@ -95,11 +100,44 @@ class Target:
 
     def status(self) -> dict[str, Any]:
         """Return what the gateway says of itself on its socket; nothing if it doesn't answer in a second."""
-        connection = UnixConnection(self.run_dir / GATEWAY_SOCKET, ASK_S)
-        with closing(connection), suppress(OSError, ValueError, http.client.HTTPException):
-            connection.request("GET", "/admin/status")
-            return dict(json.loads(connection.getresponse().read()))
+        with suppress(ValueError):
+            return dict(json.loads(self._ask("/admin/status")))
         return {}
+
+    def counted(self, name: str) -> float | None:
+        """Return a counter of the gateway's that has no labels; None if it doesn't answer in a second."""
+        for line in self._ask("/metrics").decode().splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rpartition(" ")[2])
+        return None
+
+    def dead_parts(self) -> list[str]:
+        """Return what `ttsctl live` calls dead.
+
+        Raises:
+            subprocess.TimeoutExpired: It doesn't end in time.
+            ValueError: It says nothing that can be read.
+        """
+        done = subprocess.run(
+            [sys.executable, "-m", "processes.ttsctl", "--run-dir", str(self.run_dir), "live", "--json"],
+            cwd=ROOT,
+            check=False,
+            capture_output=True,
+            timeout=COMMAND_S,
+        )
+        return list(json.loads(done.stdout)["dead"])
+
+    def largest_worker_bytes(self) -> int:
+        """Return the resident memory of the largest worker, as the kernel tells it."""
+        return max((_resident_bytes(each["pid"]) for each in self.workers()), default=0)
+
+    def _ask(self, path: str) -> bytes:
+        """Return the gateway's answer on its socket; nothing if it doesn't answer in a second."""
+        connection = UnixConnection(self.run_dir / GATEWAY_SOCKET, ASK_S)
+        with closing(connection), suppress(OSError, http.client.HTTPException):
+            connection.request("GET", path)
+            return connection.getresponse().read()
+        return b""
 
     def workers(self) -> list[dict[str, Any]]:
         """Return the pool as the gateway sees it."""
@@ -135,6 +173,12 @@ class Target:
         subprocess.run(command, cwd=ROOT, env={}, check=True, capture_output=True, timeout=COMMAND_S)
 
 
+def _resident_bytes(pid: int) -> int:
+    with suppress(psutil.NoSuchProcess):
+        return int(psutil.Process(pid).memory_info().rss)
+    return 0
+
+
 def _serving(workers: list[dict[str, Any]]) -> int:
     return sum(worker["state"] in {"ready", "busy"} for worker in workers)
 
@@ -150,10 +194,11 @@ def wait_for(is_true: Callable[[], bool], limit_s: float, pause_s: float = 0.02)
 
 
 @contextmanager
-def running_target(**settings: object) -> Iterator[Target]:
+def running_target(*, launcher: Sequence[str] = LAUNCHER, **settings: object) -> Iterator[Target]:
     """Start an appliance with a ledger and tone workers; stop it in the end.
 
     Args:
+        launcher: As `running_appliance` takes it.
         settings: Over `SETTINGS`, for example `WORKERS_SILENCE_S=60`.
 
     Raises:
@@ -162,7 +207,7 @@ def running_target(**settings: object) -> Iterator[Target]:
     reading, writing = os.pipe()
     log = LogReader(reading)
     try:
-        with running_appliance(output=writing, **{**SETTINGS, **settings}) as appliance:
+        with running_appliance(launcher=launcher, output=writing, **{**SETTINGS, **settings}) as appliance:
             os.close(writing)
             writing = -1
             target = Target(appliance, log)

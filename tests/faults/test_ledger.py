@@ -11,19 +11,20 @@ import pytest
 
 from appliance.settings import ROOT
 from loadtests.ledger.__main__ import EXIT_HELD, EXIT_UNSURE
+from loadtests.ledger.controls import DEFENCES, NONE
 from loadtests.ledger.run import Plan, Record, judge, make_record
 from loadtests.ledger.spoilers import SPOILERS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
-def run_ledger(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run_ledger(*arguments: str, limit_s: float = 170) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "loadtests.ledger", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=limit_s,
         check=False,
     )
 
@@ -54,12 +55,15 @@ def test_ledger_when_heartbeats_are_not_missed_then_the_run_fails_and_says_that_
     assert "pool-stop: false green for " in done.stdout
 
 
-def test_ledger_when_progress_is_not_watched_then_the_run_fails() -> None:
-    done = run_ledger(
-        "--minutes", "0.2", "--rate", "20", "--every", "6", "--faults", "worker-hang", "--without", "progress"
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "worker-hang: seen after never s" in done.stdout
+@pytest.mark.timeout(600)
+def test_controls_when_each_defence_is_switched_off_then_its_bound_is_missed_and_no_other_run_fails() -> None:
+    done = run_ledger("--controls", limit_s=590)
+    print(done.stdout)
+    assert done.returncode == EXIT_HELD, done.stdout + done.stderr
+    table = done.stdout[done.stdout.index("| switched off ") :].splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[2 : 3 + len(DEFENCES)]]
+    assert rows[0] == [NONE, "all of these", "nothing", "as it must be"]
+    assert [row[0] for row in rows[1:]] == list(DEFENCES)
 
 
 def test_ledger_when_the_account_is_falsified_then_the_run_fails() -> None:

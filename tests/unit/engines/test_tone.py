@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.engines import create_engine
 from appliance.engines.base import NEXT_CHUNK_BYTES
-from appliance.engines.tone import SAMPLE_RATE_HZ, ToneEngine, expected_pcm
+from appliance.engines.tone import LEAK_BYTES, SAMPLE_RATE_HZ, ToneEngine, expected_pcm
 from appliance.errors import ConfigurationError, EngineFailedError
 from appliance.settings import Settings, ToneSettings
 from appliance.speech import FIRST_CHUNK_BYTES, MAX_UTTERANCE_CHARS, MAX_UTTERANCE_PCM_BYTES, PcmChunk
@@ -126,6 +126,15 @@ def test_synthesize_when_told_to_leak_then_holds_it_until_closed() -> None:
     assert sum(map(len, engine._leaked)) == 3000
     engine.close()
     assert engine._leaked == []
+
+
+@pytest.mark.parametrize(("hooks", "leaked_bytes"), [(True, LEAK_BYTES), (False, 0)])
+def test_synthesize_when_the_text_asks_for_a_leak_then_only_with_hooks(
+    hooks: bool, leaked_bytes: int
+) -> None:
+    engine = ToneEngine(ToneSettings(hooks=hooks))
+    list(engine.synthesize(utterance("Please __LEAK__ now.")))
+    assert sum(map(len, engine._leaked)) == leaked_bytes
 
 
 def test_create_engine_when_name_is_unknown_then_configuration_error() -> None:
