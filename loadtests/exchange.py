@@ -1,8 +1,8 @@
 """One speech request and what came of it, as a client of its own sees it.
 
 Owns: sending, reading in four manners (whole, as a listener, slowly, and leaving in the middle), the moment
-of the first audio byte, and what counts as a success.
-Refuses to know: Locust, limits, who asks how often.
+of the first sound, and what counts as a success.
+Refuses to know: Locust, limits, who asks how often, what sounds in which format (`sound`).
 
 It works on bare bytes: an error's body that isn't UTF-8 is an answer like any other. Locust's own client
 raises while it writes such a body to its log, and the request is then in no statistic.
@@ -20,18 +20,24 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
+from loadtests.sound import PCM_BYTES_PER_S, Sound, lack, least_s, measure
+
 SILENCE_LIMIT_S = 10.0
 """Seconds without a byte after which a client gives up."""
 ANSWER_LIMIT_S = 60.0
 """Seconds after which it gives up whatever comes."""
 PIECE_BYTES = 65_536
 MAX_ERROR_BYTES = 65_536
-PCM_BYTES_PER_S = 48_000
-"""`pcm` is 24 kHz int16 mono. Source: OpenAI's speech API."""
+MAX_BODY_BYTES = 16_777_216
+"""Nearly six minutes of `pcm`, ten times the longest text; a body that goes on is no answer."""
 GAP_S = 0.1
 """A sound that stands still for less isn't counted as a gap."""
 SLOW_BYTES_PER_S = 8_000
 SLOW_FOR_S = 10.0
+SLOW_LEAST_S = SLOW_FOR_S * SLOW_BYTES_PER_S / PCM_BYTES_PER_S / 2
+"""Half of what a slow reader takes at its own pace: about 0.8 s of sound; with less it was kept waiting."""
+LEAVE_AFTER_S = 0.02
+"""Of sound: a client that leaves has heard something first."""
 REFUSALS = (429, 503)
 
 
@@ -52,7 +58,7 @@ class Manner(StrEnum):
     """As it comes, minding where the sound would stand still; only with `pcm`."""
     SLOW = "slow"
     LEAVING = "leaving"
-    """Hangs up when the first audio is there and more is to come."""
+    """Hangs up when the first `LEAVE_AFTER_S` of sound are there and more is to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,7 @@ class Outcome:
     reason: str = ""
     """Why it wasn't completed, in a few words of a closed set."""
     first_audio_s: float | None = None
-    """To the first byte of the body; the headers don't count."""
+    """To the first byte of sound; neither HTTP's headers nor those of the format count."""
     total_s: float = 0.0
     body_bytes: int = 0
     gap_s: float = 0.0
@@ -165,42 +171,74 @@ def voices_of(target: Target, engine: str) -> list[str]:
 
 
 def _take_audio(response: http.client.HTTPResponse, order: Order, due_s: float, outcome: Outcome) -> None:
-    playback = Playback()
+    promised_bytes = response.length
+    reading = Reading(order)
     for piece in _pieces(response, order.manner):
         now_s = time.monotonic()
-        if outcome.first_audio_s is None:
+        if reading.take(piece, now_s) and outcome.first_audio_s is None:
             outcome.first_audio_s = now_s - due_s
-        playback.take(len(piece), now_s)
-        if now_s - due_s > ANSWER_LIMIT_S:
-            outcome.reason = "took too long"
+        if now_s - due_s > ANSWER_LIMIT_S or len(reading.body) > MAX_BODY_BYTES:
+            outcome.reason = "took too long" if now_s - due_s > ANSWER_LIMIT_S else "never ended"
             return
-    outcome.body_bytes = playback.body_bytes
-    length = response.getheader("Content-Length")
-    if not playback.body_bytes:
-        outcome.reason = "no audio"
-    elif order.manner in (Manner.WHOLE, Manner.LISTENING) and length and int(length) != playback.body_bytes:
+        if reading.has_enough(now_s):
+            break
+    outcome.body_bytes = len(reading.body)
+    if not reading.has_left and promised_bytes not in (None, outcome.body_bytes):
         outcome.reason = "broke off"
-    else:
+        return
+    outcome.reason = reading.lack()
+    if not outcome.reason:
         outcome.ending = Ending.COMPLETED
-        outcome.gap_s = playback.longest_gap_s if order.manner is Manner.LISTENING else 0.0
+        outcome.gap_s = reading.playback.longest_gap_s if order.manner is Manner.LISTENING else 0.0
 
 
 def _pieces(response: http.client.HTTPResponse, manner: Manner) -> Iterator[bytes]:
-    """Yield the body as it comes, in the manner of the reader.
+    """Yield the body as it comes, at the pace of the reader.
 
     Raises:
         http.client.IncompleteRead: A body in chunks broke off.
     """
-    begun_s = time.monotonic()
     count = SLOW_BYTES_PER_S if manner is Manner.SLOW else PIECE_BYTES
     while piece := response.read1(count):
         yield piece
-        if manner is Manner.LEAVING:
-            return
         if manner is Manner.SLOW:
-            if time.monotonic() - begun_s > SLOW_FOR_S:
-                return
             time.sleep(len(piece) / SLOW_BYTES_PER_S)
+
+
+class Reading:
+    """What a client has of an answer so far."""
+
+    def __init__(self, order: Order) -> None:
+        self.body = bytearray()
+        self.playback = Playback()
+        self.has_left = False
+        self._order = order
+        self.begun_s = time.monotonic()
+        self._is_heard = False
+
+    def take(self, piece: bytes, now_s: float) -> bool:
+        """Take in a piece that has come at this monotonic time; return whether anything sounds by now."""
+        self.body += piece
+        self.playback.take(len(piece), now_s)
+        if not self._is_heard:
+            self._is_heard = self._sound().byte_count > 0
+        return self._is_heard
+
+    def has_enough(self, now_s: float) -> bool:
+        """Return whether the client leaves now, though more is to come."""
+        if self._order.manner is Manner.LEAVING:
+            self.has_left = not lack(self._sound(), LEAVE_AFTER_S)
+        elif self._order.manner is Manner.SLOW:
+            self.has_left = now_s - self.begun_s > SLOW_FOR_S
+        return self.has_left
+
+    def lack(self) -> str:
+        """Say what keeps the answer from being a success; nothing if it is one."""
+        least_by_leaving_s = LEAVE_AFTER_S if self._order.manner is Manner.LEAVING else SLOW_LEAST_S
+        return lack(self._sound(), least_by_leaving_s if self.has_left else least_s(self._order.text))
+
+    def _sound(self) -> Sound:
+        return measure(self._order.response_format, self.body)
 
 
 class Playback:

@@ -111,14 +111,15 @@ def _entry_checks(entry: Entry, limits: EntryLimits, found: EntrySamples) -> Ite
         verdict = Verdict.TOO_FEW if is_held and is_few else _verdict(is_held=is_held)
         return Check(entry, what, value, limit, count, verdict)
 
-    share = found.success(refused_too=limits.may_be_refused)
-    yield check(
-        "success or honest refusal" if limits.may_be_refused else "success",
-        _percent(share),
-        f"≥ {_percent(limits.least_success)}",
-        found.attempts,
-        is_held=few or share >= limits.least_success,
-    )
+    shares = {"success": (found.success(refused_too=False), limits.least_success)}
+    if limits.least_answered is not None:
+        shares = {
+            "success or honest refusal": (found.success(refused_too=True), limits.least_success),
+            "answered": (found.success(refused_too=False), limits.least_answered),
+        }
+    for what, (share, least) in shares.items():
+        held = few or share >= least
+        yield check(what, _percent(share), f"≥ {_percent(least)}", found.attempts, is_held=held)
     for what, series, limit_s in (
         ("p90 first audio", found.first_audio, limits.first_audio_p90_s),
         ("p90 answer", found.answer, limits.answer_p90_s),

@@ -43,13 +43,13 @@ class EntryLimits(_Table):
     least_samples: int = Field(ge=1)
     """Answers without which nothing is proved."""
     least_success: float = Field(gt=0, le=1)
-    """Share of requests that were answered whole."""
+    """Share of requests that were answered whole; with `least_answered` honest refusals are in it, too."""
     first_audio_p90_s: float | None = Field(None, gt=0)
     answer_p90_s: float | None = Field(None, gt=0)
     most_underruns: float | None = Field(None, ge=0, le=1)
     """Share of listeners whose sound stood still for longer than `exchange.GAP_S`."""
-    may_be_refused: bool = False
-    """Whether an honest 503 or 429 is no failure here, because the entry provokes it."""
+    least_answered: float | None = Field(None, gt=0, le=1)
+    """Share that must be answered where the entry provokes refusals; without it no refusal is a success."""
 
 
 class Profile(_Table):

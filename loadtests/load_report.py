@@ -64,7 +64,7 @@ def _parts(name: str, profile: Profile, samples: Samples, checks: Sequence[Check
     yield f"<h1>Load, profile {escape(name)}: <span class={color}>{verdict}</span></h1>"
     yield f"<p>{time.strftime('%Y-%m-%d %H:%M')}, {seconds:.0f} s of which {profile.warm_up_s:g} s of warm-up"
     yield f" don't count, on {escape(machine())}. Seconds count from the intended start of each request,"
-    yield " to the first byte of the body or to the last. Percentiles are exact.</p>"
+    yield " to the first byte of sound or to the last. Percentiles are exact.</p>"
     rows = [(CLASSES[check.verdict], check.row()) for check in checks]
     yield from ("<h2>Limits</h2>", _table(HEADER, rows))
     yield "<h2>Entries</h2>"

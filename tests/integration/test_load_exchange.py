@@ -14,12 +14,16 @@ from loadtests.exchange import Ending, Manner, Order, Target, speak, voices_of
 from loadtests.load_run import LoadRun
 from loadtests.samples import Samples
 from tests.parts.appliance import Appliance
+from tests.parts.deceiver import BARE
 
 ORDER = Order("Hello.", "tone-low", "pcm")
 SHAPE = b'{"error":{"message":"m","type":"t","param":null,"code":"overloaded"}}'
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 PATIENCE_S = 15.0
+SPOKEN = b"\x01\x02" * 3000
+"""More than six characters can take at least."""
+BYTES = len(SPOKEN)
 
 
 @contextlib.contextmanager
@@ -62,7 +66,11 @@ def error(status: bytes, body: bytes, *headers: bytes) -> bytes:
         (CHUNKED + b"4\r\nhalf\r\n", Ending.FAILED, "IncompleteRead"),
         (b"", Ending.FAILED, "RemoteDisconnected"),
         (b"\xff\xff\r\n\r\n", Ending.FAILED, "BadStatusLine"),
-        (CHUNKED + b"4\r\nsome\r\n4\r\nmore\r\n0\r\n\r\n", Ending.COMPLETED, ""),
+        (CHUNKED + b"1\r\nx\r\n0\r\n\r\n", Ending.FAILED, "too little audio"),
+        (OK + b"Content-Length: 1\r\n\r\nx", Ending.FAILED, "too little audio"),
+        (OK + b"Content-Length: %d\r\n\r\n" % BYTES + bytes(BYTES), Ending.FAILED, "silence"),
+        (OK + b"Content-Length: %d\r\n\r\n" % BYTES + SPOKEN, Ending.COMPLETED, ""),
+        (CHUNKED + b"%x\r\n" % BYTES + SPOKEN + b"\r\n0\r\n\r\n", Ending.COMPLETED, ""),
     ],
 )
 def test_speak_when_any_answer_comes_then_it_has_an_ending(
@@ -72,14 +80,42 @@ def test_speak_when_any_answer_comes_then_it_has_an_ending(
         outcome = speak(target, ORDER, time.monotonic())
     assert (outcome.ending, outcome.reason) == (ending, reason)
     assert outcome.total_s > 0
-    assert (outcome.first_audio_s is not None) == (b"some" in answer or b"half" in answer)
+    has_body = answer.startswith(OK) and reason != "no audio"
+    assert (outcome.first_audio_s is not None) == has_body
+
+
+@pytest.mark.parametrize("manner", [Manner.WHOLE, Manner.LEAVING, Manner.SLOW])
+@pytest.mark.parametrize("name", [name for name, header in BARE.items() if header])
+def test_speak_when_only_a_header_comes_then_it_is_neither_audio_nor_a_success(
+    name: str, manner: Manner
+) -> None:
+    header = BARE[name]
+    with answering(CHUNKED + b"%x\r\n%b\r\n0\r\n\r\n" % (len(header), header)) as target:
+        outcome = speak(target, Order("Hello.", "tone-low", name, manner), time.monotonic())
+    assert (outcome.ending, outcome.reason, outcome.first_audio_s) == (Ending.FAILED, "no audio", None)
+
+
+def test_speak_when_a_leaver_hears_one_byte_then_it_is_no_success() -> None:
+    with answering(CHUNKED + b"1\r\nx\r\n0\r\n\r\n") as target:
+        outcome = speak(target, Order("Hello.", "tone-low", "pcm", Manner.LEAVING), time.monotonic())
+    assert (outcome.ending, outcome.reason) == (Ending.FAILED, "too little audio")
 
 
 def test_speak_when_it_begins_late_then_the_wait_counts() -> None:
-    with answering(CHUNKED + b"4\r\nsome\r\n0\r\n\r\n") as target:
+    with answering(OK + b"Content-Length: %d\r\n\r\n" % BYTES + SPOKEN) as target:
         outcome = speak(target, ORDER, time.monotonic() - 3)
     assert outcome.first_audio_s is not None
     assert 3 <= outcome.first_audio_s <= outcome.total_s
+
+
+@pytest.mark.parametrize("name", sorted(BARE))
+def test_speak_when_the_appliance_answers_in_any_format_then_it_is_a_success(
+    speaking: Appliance, name: str
+) -> None:
+    for voice in ("tone-low", "en-us"):
+        order = Order("The library opens at nine.", voice, name)
+        outcome = speak(Target(speaking.base_url), order, time.monotonic())
+        assert outcome.ending is Ending.COMPLETED, outcome
 
 
 @pytest.mark.parametrize("manner", [Manner.WHOLE, Manner.LISTENING, Manner.LEAVING])

@@ -16,6 +16,7 @@ from appliance.settings import ROOT
 from loadtests.gate import EXIT_HELD, EXIT_MISSED, EXIT_TOO_FEW
 from loadtests.load import EXIT_USAGE
 from tests.parts.appliance import Appliance
+from tests.parts.deceiver import deceiving
 
 LIMIT_S = 100
 LOCUSTFILE = str(ROOT / "loadtests" / "locustfile.py")
@@ -105,6 +106,31 @@ def test_load_when_answers_fail_and_break_off_then_success_is_missed(
     assert "IncompleteRead" in ran.stdout
 
 
+def test_load_when_only_headers_come_then_success_is_missed_and_nothing_was_heard() -> None:
+    with deceiving(is_refusing=False) as url:
+        ran = run_load("--host", url, "--duration", "6")
+    assert ran.returncode == EXIT_MISSED, ran.stdout + ran.stderr
+    for entry in ("sentence", "burst", "leaver"):
+        assert "MISSED" in row(ran.stdout, entry, "success")
+        assert " 0.00 % " in row(ran.stdout, entry, "success")
+    assert "no audio" in ran.stdout
+    assert "too little audio" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "what"),
+    [("refusals", "greedy", "answered"), ("tone", "sentence", "success")],
+)
+def test_load_when_all_is_refused_honestly_then_missed_even_where_refusals_are_provoked(
+    name: str, entry: str, what: str
+) -> None:
+    with deceiving(is_refusing=True) as url:
+        ran = run_load("--profile", name, "--host", url, "--duration", "6")
+    assert ran.returncode == EXIT_MISSED, ran.stdout + ran.stderr
+    assert "MISSED" in row(ran.stdout, entry, what)
+    assert "503 overloaded" in ran.stdout
+
+
 def test_load_when_clients_raise_then_success_is_missed(
     appliance_factory: Callable[..., Appliance], tmp_path: Path
 ) -> None:
@@ -133,7 +159,7 @@ def test_load_when_nobody_answers_then_it_says_so() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--profile", "flite"], "limits.toml: no profile 'flite'; there are espeak, neural, tone"),
+        (["--profile", "flite"], "limits.toml: no profile 'flite'; there are espeak, neural, refusals, tone"),
         (["--profile", "neural"], "the profile neural starts no appliance: name one with --host"),
         (["--duration", "0"], "0 isn't a number of seconds from 1 to 86400"),
     ],

@@ -18,7 +18,7 @@ from loadtests.gate import (
     troubles,
     verdict_table,
 )
-from loadtests.limits import LIMITS_FILE, LimitsError, load_profile
+from loadtests.limits import LIMITS_FILE, Entry, LimitsError, load_profile
 from loadtests.load_report import write_report
 from loadtests.samples import Samples
 from loadtests.shapes import interactive_count
@@ -98,10 +98,20 @@ def test_gate_when_an_honest_refusal_comes_then_it_is_no_success_unless_provoked
     samples = measured(*[heard()] * 94, *[REFUSED] * 6)
     assert missed(profile, samples) == ["sentence: success"]
     provoking = profile.model_copy(
-        update={"sentence": profile.sentence.model_copy(update={"may_be_refused": True, "least_samples": 50})}
+        update={"sentence": profile.sentence.model_copy(update={"least_answered": 0.9, "least_samples": 50})}
     )
     assert exit_code(judge(provoking, samples)) == EXIT_HELD
     assert troubles(samples) == ["sentence: 6 × 503 overloaded"]
+
+
+def test_gate_when_provoked_refusals_are_nearly_all_then_too_few_were_answered(profile) -> None:
+    limits = profile.sentence.model_copy(update={"least_answered": 0.5, "first_audio_p90_s": None})
+    provoking = profile.model_copy(update={"sentence": limits})
+    assert missed(provoking, measured(*[heard()] * 50, *[REFUSED] * 50)) == []
+    for answered in (49, 0):
+        samples = measured(*[heard()] * answered, *[REFUSED] * (100 - answered))
+        assert missed(provoking, samples) == ["sentence: answered"]
+        assert exit_code(judge(provoking, samples)) == EXIT_MISSED
 
 
 def test_gate_when_clients_raise_then_each_counts_as_a_failed_request(profile) -> None:
@@ -187,17 +197,22 @@ def test_limits_when_they_are_wrong_then_refused_with_place_and_reason(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["espeak", "neural", "tone"])
+@pytest.mark.parametrize("name", ["espeak", "neural", "refusals", "tone"])
 def test_limits_when_they_ship_then_usable(name: str) -> None:
     assert load_profile(name, LIMITS_FILE).entries()
 
 
 def test_limits_when_they_ship_then_promise_what_the_appliance_promises() -> None:
-    espeak, neural = load_profile("espeak").sentence, load_profile("neural").sentence
-    assert espeak is not None
-    assert neural is not None
-    assert (espeak.first_audio_p90_s, espeak.answer_p90_s, espeak.least_success) == (0.5, 0.5, 0.95)
-    assert neural.first_audio_p90_s == 0.5
+    espeak, neural = (load_profile(name).entries() for name in ("espeak", "neural"))
+    short = espeak[Entry.SENTENCE]
+    assert (short.first_audio_p90_s, short.answer_p90_s, short.least_samples) == (0.5, 0.5, 200)
+    assert neural[Entry.SENTENCE].first_audio_p90_s == neural[Entry.TEXT].first_audio_p90_s == 0.5
+    assert neural[Entry.TEXT].most_underruns == espeak[Entry.TEXT].most_underruns == 0.02
+    for entries in (espeak, neural):
+        assert {Entry.SENTENCE, Entry.TEXT, Entry.BURST, Entry.LEAVER} <= set(entries)
+        assert {limits.least_success for limits in entries.values()} == {0.95}
+        refusing = {entry for entry, limits in entries.items() if limits.least_answered is not None}
+        assert refusing <= {Entry.GREEDY}
 
 
 def test_shapes_when_a_run_goes_on_then_clients_come_and_go() -> None:
