@@ -13,6 +13,8 @@ WIDTH, HEIGHT = 720, 320
 LEFT, TOP, RIGHT, BOTTOM = 50, 40, 170, 30
 COLORS = ("#1b6ca8", "#c8553d", "#3a7d44", "#8e5572", "#b08900", "#5b5f97", "#222222", "#7fb069")
 TICKS = 4
+"""Lines across, about: they stand at round values."""
+ROUND_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 def line_chart(title: str, lines: Mapping[str, Sequence[float]], *, span: tuple[str, str] = ("", "")) -> str:
@@ -25,6 +27,8 @@ def line_chart(title: str, lines: Mapping[str, Sequence[float]], *, span: tuple[
     """
     values = [value for line in lines.values() for value in line if not math.isnan(value)]
     low, high = min([0.0, *values]), max([1.0, *values])
+    step = _round_step((high - low) / TICKS)
+    low, high = math.floor(low / step) * step, math.ceil(high / step) * step
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">',
         "<style>text {font: 12px sans-serif}</style>",
@@ -33,8 +37,8 @@ def line_chart(title: str, lines: Mapping[str, Sequence[float]], *, span: tuple[
         f'<text x="{LEFT}" y="{HEIGHT - 8}">{escape(span[0])}</text>',
         f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 8}" text-anchor="end">{escape(span[1])}</text>',
     ]
-    for tick in range(TICKS + 1):
-        value = low + (high - low) * tick / TICKS
+    for tick in range(round((high - low) / step) + 1):
+        value = low + step * tick
         y = _y(value, low, high)
         parts += [
             f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>',
@@ -61,3 +65,9 @@ def _x(step: int, line: Sequence[float]) -> float:
 
 def _y(value: float, low: float, high: float) -> float:
     return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
+
+
+def _round_step(least: float) -> float:
+    """Return the smallest round step that isn't smaller than this."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in ROUND_STEPS if factor * power >= least * (1 - 1e-9))

@@ -23,9 +23,10 @@ STEPS = 60
 CURVE_SHARES = [step / 100 for step in range(100)]
 """Points of a distribution; the last hundredth would flatten the rest."""
 STYLE = """
-body {font: 15px/1.4 sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222}
-table {border-collapse: collapse; margin: 1em 0} td, th {padding: .25em .8em; border: 1px solid #ddd}
-th {background: #f4f4f4; text-align: left} td.number {text-align: right; font-variant-numeric: tabular-nums}
+body {font: 15px/1.4 sans-serif; max-width: 68em; margin: 2em auto; padding: 0 1em; color: #222}
+table {border-collapse: collapse; margin: 1em 0} td, th {padding: .25em .6em; border: 1px solid #ddd}
+th {background: #f4f4f4; text-align: left; white-space: nowrap}
+td.number {text-align: right; font-variant-numeric: tabular-nums}
 tr.missed td {background: #fbe3dd} tr.few td {background: #fdf3d0} svg {width: 100%; margin: .5em 0}
 .held {color: #2a6b32} .missed {color: #b03a20}
 """
@@ -35,10 +36,10 @@ ENTRY_HEADER = (
     "completed",
     "refused",
     "failed",
-    "first audio p50, ms",
+    "first audio p50",
     "p90",
     "p99",
-    "answer p50, ms",
+    "answer p50",
     "p90",
     "p99",
 )
@@ -57,20 +58,20 @@ def write_report(path: Path, name: str, profile: Profile, samples: Samples, chec
 def _parts(name: str, profile: Profile, samples: Samples, checks: Sequence[Check]) -> Iterator[str]:
     is_held = all(check.verdict is Verdict.HELD for check in checks)
     verdict = "every limit held" if is_held else "not every limit held"
-    seconds = time.monotonic() - samples.begun_at_s
+    seconds = _last_due_s(samples)
     yield "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
     yield f"<title>Load: {escape(name)}, {verdict}</title><style>{STYLE}</style>"
     color = "held" if is_held else "missed"
     yield f"<h1>Load, profile {escape(name)}: <span class={color}>{verdict}</span></h1>"
-    yield f"<p>{time.strftime('%Y-%m-%d %H:%M')}, {seconds:.0f} s of which {profile.warm_up_s:g} s of warm-up"
-    yield f" don't count, on {escape(machine())}. Seconds count from the intended start of each request,"
-    yield " to the first byte of sound or to the last. Percentiles are exact.</p>"
+    yield f"<p>{time.strftime('%Y-%m-%d %H:%M')}, {seconds:.0f} s, of which {profile.warm_up_s:g} s of"
+    yield f" warm-up don't count, on {escape(machine())}. Seconds count from the intended start of each"
+    yield " request, to the first byte of sound or to the last. Percentiles are exact.</p>"
     rows = [(CLASSES[check.verdict], check.row()) for check in checks]
     yield from ("<h2>Limits</h2>", _table(HEADER, rows))
-    yield "<h2>Entries</h2>"
-    yield _table(ENTRY_HEADER, [("", _entry_row(*each)) for each in samples.entries.items()])
+    yield "<h2>Entries, times in ms</h2>"
+    yield _table(ENTRY_HEADER, [("", _entry_row(*each)) for each in _in_order(samples).items()])
     if said := troubles(samples):
-        yield "<h2>What went wrong</h2><ul>"
+        yield "<h2>Not completed</h2><ul>"
         yield from (f"<li>{escape(line)}" for line in said)
         yield "</ul>"
     yield "<h2>Plots</h2>"
@@ -78,7 +79,7 @@ def _parts(name: str, profile: Profile, samples: Samples, checks: Sequence[Check
 
 
 def _plots(profile: Profile, samples: Samples, seconds: float) -> Iterator[str]:
-    entries, span = samples.entries, (f"{samples.warm_up_s:.0f} s", f"{seconds:.0f} s")
+    entries, span = _in_order(samples), (f"{samples.warm_up_s:.0f} s", f"{seconds:.0f} s")
 
     def over_time(series: Series, share: float) -> list[float]:
         return [1000 * percentile(values, share) for values in _buckets(series, samples.warm_up_s, seconds)]
@@ -90,10 +91,10 @@ def _plots(profile: Profile, samples: Samples, seconds: float) -> Iterator[str]:
 
     lines = {entry: over_time(found.first_audio, P90) for entry, found in entries.items()}
     limits_s = {limits.first_audio_p90_s for limits in profile.entries().values() if limits.first_audio_p90_s}
-    lines |= {f"limit {limit_s:g} s": [1000 * limit_s] * STEPS for limit_s in sorted(limits_s)[:1]}
+    lines |= {f"limit {1000 * limit_s:g} ms": [1000 * limit_s] * STEPS for limit_s in sorted(limits_s)[:1]}
     yield line_chart("first audio, p90 over time, ms", lines, span=span)
-    read_at_speed = {entry: found for entry, found in entries.items() if entry != Entry.SLOW}
-    lines = {entry: over_time(found.answer, P90) for entry, found in read_at_speed.items()}
+    at_speed = {entry: found for entry, found in entries.items() if entry != Entry.SLOW}
+    lines = {entry: over_time(found.answer, P90) for entry, found in at_speed.items()}
     yield line_chart("whole answer, p90 over time, ms", lines, span=span)
     rates = {
         "completed": rate([found.answer for found in entries.values()]),
@@ -105,6 +106,20 @@ def _plots(profile: Profile, samples: Samples, seconds: float) -> Iterator[str]:
     yield line_chart("first audio, distribution, ms", lines, span=("the fastest", "all but 1 %"))
     own = {"p50": over_time(samples.control, 0.5), "p90": over_time(samples.control, P90)}
     yield line_chart("the generator's own delay, ms: no figure here is truer than this", own, span=span)
+
+
+def _in_order(samples: Samples) -> dict[str, EntrySamples]:
+    """Return the entries in the order of their names' list, the slow last, so that each keeps its colour."""
+    order = sorted(Entry, key=lambda entry: entry is Entry.SLOW)
+    return {entry.value: samples.entries[entry] for entry in order if entry in samples.entries}
+
+
+def _last_due_s(samples: Samples) -> float:
+    """Return when the last request that counts was due; what comes later only ends what runs."""
+    series = [samples.control]
+    for found in samples.entries.values():
+        series += [found.first_audio, found.answer, found.failed_at]
+    return max((at_s for each in series for at_s in each.at_s), default=samples.warm_up_s)
 
 
 def _buckets(series: Series, from_s: float, to_s: float) -> list[list[float]]:

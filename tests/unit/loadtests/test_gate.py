@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from loadtests.chart import line_chart
 from loadtests.exchange import Ending, Outcome, Playback
 from loadtests.gate import (
     EXIT_HELD,
@@ -230,3 +232,31 @@ def test_report_when_nothing_was_measured_then_still_a_page(profile, tmp_path: P
     page = path.read_text("utf-8")
     assert "&lt;quick&gt;" in page
     assert "not every limit held" in page
+
+
+def test_report_when_a_run_is_over_then_it_ends_with_the_last_request_and_entries_keep_their_places(
+    profile, tmp_path: Path
+) -> None:
+    path = tmp_path / "page.html"
+    samples = measured(at_s=60.0)
+    for entry in ("slow", "leaver", "sentence"):
+        samples.begin(entry, 1042.0)
+        samples.end(entry, 1042.0, heard())
+    write_report(path, "quick", profile, samples, judge(profile, samples))
+    page = path.read_text("utf-8")
+    assert ", 60 s, of which 10 s" in page
+    rows = [page.index(f"<td>{entry}<td class=number>1") for entry in ("sentence", "leaver", "slow")]
+    assert rows == sorted(rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([581.3], ["0", "200", "400", "600"]),
+        ([0.0], ["0", "0.25", "0.5", "0.75", "1"]),
+        ([-3.0, 7.0], ["-5", "-2.5", "0", "2.5", "5", "7.5"]),
+    ],
+)
+def test_chart_when_drawn_then_its_ticks_are_round(values: list[float], ticks: list[str]) -> None:
+    picture = line_chart("title", {"name": values})
+    assert re.findall(r'text-anchor="end">([^<]+)</text>', picture) == ticks
