@@ -206,14 +206,16 @@ def _pieces(response: http.client.HTTPResponse, manner: Manner) -> Iterator[byte
 
 
 class Reading:
-    """What a client has of an answer so far."""
+    """What a client has of an answer so far, and when it leaves."""
 
     def __init__(self, order: Order) -> None:
         self.body = bytearray()
         self.playback = Playback()
         self.has_left = False
-        self._order = order
+        """Whether it left before the end, of its own will."""
         self.begun_s = time.monotonic()
+        """When the body was first waited for; from here a slow reader takes its `SLOW_FOR_S`."""
+        self._order = order
         self._is_heard = False
 
     def take(self, piece: bytes, now_s: float) -> bool:
