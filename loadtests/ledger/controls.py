@@ -62,15 +62,14 @@ class Control:
     faults: str
     misses: Sequence[str]
     is_right: bool
+    is_late: bool = False
+    """As of the run's report."""
 
     def row(self) -> tuple[str, ...]:
         """Return the cells of the table, as `HEADER` names them."""
-        return (
-            self.name,
-            self.faults,
-            "; ".join(self.misses) or "nothing",
-            "as it must be" if self.is_right else "wrong",
-        )
+        verdict = "as it must be" if self.is_right else "wrong"
+        late = ", but this machine stood still: measure again" if self.is_late else ""
+        return self.name, self.faults, "; ".join(self.misses) or "nothing", verdict + late
 
 
 def run_controls(run: Callable[[Plan], Report], say: Callable[[str], None]) -> list[Control]:
@@ -88,11 +87,13 @@ def run_controls(run: Callable[[Plan], Report], say: Callable[[str], None]) -> l
     """
     controls: list[Control] = []
     for defence in (None, *DEFENCES.values()):
-        misses = run(_plan(defence)).misses()
+        report = run(_plan(defence))
+        misses = report.misses()
         if defence is None:
-            control = Control(NONE, "all of these", misses, not misses)
+            control = Control(NONE, "all of these", misses, not misses, report.is_late)
         else:
-            control = Control(defence.name, defence.fault, misses, defence.is_missed_in(misses))
+            is_right = defence.is_missed_in(misses)
+            control = Control(defence.name, defence.fault, misses, is_right, report.is_late)
         say(": ".join(control.row()))
         controls.append(control)
     return controls

@@ -33,10 +33,15 @@ def test_defence_when_it_is_switched_off_then_by_settings_or_in_a_program_that_s
 def test_controls_table_when_a_control_held_every_bound_then_it_is_wrong() -> None:
     controls = [
         Control(NONE, "all of these", [], is_right=True),
-        Control("progress", "worker-hang", [], is_right=False),
+        Control("progress", "worker-hang", [], is_right=False, is_late=True),
     ]
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]] for line in controls_table(controls).splitlines()
     ]
     assert rows[2] == ["none", "all of these", "nothing", "as it must be"]
-    assert rows[3] == ["progress", "worker-hang", "nothing", "wrong"]
+    assert rows[3] == [
+        "progress",
+        "worker-hang",
+        "nothing",
+        "wrong, but this machine stood still: measure again",
+    ]
