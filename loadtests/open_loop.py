@@ -24,6 +24,8 @@ from loadtests.ledger.lines import SUCCESS, ClientLine
 from loadtests.ledger.reference import TEXTS, VOICE, texts
 
 TIMEOUT_S = 30.0
+LEFT = "left"
+"""What stands for the exception of an attempt that its own client gave up."""
 MAX_BODY_BYTES = 16 << 20
 """Answers are at most half a minute of audio."""
 
@@ -70,7 +72,7 @@ class Speakers:
         try:
             await self._exchange(address, request_id, body, answer)
         except asyncio.CancelledError:
-            answer.exception = "left"
+            answer.exception = LEFT
             raise
         except (ClientError, OSError, TimeoutError) as error:
             answer.exception = type(error).__name__

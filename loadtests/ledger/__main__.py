@@ -117,9 +117,9 @@ def verdict(report: Report) -> str:
 def load_table(report: Report) -> str:
     """Return what became of the load, and how often the gateway was replaced under it, as a table."""
     load = report.load
-    counts = (len(report.outcomes), load.restarts, load.requests, len(load.failed))
+    counts = (len(report.outcomes), load.restarts, load.requests, len(load.failed), load.given_up)
     return markdown_table(
-        ("faults", "gateway restarts", "requests of the load", "failed", "slowest answer s"),
+        ("faults", "gateway restarts", "requests of the load", "failed", "given up", "slowest answer s"),
         [(*(f"{count:,}" for count in counts), f"{load.slowest_s:.2f}")],
     )
 

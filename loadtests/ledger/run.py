@@ -16,7 +16,7 @@ from pathlib import Path
 import uvloop
 
 from loadtests.appliance import LAUNCHER
-from loadtests.ledger.compare import Account, compare
+from loadtests.ledger.compare import SHOWN_IDS, Account, compare
 from loadtests.ledger.faults import FAULTS, Fault, Victims
 from loadtests.ledger.judge import Outcome, Slot
 from loadtests.ledger.lines import ClientLine, ServerRow, read_server_rows, write_client_lines
@@ -24,7 +24,7 @@ from loadtests.ledger.reference import TEXTS, audio_hashes
 from loadtests.ledger.sampler import Observations, Sampler
 from loadtests.ledger.spoilers import Spoiler
 from loadtests.ledger.target import Target, running_target, wait_for
-from loadtests.open_loop import Speakers, client_address, run_schedule, speakers
+from loadtests.open_loop import LEFT, Speakers, client_address, run_schedule, speakers
 
 CLIENTS = 20
 CALM_S = 5.0
@@ -72,10 +72,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What became of the load as a whole, without what the sampler and the faults sent."""
+    """What became of the requests as a whole, without those that a fault sent."""
 
     requests: int
+    """Of the load."""
     failed: tuple[str, ...]
+    """Of the load and of the sampler's, but for those that the sampler itself gave up."""
+    given_up: int
+    """Requests that the sampler left after its patience ; the load's clients never leave."""
     slowest_s: float
     """From the intended start of a request to the end of its answer."""
     ended_gateways: int
@@ -91,7 +95,7 @@ class Load:
         if self.restarts != self.ended_gateways:
             yield f"gateways: {self.ended_gateways} ended on purpose, {self.restarts} restarted"
         if self.failed and not self.may_fail:
-            yield f"{len(self.failed)} of {self.requests} requests failed, none may"
+            yield f"{len(self.failed)} requests failed, none may ({', '.join(self.failed[:SHOWN_IDS])})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +218,21 @@ def _load_of(record: Record, lines: Sequence[ClientLine]) -> Load:
     load = [line for line in lines if line.kind == "load"]
     return Load(
         requests=len(load),
-        failed=tuple(line.id for line in load if not line.is_acknowledged),
+        failed=tuple(line.id for line in lines if _has_failed(line)),
+        given_up=sum(_is_given_up(line) for line in lines),
         slowest_s=max((line.ended_at_s - line.intended_at_s for line in load), default=0.0),
         ended_gateways=sum(slot.fault.name in ENDS_GATEWAY for slot in record.slots),
         restarts=record.restarts,
         may_fail=any(slot.fault.victims is not Victims.NOBODY for slot in record.slots),
     )
+
+
+def _has_failed(line: ClientLine) -> bool:
+    return not line.is_acknowledged and line.kind != "fault" and not _is_given_up(line)
+
+
+def _is_given_up(line: ClientLine) -> bool:
+    return line.kind == "synthetic" and line.exception == LEFT
 
 
 def _was_cut(line: ClientLine, kills_s: Sequence[float]) -> bool:

@@ -24,9 +24,10 @@ from loadtests.ledger.faults import FAULTS, Injection
 from loadtests.ledger.judge import Slot, outcomes_table, recovered_s
 from loadtests.ledger.lines import ClientLine, ServerRow, read_server_rows, write_client_lines
 from loadtests.ledger.reference import TEXTS, audio_hashes, texts
-from loadtests.ledger.run import MOST_LATE_S, Load, Report
+from loadtests.ledger.run import MOST_LATE_S, Load, Record, Report, judge
 from loadtests.ledger.sampler import Observations, disagreement_s, identity
 from loadtests.ledger.spoilers import SPOILERS
+from loadtests.open_loop import LEFT
 
 
 def reference(text_number: int) -> frozenset[str]:
@@ -223,7 +224,7 @@ def report(**changed: Any) -> Report:
     seen.scrapes = 1
     judged = outcome([attempt("a", at_s=1.0)], [row("a")])
     account = compare([], [], reference)
-    well = Report([judged], (), (), 0, account, 0, 0, seen, 0, 0.0, Load(1, (), 0.1, 0, 0, may_fail=True))
+    well = Report([judged], (), (), 0, account, 0, 0, seen, 0, 0.0, Load(1, (), 0, 0.1, 0, 0, may_fail=True))
     return replace(well, **changed)
 
 
@@ -234,13 +235,27 @@ def test_report_when_something_was_left_out_then_each_is_said() -> None:
 
 
 def test_report_when_a_request_failed_then_said_only_where_none_may() -> None:
-    load = Load(8, ("load-1",), 0.1, 0, 0, may_fail=True)
+    load = Load(8, ("load-1",), 0, 0.1, 0, 0, may_fail=True)
     assert report(load=load).misses() == []
-    assert report(load=replace(load, may_fail=False)).misses() == ["1 of 8 requests failed, none may"]
+    assert report(load=replace(load, may_fail=False)).misses() == ["1 requests failed, none may (load-1)"]
+
+
+def test_load_when_the_sampler_gave_up_then_not_failed_but_what_was_broken_off_is() -> None:
+    slot = Slot(FAULTS["gateway-restart"], Injection(0.0, 0.0), 0.0, 20.0)
+    broken: dict[str, Any] = {"status": None, "sha256": ""}
+    lines = [
+        attempt("load-left", exception=LEFT, **broken),
+        replace(attempt("probe-left", exception=LEFT, **broken), kind="synthetic"),
+        replace(attempt("probe-cut", exception="ServerDisconnectedError", **broken), kind="synthetic"),
+        replace(attempt("fault-cut", exception="ServerDisconnectedError", **broken), kind="fault"),
+        attempt("load-whole"),
+    ]
+    load = judge(Record(["gateway-restart"], [slot], lines, [], 0, looked_at(), 0, 1)).load
+    assert (load.requests, load.failed, load.given_up) == (2, ("load-left", "probe-cut"), 1)
 
 
 def test_report_when_a_gateway_ended_by_itself_then_said() -> None:
-    spoiled = report(load=Load(8, (), 0.1, ended_gateways=2, restarts=3, may_fail=True))
+    spoiled = report(load=Load(8, (), 0, 0.1, ended_gateways=2, restarts=3, may_fail=True))
     assert spoiled.misses() == ["gateways: 2 ended on purpose, 3 restarted"]
 
 
@@ -259,14 +274,9 @@ def test_verdict_when_the_generator_was_late_then_the_run_never_counts_as_held()
 
 
 def test_load_table_when_gateways_were_restarted_then_they_requests_and_failures_are_counted() -> None:
-    shown = load_table(report(load=Load(25_200, ("load-1",), 1.5, 8, 8, may_fail=True)))
-    assert [cell.strip() for cell in shown.split("\n")[-1].split("|")[1:-1]] == [
-        "1",
-        "8",
-        "25,200",
-        "1",
-        "1.50",
-    ]
+    shown = load_table(report(load=Load(25_200, ("load-1",), 2, 1.5, 8, 8, may_fail=True)))
+    cells = [cell.strip() for cell in shown.split("\n")[-1].split("|")[1:-1]]
+    assert cells == ["1", "8", "25,200", "1", "2", "1.50"]
 
 
 def test_outcome_when_only_the_victim_failed_then_nothing_is_missed() -> None:
