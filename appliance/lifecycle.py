@@ -247,6 +247,18 @@ def listen_unix(
     return server
 
 
+def listen_unix_again(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket | None:
+    """Open a Unix socket of `listen_unix` once more if somebody has removed it: nobody reaches the old one.
+
+    Returns:
+        The new one; None while the old one is in its place, or where none can be opened now.
+    """
+    with contextlib.suppress(OSError, ConfigurationError):
+        if not path.exists():
+            return listen_unix(path, kind)
+    return None
+
+
 def remove_stale_socket(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
     """Unlink a socket of ours that nobody answers on; none there is fine.
 

@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import uvloop
 from loguru import logger
@@ -59,6 +60,7 @@ Source: measurements B 3, 0 of 15,800 requests failed in 5 restarts."""
 FIRST_WORKERS_S = 3.0
 """How long TCP clients wait in the listening queue for a first worker of each engine after a start."""
 LOOK_AFTER_S = 0.25
+SOCKETS_LOOK_S = 1.0
 GC_THRESHOLD = 10_000
 """New objects between two searches for unreachable cycles, each some 0.5 ms long.
 
@@ -129,11 +131,17 @@ async def serve(gateway: Gateway, listener: socket.socket) -> bool:
     await gateway.pool.open(await asyncio.to_thread(listen_unix, run_dir / WORKERS_SOCKET))
     server_logger = quiet_server_logger()
     local, public = HttpServer(gateway, server_logger), PublicServer(gateway, server_logger)
-    works = (gateway.pool.watch(), gateway.prober.run(), public.watch(), _look_after(gateway, announcement))
+    works = (
+        gateway.pool.watch(),
+        gateway.prober.run(),
+        public.watch(),
+        _look_after(gateway, announcement),
+        _watch_sockets(run_dir),
+    )
+    await local.start(await asyncio.to_thread(listen_unix, run_dir / GATEWAY_SOCKET))
     timers = [asyncio.create_task(each) for each in works]
     for timer in timers:
         timer.add_done_callback(lambda timer: _timer_ended(timer, stop))
-    await local.start(await asyncio.to_thread(listen_unix, run_dir / GATEWAY_SOCKET))
     await _first_workers(gateway)
     await public.start(listener)
     announcement.tell(READY="1", STATUS=_status(gateway))
@@ -163,8 +171,8 @@ def quiet_server_logger() -> logging.Logger:
 
 def _timer_ended(timer: asyncio.Task[None], stop: asyncio.Event) -> None:
     if not timer.cancelled():
-        error = timer.exception()
-        logger.opt(exception=error).error("timer_failed")
+        if (error := timer.exception()) is not None:
+            logger.opt(exception=error).error("timer_failed")
         stop.set()
 
 
@@ -218,6 +226,22 @@ async def _look_after(gateway: Gateway, announcement: Announcement) -> None:
             told = status
             gateway.prober.wake()
             announcement.tell(STATUS=status)
+
+
+async def _watch_sockets(run_dir: Path) -> None:
+    """End when somebody has removed a socket of the gateway's: no worker, or no operator, finds it any more.
+
+    The next gateway opens it again.
+    """
+    while True:
+        await asyncio.sleep(SOCKETS_LOOK_S)
+        if gone := await asyncio.to_thread(_removed_sockets, run_dir):
+            logger.error("socket_removed", sockets=gone)
+            return
+
+
+def _removed_sockets(run_dir: Path) -> list[str]:
+    return [name for name in (WORKERS_SOCKET, GATEWAY_SOCKET) if not (run_dir / name).exists()]
 
 
 def _status(gateway: Gateway) -> str:

@@ -100,7 +100,7 @@ class Launch:
         self._watchdog = WatchdogCare(self._run_dir)
         self._hand_over = SocketHandOver(settings, listeners)
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._hand_over, selectors.EVENT_READ, self._hand_over.serve_one)
+        self._hand_over.register(self._selector)
         self._take_signals()
         self._children = Children(configuration)
         self._relay = OutputRelay(self._children.output, writer)
@@ -114,6 +114,7 @@ class Launch:
             self._wait(IDLE_TICK_S if self._is_ready else READY_TICK_S)
             self._look_for_readiness()
             self._watchdog.look()
+            self._hand_over.keep(self._selector)
             self._publish()
             verdict = read_json(self._run_dir / VERDICT_FILE)
         if self._children.exit_status is None:

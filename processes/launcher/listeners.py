@@ -8,12 +8,20 @@ Since the launcher holds them, a restart of the gateway refuses no connection: n
 
 from __future__ import annotations
 
+import selectors
 import socket
 
 from loguru import logger
 
 from appliance.errors import ConfigurationError
-from appliance.lifecycle import BACKLOG, SOCKETS_SOCKET, is_own_peer, listen_unix, send_sockets
+from appliance.lifecycle import (
+    BACKLOG,
+    SOCKETS_SOCKET,
+    is_own_peer,
+    listen_unix,
+    listen_unix_again,
+    send_sockets,
+)
 from appliance.settings import Settings
 
 
@@ -68,6 +76,26 @@ class SocketHandOver:
         self._listeners = listeners
         self._server = listen_unix(self._path)
         self._server.setblocking(False)
+
+    def register(self, selector: selectors.BaseSelector) -> None:
+        """Have a selector tell of a waiting peer."""
+        selector.register(self, selectors.EVENT_READ, self.serve_one)
+
+    def keep(self, selector: selectors.BaseSelector) -> None:
+        """Open the socket again if somebody has removed it: without it no gateway can start. Never blocks.
+
+        Args:
+            selector: That of `register`.
+        """
+        opened = listen_unix_again(self._path)
+        if opened is None:
+            return
+        logger.warning("socket_opened_again", socket=SOCKETS_SOCKET)
+        selector.unregister(self)
+        self._server.close()
+        self._server = opened
+        self._server.setblocking(False)
+        self.register(selector)
 
     def fileno(self) -> int:
         """Readable when a peer is waiting."""

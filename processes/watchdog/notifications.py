@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.lifecycle import NOTIFY_SOCKET, UCRED, listen_unix
+from appliance.lifecycle import NOTIFY_SOCKET, UCRED, listen_unix, listen_unix_again
 
 MAX_DATAGRAM_BYTES = 4_096
 
@@ -38,9 +38,24 @@ class NotificationSocket:
             ConfigurationError: Another watchdog listens there.
         """
         self._path = run_dir / NOTIFY_SOCKET
-        self._socket = listen_unix(self._path, socket.SOCK_DGRAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._socket.setblocking(False)
+        self._use(listen_unix(self._path, socket.SOCK_DGRAM))
+
+    def _use(self, opened: socket.socket) -> None:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        opened.setblocking(False)
+        self._socket = opened
+
+    def keep(self) -> bool:
+        """Open the socket again if somebody has removed it; return whether that was done. Never blocks.
+
+        What waits in the old one is lost; programs say again how they are.
+        """
+        opened = listen_unix_again(self._path, socket.SOCK_DGRAM)
+        if opened is None:
+            return False
+        self._socket.close()
+        self._use(opened)
+        return True
 
     def fileno(self) -> int:
         """Readable when a datagram waits."""

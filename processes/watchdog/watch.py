@@ -23,6 +23,7 @@ from typing import Any
 from loguru import logger
 
 from appliance.lifecycle import (
+    NOTIFY_SOCKET,
     PROGRAMS_FILE,
     RPC_ERRORS,
     VERDICT_FILE,
@@ -117,7 +118,10 @@ class Watch:
             self._judge(self._ticked_s)  # a stop since then is forgiven by the next tick
 
     def _tick(self, now_s: float) -> None:
-        """Forgive everybody the time in which this loop didn't run."""
+        """Forgive everybody the time in which this loop didn't run, or couldn't be told anything."""
+        if self._notifications.keep():
+            logger.warning("socket_opened_again", socket=NOTIFY_SOCKET)
+            self._heartbeats.restart(now_s)
         lag_s = now_s - self._ticked_s - TICK_S
         self._ticked_s = now_s
         if lag_s > FORGIVEN_LAG_S:
