@@ -1,7 +1,7 @@
 """What the watchdog is told about this gateway.
 
-Owns: telling it again until it was taken: a watchdog that comes later than the gateway learns everything; the
-rhythm of the heartbeat.
+Owns: telling it again until it was taken, and with each heartbeat: a watchdog that comes later than the
+gateway, or in place of one that has died with what it was told, learns everything; the heartbeat's rhythm.
 Refuses to know: what is worth telling.
 """
 
@@ -27,6 +27,7 @@ class Announcement:
         self._run_dir = run_dir
         self._heartbeat_s = heartbeat_s
         self._beat_s = 0.0
+        self._latest: dict[str, str] = {}
         self._untold: dict[str, str] = {}
 
     def tell(self, **assignments: str) -> None:
@@ -35,6 +36,9 @@ class Announcement:
         Args:
             assignments: For example READY="1", STATUS="3 of 3 workers".
         """
+        self._latest |= assignments
+        if "STOPPING" in assignments:
+            self._latest.pop("READY", None)
         self._untold |= assignments
         self.repeat()
 
@@ -44,7 +48,9 @@ class Announcement:
             self._untold.clear()
 
     def beat(self, engines_ready: int, workers: Iterable[int]) -> None:
-        """Say that the event loop runs, if that is due; never blocks. To be called more often than it is due.
+        """Say that the event loop runs, and all the rest, if that is due; never blocks.
+
+        To be called more often than it is due.
 
         Args:
             engines_ready: Engines of which a worker serves now.
@@ -53,5 +59,9 @@ class Announcement:
         now_s = time.monotonic()
         if now_s - self._beat_s >= self._heartbeat_s:
             self._beat_s = now_s
-            pids = ",".join(map(str, workers))
-            notify(self._run_dir, "WATCHDOG=1", f"X_ENGINES_READY={engines_ready}", f"X_WORKERS={pids}")
+            beat = {
+                "WATCHDOG": "1",
+                "X_ENGINES_READY": str(engines_ready),
+                "X_WORKERS": ",".join(map(str, workers)),
+            }
+            notify(self._run_dir, *(f"{key}={value}" for key, value in (beat | self._latest).items()))

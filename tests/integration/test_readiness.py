@@ -28,10 +28,13 @@ def watchdog_socket(base: Path) -> Iterator[Callable[[], dict[str, str]]]:
         yield lambda: dict(line.split("=", 1) for line in ear.recv(4096).decode().split("\n"))
 
 
+GATEWAY_TOLD = {"READY": "1", "STATUS": "workers tone 0/1"}
+
+
 @pytest.mark.parametrize(
     ("run", "event", "told"),
     [
-        (running_gateway, "gateway_ready", {"READY": "1", "STATUS": "workers tone 0/1"}),
+        (running_gateway, "gateway_ready", GATEWAY_TOLD),
         (running_exporter, "exporter_ready", {"READY": "1"}),
     ],
     ids=["gateway", "exporter"],
@@ -43,6 +46,15 @@ def test_ready_when_the_watchdog_comes_later_then_it_is_told_again(
         program.wait_for(event)
         with watchdog_socket(run_dir) as heard:
             assert told.items() <= heard().items()
+
+
+def test_ready_when_the_watchdog_is_replaced_and_knew_it_alone_then_it_is_told_again(run_dir: Path) -> None:
+    with running_gateway(run_dir) as program:
+        program.wait_for("gateway_ready")
+        for _watchdog in range(2):
+            with watchdog_socket(run_dir) as heard:
+                while not GATEWAY_TOLD.items() <= heard().items():
+                    pass
 
 
 def test_heartbeat_when_a_worker_comes_and_goes_then_the_gateway_names_it_and_no_longer(
