@@ -75,7 +75,10 @@ async def _serve(settings: Settings) -> None:
         message = f"exporter.port = {port}: can't listen on {host}: {error.strerror}"
         raise ConfigurationError(message) from None
     bound_host, bound_port = runner.addresses[0][:2]
-    write_json(settings.run.dir / EXPORTER_FILE, {"host": bound_host, "port": bound_port})
+    try:
+        write_json(settings.run.dir / EXPORTER_FILE, {"host": bound_host, "port": bound_port})
+    except OSError as error:  # a full disk is what somebody needs metrics for
+        logger.warning("state_not_written", file=EXPORTER_FILE, error=str(error))
     beating = asyncio.create_task(_beat(settings))
     logger.info("exporter_ready", port=bound_port)
     await stop.wait()

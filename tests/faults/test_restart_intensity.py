@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 import urllib.request
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from appliance.lifecycle import VERDICT_FILE
 from processes.watchdog import intensity
 from processes.watchdog.intensity import MAX_EARLY_DEATHS
-from tests.parts.appliance import Appliance, eventually
+from tests.parts.appliance import Appliance, eventually, free_port
 from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -129,16 +130,15 @@ def test_worker_when_an_operator_removes_a_held_one_then_nothing_starts_it(
 def test_program_when_the_cause_of_its_failing_is_gone_then_it_recovers(
     appliance_factory: Callable[..., Appliance],
 ) -> None:
-    appliance = appliance_factory(WATCHDOG_EARLY_S=4)
+    port = free_port()
+    appliance = appliance_factory(WATCHDOG_EARLY_S=4, EXPORTER_PORT=port)
     appliance.wait_for("launcher_started")
-    in_the_way = appliance.run_dir / "exporter.json"
-    in_the_way.mkdir()  # the exporter writes a file of that name
-    appliance.wait_until_ready()
-    appliance.wait_for("program_held", name="exporter")
-    assert appliance.programs()["exporter"]["degraded"]
-    assert appliance.process.poll() is None
-    assert speak(appliance, "tone-low") == 200
-    in_the_way.rmdir()
+    with socket.create_server(("127.0.0.1", port)):  # in the way of the exporter's own
+        appliance.wait_until_ready()
+        appliance.wait_for("program_held", name="exporter")
+        assert appliance.programs()["exporter"]["degraded"]
+        assert appliance.process.poll() is None
+        assert speak(appliance, "tone-low") == 200
     appliance.wait_for("program_recovered", name="exporter")
     eventually(lambda: not appliance.programs()["exporter"]["degraded"])
     assert metrics(appliance)["tts_process_degraded", "exporter"] == 0

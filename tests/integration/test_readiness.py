@@ -48,6 +48,13 @@ def test_ready_when_the_watchdog_comes_later_then_it_is_told_again(
             assert told.items() <= heard().items()
 
 
+def test_exporter_when_it_cannot_write_where_it_listens_then_it_serves_all_the_same(run_dir: Path) -> None:
+    (run_dir / "run" / "exporter.json").mkdir(parents=True)
+    with running_exporter(run_dir) as program:
+        program.wait_for("state_not_written")
+        program.wait_for("exporter_ready")
+
+
 def test_ready_when_the_watchdog_is_replaced_and_knew_it_alone_then_it_is_told_again(run_dir: Path) -> None:
     with running_gateway(run_dir) as program:
         program.wait_for("gateway_ready")

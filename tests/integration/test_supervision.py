@@ -20,7 +20,7 @@ from appliance.lifecycle import (
     receive_sockets,
 )
 from appliance.watched import notify
-from tests.parts.appliance import eventually, run_launcher
+from tests.parts.appliance import eventually, free_port, run_launcher
 from tests.parts.scrape import scrape
 
 pytestmark = pytest.mark.timeout(120)
@@ -204,11 +204,12 @@ def test_exporter_when_asked_for_something_else_then_it_refuses(appliance, metho
 
 
 def test_appliance_when_one_program_cannot_start_then_it_degrades_and_serves(appliance_factory):
-    appliance = appliance_factory()
+    port = free_port()
+    appliance = appliance_factory(EXPORTER_PORT=port)
     appliance.wait_for("launcher_started")
-    (appliance.run_dir / "exporter.json").mkdir()  # in the way of the file that it writes
-    appliance.wait_until_ready()
-    appliance.wait_for("program_degraded", name="exporter")
+    with socket.create_server(("127.0.0.1", port)):  # in the way of the exporter's own
+        appliance.wait_until_ready()
+        appliance.wait_for("program_degraded", name="exporter")
     assert not is_ready(appliance, "exporter")
     assert appliance.get("/health/live")
     assert appliance.process.poll() is None

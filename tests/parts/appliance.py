@@ -259,3 +259,10 @@ def taken_port() -> tuple[socket.socket, int]:
     """A listening socket and its port, which nobody else can take."""
     listener = socket.create_server(("127.0.0.1", 0))
     return listener, listener.getsockname()[1]
+
+
+def free_port() -> int:
+    """A port on which nobody listens now."""
+    listener, port = taken_port()
+    listener.close()
+    return port
