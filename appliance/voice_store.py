@@ -1,0 +1,241 @@
+"""The voices that were imported: one folder each, and what `voice.json` says of it.
+
+Owns: the layout below `data/voices`, the shape of `voice.json`, putting a finished voice in its place and
+taking one away, the `Voice` entries that come of it.
+Refuses to know: how a voice is made (`engines.vits.making`) and how it is spoken.
+
+    data/voices/<id>/voice.json      VoiceManifest
+                     text.onnx …     what the manifest's `files` name
+    data/voices/.making-<random>/    a voice under way; renamed when it is whole, removed by the next import
+
+A folder with a name that begins with a dot is no voice. No name of a file or folder comes from the network:
+ids are checked against `VOICE_ID`, file names against `FILE_NAME`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from loguru import logger
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from appliance.errors import ConfigurationError
+from appliance.voices import Gender, Voice
+
+VOICES_FOLDER = "voices"
+MANIFEST_FILE = "voice.json"
+MAKING_PREFIX = ".making-"
+VOICE_ID = r"[a-z0-9][a-z0-9_.-]{0,79}"
+FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
+MAX_MANIFEST_BYTES = 4_194_304
+"""A larger `voice.json` isn't read: 4,000 speakers take 0.4 MB."""
+MAX_SPEAKERS = 10_000
+FORMAT = 1
+"""Counts up when an older appliance could no longer speak the voice rightly."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Speaker(_Part):
+    """One of the people a voice can sound like."""
+
+    id: str = Field(pattern=rf"^{VOICE_ID}$")
+    """Stands behind the voice's id: `<voice id>-<speaker id>`."""
+    name: str = Field(min_length=1, max_length=200)
+    """For a person to read, and Coqui's own name of the speaker."""
+    index: int = Field(ge=0, lt=MAX_SPEAKERS)
+    """The speaker's number in the model."""
+    gender: Gender = Gender.UNKNOWN
+
+
+class FrontEnd(_Part):
+    """How text becomes token ids; the fields are Coqui's. Source: TTS.tts.utils.text.tokenizer."""
+
+    vocabulary: tuple[str, ...] = Field(max_length=10_000)
+    """Every symbol; its place is its id."""
+    pad: str | None = None
+    blank: str | None = None
+    bos: str | None = None
+    eos: str | None = None
+    add_blank: bool = False
+    use_eos_bos: bool = False
+    cleaner: str | None = None
+    """Name of a function in TTS.tts.utils.text.cleaners."""
+    phonemizer: Literal["espeak", "multi_phonemizer"] | None = None
+    """None for a voice that speaks letters."""
+    phoneme_language: str | None = None
+    phonemizers: dict[str, str] = {}
+    """Language as Coqui names it → its phonemizer, for `multi_phonemizer`."""
+
+
+class FileRecord(_Part):
+    """What a file must be."""
+
+    bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class VitsModel(_Part):
+    """What `engines.vits` needs to speak a voice with its three graphs."""
+
+    hop_length: int = Field(gt=0, le=4096)
+    """PCM frames that one model frame becomes."""
+    hidden_channels: int = Field(gt=0, le=4096)
+    """Channels of the model's frames."""
+    noise_scale: float = Field(ge=0, le=4)
+    duration_noise_scale: float = Field(ge=0, le=4)
+    length_scale: float = Field(gt=0, le=10)
+    flow_overlap_frames: int = Field(ge=0, le=1024)
+    """Model frames of context that the flow graph needs on either side of a window."""
+    decoder_overlap_frames: int = Field(ge=0, le=1024)
+    """The same for the decoder graph."""
+    has_stochastic_durations: bool = True
+    """Whether the text graph takes noise."""
+
+
+class VoiceManifest(_Part):
+    """What `voice.json` holds."""
+
+    format: int = Field(FORMAT, ge=1)
+    id: str = Field(pattern=rf"^{VOICE_ID}$")
+    name: str = Field(min_length=1, max_length=200)
+    engine: Literal["vits", "coqui"]
+    model: str = Field(max_length=300)
+    """Coqui's name of the model, or `checkpoint` for a folder that somebody gave."""
+    languages: tuple[str, ...] = Field(min_length=1, max_length=200)
+    """BCP 47 tags, the main one first."""
+    model_languages: dict[str, str] = {}
+    """BCP 47 tag → the model's own name of the language; empty for a voice with one language."""
+    language_indexes: dict[str, int] = {}
+    """BCP 47 tag → the language's number in the model."""
+    speakers: tuple[Speaker, ...] = Field((), max_length=MAX_SPEAKERS)
+    """In the model's order; empty for a voice with one."""
+    license: str = ""
+    attribution: str = ""
+    sample_rate_hz: int = Field(ge=8000, le=192_000)
+    front_end: FrontEnd | None = None
+    vits: VitsModel | None = None
+    variant: str = ""
+    """Which of the quantised forms the quality gate chose: `int8`, `int8-conv` or `fp32`."""
+    reasons: tuple[str, ...] = ()
+    """Why that one, a sentence each."""
+    figures: dict[str, float] = {}
+    """What the gate measured: name with unit → value."""
+    versions: dict[str, str] = {}
+    """What made it: package → version, and `cpu`."""
+    files: dict[str, FileRecord] = {}
+
+    def voices(self) -> Iterator[Voice]:
+        """Yield what the catalogue lists: the voice itself, then one entry per further speaker."""
+        yield self._voice(
+            self.id, self.name, 0, Gender.UNKNOWN if not self.speakers else self.speakers[0].gender
+        )
+        for speaker in self.speakers:
+            name = f"{self.name}, {speaker.name}"
+            yield self._voice(f"{self.id}-{speaker.id}", name, speaker.index, speaker.gender)
+
+    def _voice(self, voice_id: str, name: str, speaker: int, gender: Gender) -> Voice:
+        return Voice(
+            id=voice_id,
+            name=name,
+            engine=self.engine,
+            engine_voice=f"{self.id}/{speaker}",
+            languages=self.languages,
+            gender=gender,
+            sample_rate_hz=self.sample_rate_hz,
+        )
+
+
+class VoiceStore:
+    """The folder of imported voices. Every method blocks on the disk; several processes may use it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Take the appliance's data folder; nothing is created before something is put there."""
+        self.folder = data_dir / VOICES_FOLDER
+
+    def manifests(self) -> list[VoiceManifest]:
+        """Return every voice that can be read, sorted by id; what can't is named in the log and left out."""
+        found = []
+        for path in sorted(self.folder.glob(f"[!.]*/{MANIFEST_FILE}")):
+            try:
+                found.append(self.read(path.parent.name))
+            except ConfigurationError as error:
+                logger.warning("voice_unreadable", voice=path.parent.name, message=error.message)
+        return found
+
+    def path(self, voice_id: str) -> Path:
+        """Return a voice's folder, whether there is one or not."""
+        return self.folder / voice_id
+
+    def read(self, voice_id: str) -> VoiceManifest:
+        """Return what a voice's `voice.json` says.
+
+        Raises:
+            ConfigurationError: There is none, or it is too large, broken, another's, or of a newer format.
+        """
+        path = self.path(voice_id) / MANIFEST_FILE
+        try:
+            if path.stat().st_size > MAX_MANIFEST_BYTES:
+                raise ConfigurationError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes")
+            manifest = VoiceManifest.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise ConfigurationError(f"{path}: {place}: {first['msg']}") from None
+        if manifest.id != voice_id:
+            raise ConfigurationError(f"{path}: is the voice {manifest.id!r}")
+        if manifest.format > FORMAT:
+            raise ConfigurationError(f"{path}: made by a newer appliance (format {manifest.format})")
+        return manifest
+
+    def put(self, made: Path, manifest: VoiceManifest) -> None:
+        """Put a finished voice in its place, whole or not at all; one of the same id is replaced.
+
+        Args:
+            made: A folder inside `self.folder` that holds what `manifest.files` names; it is renamed.
+            manifest: Written into it as `voice.json`.
+        """
+        text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
+        (made / MANIFEST_FILE).write_text(text + "\n", "utf-8")
+        _sync_folder(made)
+        place = self.path(manifest.id)
+        old = self.folder / f"{MAKING_PREFIX}old-{manifest.id}-{os.getpid()}"
+        if place.exists():
+            place.rename(old)
+        made.rename(place)
+        _sync(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def remove(self, voice_id: str) -> bool:
+        """Take a voice away; return whether there was one. Who speaks it keeps its open files."""
+        gone = self.folder / f"{MAKING_PREFIX}gone-{voice_id}-{os.getpid()}"
+        try:
+            self.path(voice_id).rename(gone)
+        except FileNotFoundError:
+            return False
+        shutil.rmtree(gone)
+        return True
+
+
+def _sync_folder(folder: Path) -> None:
+    for path in folder.iterdir():
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """Have a file or folder on the disk before anything that relies on it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
