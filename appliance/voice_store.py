@@ -14,11 +14,14 @@ ids are checked against `VOICE_ID`, file names against `FILE_NAME`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Literal
 
 from loguru import logger
@@ -35,6 +38,7 @@ FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 MAX_MANIFEST_BYTES = 4_194_304
 """A larger `voice.json` isn't read: 4,000 speakers take 0.4 MB."""
 MAX_SPEAKERS = 10_000
+FOLDER_MODE = 0o755
 FORMAT = 1
 """Counts up when an older appliance could no longer speak the voice rightly."""
 
@@ -197,6 +201,28 @@ class VoiceStore:
             raise ConfigurationError(f"{path}: made by a newer appliance (format {manifest.format})")
         return manifest
 
+    @contextmanager
+    def making(self) -> Iterator[Path]:
+        """Give an empty folder in which a voice is made, and take away what is left of it at the end.
+
+        What a killed one has left is taken away first. A folder whose maker lives is locked, and stays.
+
+        Yields:
+            The folder; `put` gives it its place.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.glob(f"{MAKING_PREFIX}*"):
+            with _locked(left) as is_ours:
+                if is_ours:
+                    shutil.rmtree(left, ignore_errors=True)
+        made = Path(mkdtemp(prefix=MAKING_PREFIX, dir=self.folder))
+        made.chmod(FOLDER_MODE)
+        with _locked(made):
+            try:
+                yield made
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
+
     def put(self, made: Path, manifest: VoiceManifest) -> None:
         """Put a finished voice in its place, whole or not at all; one of the same id is replaced.
 
@@ -224,6 +250,23 @@ class VoiceStore:
             return False
         shutil.rmtree(gone)
         return True
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock, which ends with this process at the latest; say whether it was free."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # somebody else has just taken it away
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:
