@@ -17,14 +17,17 @@ the voice speaks several.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Annotated, Any, Literal, NamedTuple
 
 from loguru import logger
@@ -46,6 +49,7 @@ MAX_ENTRIES = 4000
 """Catalogue entries of one voice: with more speakers times languages, the speakers have the main one only."""
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 """Factors of normal speed that are spoken well; the gateway stretches what is asked for beyond them."""
+FOLDER_MODE = 0o755
 FORMAT = 1
 """Counts up when an older appliance could no longer speak the voice rightly."""
 
@@ -261,6 +265,28 @@ class VoiceStore:
         """
         _verify(self.path(manifest.id), manifest)
 
+    @contextmanager
+    def making(self) -> Iterator[Path]:
+        """Give an empty folder in which a voice is made, and take away what is left of it at the end.
+
+        What a killed one has left is taken away first. A folder whose maker lives is locked, and stays.
+
+        Yields:
+            The folder; `put` gives it its place.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.glob(f"{MAKING_PREFIX}*"):
+            with _locked(left) as is_ours:
+                if is_ours:
+                    shutil.rmtree(left, ignore_errors=True)
+        made = Path(mkdtemp(prefix=MAKING_PREFIX, dir=self.folder))
+        made.chmod(FOLDER_MODE)
+        with _locked(made):
+            try:
+                yield made
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
+
     def put(self, made: Path, manifest: VoiceManifest) -> None:
         """Put a finished voice in its place, whole or not at all; one of the same id is replaced.
 
@@ -335,6 +361,23 @@ def _verify(folder: Path, manifest: VoiceManifest) -> None:
             raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
         if not is_same:
             raise ConfigurationError(f"{path}: isn't the file that belongs to the voice; import it again")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock, which ends with this process at the latest; say whether it was free."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:  # somebody else has just taken it away
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

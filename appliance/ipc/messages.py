@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.errors import BadMessageError
+from appliance.errors import BadMessageError, EngineFailedError, SynthesisError
 from appliance.ipc.frames import MAX_META_BYTES, Frame, Kind
 from appliance.speech import PcmChunk, SpokenText, Utterance, WordMark
 from appliance.voices import Variant, Voice
@@ -79,6 +79,13 @@ class Failed:
     """Code of a `SynthesisError`."""
     message: str
     rss_bytes: int
+
+    def error(self) -> SynthesisError:
+        """Rebuild the error; a code that isn't of its branch becomes `EngineFailedError`."""
+        for error_class in SynthesisError.__subclasses__():
+            if error_class.code == self.code:
+                return error_class(self.message)
+        return EngineFailedError(self.message)
 
 
 @dataclass(frozen=True, slots=True)
