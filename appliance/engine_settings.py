@@ -7,12 +7,18 @@ Refuses to know: where values come from (`settings`), and what an engine does wi
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 
 class Section(BaseModel):
     """One section of the settings file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+def settings_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the settings of a section under the names that the file and the environment use."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 class ToneSettings(Section):

@@ -21,8 +21,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from appliance.engine_settings import Section, ToneSettings
+from appliance.engine_settings import Section, ToneSettings, settings_of
 from appliance.errors import ConfigurationError
+from appliance.voice_settings import ImporterSettings, VoicesSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout, or the image's application folder."""
@@ -157,13 +158,6 @@ class DispatchSettings(Section):
     drain_s: float = Field(30.0, ge=0, le=600, description="Seconds that running requests have at a stop.")
 
 
-class VoicesSettings(Section):
-    """Which voice speaks when a client names none of ours."""
-
-    file: str = Field("voices.toml", description="File with aliases, beside the settings file.")
-    default: str = Field("en-us", min_length=1, description="Voice of the page, of probes and of ttsctl.")
-
-
 class TextSettings(Section):
     """What happens to a text before it is spoken."""
 
@@ -271,6 +265,7 @@ class Settings(Section):
     tone: ToneSettings = ToneSettings()
     dispatch: DispatchSettings = DispatchSettings()
     voices: VoicesSettings = VoicesSettings()
+    importer: ImporterSettings = ImporterSettings()
     text: TextSettings = TextSettings()
     health: HealthSettings = HealthSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
@@ -334,10 +329,11 @@ def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
         if not name.startswith(PREFIX) or name == f"{PREFIX}CONFIG":
             continue
         field = Settings.model_fields.get(section)
-        if field is None or field.annotation is None or key not in field.annotation.model_fields:
+        keys = {} if field is None else settings_of(type(field.default))
+        if key not in keys:
             message = f"{name}: no such setting; docs/settings.md lists them"
             raise ConfigurationError(message)
-        is_list = "tuple" in str(field.annotation.model_fields[key].annotation)
+        is_list = "tuple" in str(keys[key].annotation)
         parsed: Any = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
         table = values.setdefault(section, {})
         if isinstance(table, dict):

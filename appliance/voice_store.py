@@ -17,12 +17,12 @@ the voice speaks several.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,11 +34,14 @@ from loguru import logger
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from appliance.errors import ConfigurationError, EngineFailedError
+from appliance.voice_folders import locked, sync, sync_folder
 from appliance.voices import Gender, Voice
 
 VOICES_FOLDER = "voices"
 MANIFEST_FILE = "voice.json"
 MAKING_PREFIX = ".making-"
+CHANGE_FILE = "voices.changed"
+"""Beside the folder; written anew whenever a voice has come or gone."""
 VOICE_ID = r"[a-z0-9][a-z0-9_.-]{0,79}"
 FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 MAX_MANIFEST_BYTES = 4_194_304
@@ -265,23 +268,39 @@ class VoiceStore:
         """
         _verify(self.path(manifest.id), manifest)
 
+    def sweep(self) -> None:
+        """Take away what killed imports have left; a folder whose maker lives is locked, and stays."""
+        for left in self.folder.glob(f"{MAKING_PREFIX}*"):
+            with locked(left) as is_ours:
+                if is_ours:
+                    shutil.rmtree(left, ignore_errors=True)
+
+    def change_mark(self) -> str:
+        """Return what is another text after each change of the store, by whatever process; empty at first."""
+        try:
+            return (self.folder.parent / CHANGE_FILE).read_text("ascii", "replace")
+        except OSError:
+            return ""
+
+    def _note_change(self) -> None:
+        new = self.folder.parent / f"{CHANGE_FILE}.{os.getpid()}"
+        new.write_text(f"{time.time_ns()} {os.getpid()}\n", "ascii")
+        new.replace(self.folder.parent / CHANGE_FILE)
+
     @contextmanager
     def making(self) -> Iterator[Path]:
         """Give an empty folder in which a voice is made, and take away what is left of it at the end.
 
-        What a killed one has left is taken away first. A folder whose maker lives is locked, and stays.
+        What a killed one has left is taken away first (`sweep`).
 
         Yields:
             The folder; `put` gives it its place.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        for left in self.folder.glob(f"{MAKING_PREFIX}*"):
-            with _locked(left) as is_ours:
-                if is_ours:
-                    shutil.rmtree(left, ignore_errors=True)
+        self.sweep()
         made = Path(mkdtemp(prefix=MAKING_PREFIX, dir=self.folder))
         made.chmod(FOLDER_MODE)
-        with _locked(made):
+        with locked(made):
             try:
                 yield made
             finally:
@@ -300,13 +319,14 @@ class VoiceStore:
         _verify(made, manifest)
         text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
         (made / MANIFEST_FILE).write_text(text + "\n", "utf-8")
-        _sync_folder(made)
+        sync_folder(made)
         place = self.path(manifest.id)
         old = self.folder / f"{MAKING_PREFIX}old-{manifest.id}-{os.getpid()}"
         if place.exists():
             place.rename(old)
         made.rename(place)
-        _sync(self.folder)
+        self._note_change()
+        sync(self.folder)
         shutil.rmtree(old, ignore_errors=True)
 
     def remove(self, voice_id: str) -> bool:
@@ -316,6 +336,7 @@ class VoiceStore:
             self.path(voice_id).rename(gone)
         except FileNotFoundError:
             return False
+        self._note_change()
         shutil.rmtree(gone)
         return True
 
@@ -361,35 +382,3 @@ def _verify(folder: Path, manifest: VoiceManifest) -> None:
             raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
         if not is_same:
             raise ConfigurationError(f"{path}: isn't the file that belongs to the voice; import it again")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Hold a folder's lock, which ends with this process at the latest; say whether it was free."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:  # somebody else has just taken it away
-        yield False
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield True
-    except BlockingIOError:
-        yield False
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    for path in folder.iterdir():
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    """Have a file or folder on the disk before anything that relies on it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from appliance.watched import ONE_SHOT_PROGRAM
+
 WORKER_PREFIX = "worker-"
 RUNNING_STATES = {"STARTING", "RUNNING", "STOPPING"}
 """supervisord's states in which nothing is wrong. Source: supervisor's manual, "Process States"."""
@@ -88,6 +90,8 @@ def _program(info: dict[str, Any], watched: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_fine(program: dict[str, Any], watched: dict[str, Any]) -> bool:
+    if program["name"] == ONE_SHOT_PROGRAM:
+        return True
     return program["state"] in RUNNING_STATES and not watched.get(program["name"], {}).get("degraded")
 
 

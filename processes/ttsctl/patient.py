@@ -31,6 +31,8 @@ MODULES = (
     "processes.watchdog",
     "processes.exporter",
     "processes.gateway",
+    "processes.importer",
+    "processes.importer.maker",
     "processes.worker",
 )
 """What a process of the appliance has on its command line, behind `python -m`."""

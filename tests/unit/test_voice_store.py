@@ -20,39 +20,18 @@ from appliance.voice_store import (
     VOICE_ID,
     FileRecord,
     Speaker,
-    VoiceManifest,
     VoiceStore,
     read_engine_voice,
 )
 from appliance.voices import Gender, VoiceCatalog
+from tests.parts.stored_voices import made, manifest, put
 
 BAD_IDS = ["", ".", "..", ".hidden", "-x", "A", "a/b", "../a", "a\0", "a\n", "ä", "a" * 81]
-GRAPH = b"a graph"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> VoiceStore:
     return VoiceStore(tmp_path)
-
-
-def manifest(voice_id: str = "amy", **fields: Any) -> VoiceManifest:
-    values = {"name": "Amy", "engine": "vits", "model": "checkpoint", "languages": ["en"]}
-    return VoiceManifest.model_validate({"id": voice_id, "sample_rate_hz": 22050, **values, **fields})
-
-
-def made(store: VoiceStore, content: bytes = GRAPH) -> Path:
-    """A folder that an import has filled."""
-    folder = store.folder / f"{MAKING_PREFIX}1"
-    folder.mkdir(parents=True)
-    (folder / "text.onnx").write_bytes(content)
-    return folder
-
-
-def put(store: VoiceStore, voice_id: str = "amy", content: bytes = GRAPH, **fields: Any) -> VoiceManifest:
-    folder = made(store, content)
-    wanted = manifest(voice_id, files={"text.onnx": FileRecord.of(folder / "text.onnx")}, **fields)
-    store.put(folder, wanted)
-    return wanted
 
 
 def rewrite(store: VoiceStore, **fields: Any) -> None:
