@@ -163,7 +163,8 @@ def _manifest(voice_id: str, *, has_speakers: bool, has_languages: bool) -> Voic
             "language_indexes": languages,
             "speakers": [Speaker(id=f"s{n}", name=f"S {n}", index=n) for n in range(SPEAKERS * has_speakers)],
             "sample_rate_hz": 16000,
-            "front_end": {"vocabulary": LETTERS, "pad": "_", "blank": "_", "add_blank": True},
+            "front_end": {"vocabulary": LETTERS, "pad": "_", "blank": "_", "add_blank": True}
+            | ({} if has_languages else {"language": "en"}),
             "vits": {
                 "hop_length": HOP,
                 "hidden_channels": CHANNELS,
