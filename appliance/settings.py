@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from appliance.engine_settings import Section, ToneSettings, settings_of
+from appliance.engine_settings import Section, ToneSettings, VitsSettings, settings_of
 from appliance.errors import ConfigurationError
 from appliance.voice_settings import ImporterSettings, VoicesSettings
 
@@ -109,6 +109,7 @@ class WorkersSettings(Section):
 
     espeak: int = Field(2, ge=0, le=64, description="Workers with the espeak engine.")
     tone: int = Field(0, ge=0, le=64, description="Workers with the tone engine.")
+    vits: int = Field(0, ge=0, le=64, description="Workers with the vits engine, for imported voices.")
     heartbeat_s: float = Field(0.25, ge=0.05, le=10, description="Seconds between two heartbeats.")
     silence_s: float = Field(
         1.0, ge=0.2, le=60, description="Seconds without heartbeat that mean hung; two heartbeats or more."
@@ -129,7 +130,7 @@ class WorkersSettings(Section):
 
     def pool_sizes(self) -> dict[str, int]:
         """Return the number of workers of each engine that has any."""
-        sizes = {"espeak": self.espeak, "tone": self.tone}
+        sizes = {"espeak": self.espeak, "tone": self.tone, "vits": self.vits}
         return {engine: size for engine, size in sizes.items() if size}
 
     @field_validator("silence_s")
@@ -263,6 +264,7 @@ class Settings(Section):
     admin: AdminSettings = AdminSettings()
     workers: WorkersSettings = WorkersSettings()
     tone: ToneSettings = ToneSettings()
+    vits: VitsSettings = VitsSettings()
     dispatch: DispatchSettings = DispatchSettings()
     voices: VoicesSettings = VoicesSettings()
     importer: ImporterSettings = ImporterSettings()
@@ -307,7 +309,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         raise ConfigurationError(_one_line(error, path, environ)) from None
     if not settings.pool_sizes():
-        message = "workers: every pool is empty; set at least one of workers.espeak, workers.tone"
+        message = (
+            "workers: every pool is empty; set at least one of workers.espeak, workers.tone, workers.vits"
+        )
         raise ConfigurationError(message)
     return settings
 

@@ -91,6 +91,8 @@ class FrontEnd(_Part):
     phoneme_language: str | None = None
     phonemizers: dict[str, str] = {}
     """Language as Coqui names it → its phonemizer, for `multi_phonemizer`."""
+    language: str | None = None
+    """Coqui's name of the only language of a voice with one; cleaners and numbers go by it."""
 
 
 class FileRecord(_Part):
