@@ -6,7 +6,7 @@ Refuses to know: what is wrong with a model (`errors`, the branch of `VoiceImpor
 
 from __future__ import annotations
 
-from appliance.errors import RequestError, VoiceImportError
+from appliance.errors import CapacityError, RequestError, VoiceImportError
 
 
 class ImportBusyError(RequestError):
@@ -15,6 +15,12 @@ class ImportBusyError(RequestError):
     code = "import_busy"
     status = 409
     retryable = True
+
+
+class ImporterUnreachableError(CapacityError):
+    """supervisord can't start the importer now."""
+
+    code = "importer_unreachable"
 
 
 class VoiceDownloadError(VoiceImportError):

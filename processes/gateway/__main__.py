@@ -46,6 +46,7 @@ from processes.gateway.dispatch import Dispatcher
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.gateway import Gateway
 from processes.gateway.http_server import HttpServer, PublicServer
+from processes.gateway.imports import Imports
 from processes.gateway.kept_audio import KeptAudio
 from processes.gateway.ledger_file import LedgerFile
 from processes.gateway.models import ModelList
@@ -112,6 +113,7 @@ def build_gateway(settings: Settings) -> Gateway:
         threads=EncoderThreads(cores),
         kept_audio=KeptAudio(settings.http.cache_bytes),
         prober=Prober(settings.health, engines, catalog, dispatcher, metrics),
+        imports=Imports(settings, pool, metrics),
     )
 
 
@@ -129,7 +131,13 @@ async def serve(gateway: Gateway, listener: socket.socket) -> bool:
     await gateway.pool.open(await asyncio.to_thread(listen_unix, run_dir / WORKERS_SOCKET))
     server_logger = quiet_server_logger()
     local, public = HttpServer(gateway, server_logger), PublicServer(gateway, server_logger)
-    works = (gateway.pool.watch(), gateway.prober.run(), public.watch(), _look_after(gateway, announcement))
+    works = (
+        gateway.pool.watch(),
+        gateway.prober.run(),
+        gateway.imports.watch(),
+        public.watch(),
+        _look_after(gateway, announcement),
+    )
     timers = [asyncio.create_task(each) for each in works]
     for timer in timers:
         timer.add_done_callback(lambda timer: _timer_ended(timer, stop))

@@ -63,7 +63,8 @@ def merge(
         "problems": found,
         "workers": _workers(known.get("workers", []), programs, held, is_gateway_up=gateway is not None),
         "programs": [program for program in programs if not program["name"].startswith(WORKER_PREFIX)],
-        **{name: known.get(name) for name in ("queue", "requests", "latency", "success_ratio", "probes")},
+        **{name: known.get(name) for name in ("queue", "requests", "latency", "success_ratio")},
+        **{name: known.get(name) for name in ("imports", "probes")},
     }
 
 

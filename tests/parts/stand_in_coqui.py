@@ -1,5 +1,11 @@
-"""A library that stands in for Coqui, so that imports can be held up and fail without torch and network."""
+"""A library in Coqui's place, which fails as asked, and a server in the place of Coqui's models."""
 
+import contextlib
+import functools
+import http.server
+import threading
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 BROKEN = 'raise ImportError("no Coqui on this machine")\n'
@@ -47,3 +53,47 @@ def _package(folder: Path, files: dict[str, str]) -> dict[str, str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
     return {"PYTHONPATH": str(folder)}
+
+
+REDIRECT = """
+import sys
+
+if "processes.importer.maker" in sys.orig_argv:
+    import requests
+
+    real_get = requests.get
+    requests.get = lambda url, **options: real_get("{address}" + url.rsplit("/", 1)[1], **options)
+"""
+
+
+@contextlib.contextmanager
+def served_models(folder: Path, models: dict[str, Path]) -> Iterator[dict[str, str]]:
+    """The variables under which Coqui downloads from here, as long as the block lasts.
+
+    Args:
+        folder: For archives and the redirection.
+        models: Name in Coqui's list → a folder with a checkpoint and its config.
+    """
+    archives = folder / "archives"
+    archives.mkdir(parents=True)
+    for name, source in models.items():
+        title = name.replace("/", "--")
+        with zipfile.ZipFile(archives / f"{title}.zip", "w") as archive:
+            for path in source.iterdir():
+                archive.write(path, f"{title}/{path.name}")
+    handler = functools.partial(_SilentHandler, directory=str(archives))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        redirect = REDIRECT.format(address=f"http://127.0.0.1:{server.server_address[1]}/")
+        (folder / "sitecustomize.py").write_text(redirect, "utf-8")
+        try:
+            yield {"PYTHONPATH": str(folder)}
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _SilentHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass

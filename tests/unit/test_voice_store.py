@@ -181,7 +181,7 @@ def test_voices_when_many_speakers_and_languages_then_every_pair_by_an_id_of_its
         (1, "pt-BR"),
     ]
     catalogue = VoiceCatalog({}, "amy")
-    catalogue.add(voices, ())
+    catalogue.replace("vits", voices, ())
     assert catalogue.resolve("AMY-S1-PT-BR").languages == ("pt-BR",)
 
 

@@ -54,14 +54,19 @@ class VitsEngine:
     def warm_up(self) -> None:
         """List the voices, load one and speak with it; blocks for about half a second.
 
+        Where none has been imported yet the engine is warm with none, so that the appliance is whole while
+        the first import runs.
+
         Raises:
-            EngineFailedError: No voice has been imported for this engine, or none can be spoken with.
+            EngineFailedError: None of the imported voices can be spoken with.
         """
         self._manifests = tuple(
             manifest for manifest in self._store.manifests() if manifest.engine == self.name
         )
         by_wish = sorted(self._manifests, key=lambda manifest: not self._is_default(manifest))
-        if not any(self._is_warm(manifest) for manifest in by_wish):
+        if not by_wish:
+            logger.warning("no_voices", engine=self.name)
+        elif not any(self._is_warm(manifest) for manifest in by_wish):
             raise EngineFailedError("There is no imported voice that the vits engine can speak with")
 
     def voices(self) -> Sequence[Voice]:
