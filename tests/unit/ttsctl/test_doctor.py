@@ -15,6 +15,7 @@ from processes.ttsctl import patient as of_patient
 from processes.ttsctl.doctor import format_findings, look
 from processes.ttsctl.finding import Finding, Verdict, fail, ok, warn, worst
 from processes.ttsctl.patient import LAUNCHER, Patient, Process
+from tests.parts.appliance import eventually
 
 NOWHERE = Path("/nowhere/run")
 
@@ -185,8 +186,8 @@ def test_run_directory_when_reached_through_a_link_then_it_is_the_same(tmp_path)
     environment = {"APPLIANCE_RUN_DIR": str(tmp_path / "run")}
     command = [sys.executable, "-c", "input()", "-m", "processes.worker"]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
-        found = {each.pid for each in of_patient._processes(tmp_path / "link")}
-        assert process.pid in found
+        # It may not be there yet: fork's parent goes on before the new program's environment is in place.
+        eventually(lambda: process.pid in {each.pid for each in of_patient._processes(tmp_path / "link")})
         assert process.pid not in {each.pid for each in of_patient._processes(tmp_path)}
         process.communicate(b"\n")
 
