@@ -71,7 +71,7 @@ def _run_command(settings: Settings, arguments: argparse.Namespace) -> ExitCode:
         print(f"importer: {error.message}", file=sys.stderr)
         return ExitCode.USAGE
     with only_import(VoiceStore(settings.data.dir), wait=False):
-        Importer(settings, command_teller()).do(errand)
+        Importer(settings, command_teller(as_json=arguments.json)).do(errand)
     return ExitCode.OK
 
 
@@ -110,6 +110,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--language", default="", metavar="TAG", help="where the model doesn't say it")
     parser.add_argument("--license", default="", metavar="TEXT", help="to be recorded with the voice")
     parser.add_argument("--attribution", default="", metavar="TEXT", help="to be recorded with the voice")
+    parser.add_argument("--json", action="store_true", help="no bar, but a JSON line for each state")
     parser.add_argument(
         "--appliance", action="store_true", help="import what the appliance wants; supervisord starts it so"
     )

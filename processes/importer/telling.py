@@ -99,6 +99,6 @@ class ImportLog:
         logger.info("voice_made", voice=made.voice, variant=made.variant, reasons=list(made.reasons))
 
 
-def command_teller() -> Teller:
-    """Return the teller for a command line: a bar where somebody looks, else lines."""
-    return TerminalBar(sys.stdout) if sys.stdout.isatty() else JsonLines(sys.stdout)
+def command_teller(*, as_json: bool) -> Teller:
+    """Return the teller for a command line: a bar where somebody looks, unless JSON is wanted; else lines."""
+    return TerminalBar(sys.stdout) if sys.stdout.isatty() and not as_json else JsonLines(sys.stdout)
