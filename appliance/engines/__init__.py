@@ -8,10 +8,11 @@ Refuses to know: workers, wire frames, scheduling.
 from __future__ import annotations
 
 from appliance.engines.base import Engine
-from appliance.errors import ConfigurationError
+from appliance.errors import ConfigurationError, EngineFailedError
 from appliance.settings import Settings
+from appliance.voice_store import VoiceStore
 
-ENGINES = ("espeak", "tone")
+ENGINES = ("coqui", "espeak", "tone")
 """Names of all engines."""
 
 
@@ -34,5 +35,12 @@ def create_engine(name: str, settings: Settings) -> Engine:
         from appliance.engines.espeak import EspeakEngine
 
         return EspeakEngine()
+    if name == "coqui":
+        try:
+            from appliance.engines.coqui.engine import CoquiEngine
+        except ImportError as error:
+            message = f"The engine coqui lacks a package: {error}; install torch and the extra coqui"
+            raise EngineFailedError(message) from None
+        return CoquiEngine(settings.coqui, VoiceStore(settings.data.dir))
     message = f"No engine is called {name!r}; there are {', '.join(ENGINES)}"
     raise ConfigurationError(message)
