@@ -50,3 +50,21 @@ class CoquiSettings(Section):
         default=False,
         description="Whether you accept the terms of use of models that have some (XTTS: no commercial use).",
     )
+
+
+class VitsSettings(Section):
+    """The vits engine: imported neural voices without torch."""
+
+    threads: int = Field(1, ge=1, le=64, description="Threads that compute in one worker.")
+    memory_bytes: int = Field(
+        201_326_592,
+        ge=0,
+        le=1_099_511_627_776,
+        description="Bytes of voices that a worker keeps loaded, by their files; one is kept in any case.",
+    )
+    first_window_frames: int = Field(
+        24, ge=4, le=1000, description="Model frames (about 12 ms each) computed for a first sound."
+    )
+    max_window_frames: int = Field(
+        96, ge=16, le=1000, description="Model frames to which the windows computed in one go grow."
+    )

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from appliance.engine_settings import CoquiSettings, Section, ToneSettings
+from appliance.engine_settings import CoquiSettings, Section, ToneSettings, VitsSettings
 from appliance.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -108,6 +108,7 @@ class WorkersSettings(Section):
 
     espeak: int = Field(2, ge=0, le=64, description="Workers with the espeak engine.")
     tone: int = Field(0, ge=0, le=64, description="Workers with the tone engine.")
+    vits: int = Field(0, ge=0, le=64, description="Workers with the vits engine, for imported voices.")
     coqui: int = Field(
         0, ge=0, le=64, description="Workers with the coqui engine; each takes 0.5 GB or more."
     )
@@ -131,7 +132,7 @@ class WorkersSettings(Section):
 
     def pool_sizes(self) -> dict[str, int]:
         """Return the number of workers of each engine that has any."""
-        sizes = {"espeak": self.espeak, "tone": self.tone, "coqui": self.coqui}
+        sizes = {"espeak": self.espeak, "tone": self.tone, "vits": self.vits, "coqui": self.coqui}
         return {engine: size for engine, size in sizes.items() if size}
 
     @field_validator("silence_s")
@@ -272,6 +273,7 @@ class Settings(Section):
     admin: AdminSettings = AdminSettings()
     workers: WorkersSettings = WorkersSettings()
     tone: ToneSettings = ToneSettings()
+    vits: VitsSettings = VitsSettings()
     coqui: CoquiSettings = CoquiSettings()
     dispatch: DispatchSettings = DispatchSettings()
     voices: VoicesSettings = VoicesSettings()
@@ -317,7 +319,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise ConfigurationError(_one_line(error, path, environ)) from None
     if not settings.pool_sizes():
         message = (
-            "workers: every pool is empty; set at least one of workers.espeak, workers.tone, workers.coqui"
+            "workers: every pool is empty; "
+            "set at least one of workers.espeak, workers.tone, workers.vits, workers.coqui"
         )
         raise ConfigurationError(message)
     return settings

@@ -11,8 +11,7 @@ Refuses to know: how a voice is made (`engines.vits.making`) and how it is spoke
 A folder with a name that begins with a dot is no voice. No name of a file or folder comes from the network:
 ids are checked against `VOICE_ID`, file names against `FILE_NAME`.
 
-What an utterance names as its `engine_voice` is `<id>/<speaker's index>`, with `/<language>` behind it where
-the voice speaks several.
+An utterance's `engine_voice` is `<id>/<speaker's index>`, and `/<language>` where there are several.
 """
 
 from __future__ import annotations
@@ -88,6 +87,8 @@ class FrontEnd(_Part):
     phoneme_language: str | None = None
     phonemizers: dict[str, str] = {}
     """Language as Coqui names it → its phonemizer, for `multi_phonemizer`."""
+    language: str | None = None
+    """Coqui's name of the only language of a voice with one; cleaners and numbers go by it."""
 
 
 class FileRecord(_Part):

@@ -12,7 +12,7 @@ from appliance.errors import ConfigurationError, EngineFailedError
 from appliance.settings import Settings
 from appliance.voice_store import VoiceStore
 
-ENGINES = ("coqui", "espeak", "tone")
+ENGINES = ("coqui", "espeak", "tone", "vits")
 """Names of all engines."""
 
 
@@ -36,11 +36,25 @@ def create_engine(name: str, settings: Settings) -> Engine:
 
         return EspeakEngine()
     if name == "coqui":
-        try:
-            from appliance.engines.coqui.engine import CoquiEngine
-        except ImportError as error:
-            message = f"The engine coqui lacks a package: {error}; install torch and the extra coqui"
-            raise EngineFailedError(message) from None
-        return CoquiEngine(settings.coqui, VoiceStore(settings.data.dir))
+        return _create_coqui(settings)
+    if name == "vits":
+        return _create_vits(settings)
     message = f"No engine is called {name!r}; there are {', '.join(ENGINES)}"
     raise ConfigurationError(message)
+
+
+def _create_coqui(settings: Settings) -> Engine:
+    try:
+        from appliance.engines.coqui.engine import CoquiEngine
+    except ImportError as error:
+        message = f"torch or the extra `coqui` isn't installed: {error.name} is missing"
+        raise EngineFailedError(message) from None
+    return CoquiEngine(settings.coqui, VoiceStore(settings.data.dir))
+
+
+def _create_vits(settings: Settings) -> Engine:
+    try:
+        from appliance.engines.vits.engine import VitsEngine
+    except ImportError as error:
+        raise EngineFailedError(f"The extra `neural` isn't installed: {error.name} is missing") from None
+    return VitsEngine(settings.vits, VoiceStore(settings.data.dir), settings.voices.default)

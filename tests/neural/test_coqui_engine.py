@@ -104,6 +104,8 @@ def test_synthesize_when_the_same_is_spoken_again_then_the_same_audio(engine, vo
     first = whole_pcm(speak(engine, voice=voice))
     assert whole_pcm(speak(engine, voice=voice)) == first
     assert whole_pcm(speak(engine, "Something else.", voice)) != first
+    is_random = voice != GLOW  # whose config has no noise
+    assert (whole_pcm(speak(engine, voice=voice, seed=7)) != first) is is_random
 
 
 def test_synthesize_when_speaker_or_language_differ_then_other_audio(engine) -> None:
@@ -125,9 +127,15 @@ def test_synthesize_when_volume_is_given_then_louder_and_softer_and_never_wrappe
     assert all((quiet >= 0) == (doubled >= 0) for quiet, doubled in zip(normal, loud, strict=True))
 
 
-def test_synthesize_when_ssml_then_the_tags_are_not_spoken(engine) -> None:
-    tagged = speak(engine, "<speak>rock &amp; roll</speak>", is_ssml=True)
-    assert whole_pcm(tagged) == whole_pcm(speak(engine, " rock & roll "))
+def test_synthesize_when_ssml_then_the_tags_are_not_spoken_and_breaks_are_silent(engine) -> None:
+    plain = whole_pcm(speak(engine, "rock & roll", seed=1))
+    tagged = speak(engine, "<speak>rock &amp; roll</speak>", is_ssml=True, seed=1)
+    assert whole_pcm(tagged) == plain
+    broken = speak(engine, '<speak>rock &amp; roll<break time="100ms"/></speak>', is_ssml=True, seed=1)
+    assert whole_pcm(broken) == plain + bytes(2 * 2205)
+    assert [chunk.is_last for chunk in broken] == [False] * (len(broken) - 1) + [True]
+    (nothing,) = speak(engine, "<speak></speak>", is_ssml=True)
+    assert (nothing.pcm, nothing.is_last) == (b"", True)
 
 
 def test_synthesize_when_the_model_streams_then_each_piece_ends_a_window(engine) -> None:

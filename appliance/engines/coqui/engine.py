@@ -10,9 +10,6 @@ There are no word marks: Coqui doesn't say when a word sounds. Pitch has no effe
 from __future__ import annotations
 
 import gc
-import hashlib
-import html
-import re
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
@@ -25,6 +22,8 @@ from loguru import logger
 from appliance.engine_settings import CoquiSettings
 from appliance.engines.base import NEXT_CHUNK_BYTES, chunk_spans
 from appliance.engines.coqui.voice import CoquiVoice, Manner, Samples
+from appliance.engines.seeds import seed_of
+from appliance.engines.ssml_pieces import Pause, Piece, cut_document, whole
 from appliance.errors import ConfigurationError, EngineFailedError
 from appliance.speech import FIRST_CHUNK_BYTES, PcmChunk, SpokenText, Utterance
 from appliance.voice_store import VoiceManifest, VoiceStore, read_engine_voice
@@ -32,7 +31,6 @@ from appliance.voices import Variant, Voice
 
 WARM_UP_TEXT = "A first word."
 FULL_SCALE = 32767
-_TAG = re.compile(r"<[^>]*>")
 
 
 class CoquiEngine:
@@ -84,11 +82,11 @@ class CoquiEngine:
         Loads its voice first where that isn't in memory, which takes seconds.
 
         Args:
-            utterance: Without word marks whatever it wants; of SSML the text between the tags is spoken.
+            utterance: Without word marks whatever it wants. Of SSML only `break` and `sub` are heeded.
 
         Yields:
-            Whole frames, int16 little-endian mono at the voice's sample rate. Where the model streams, every
-            piece of it ends a window, and the last chunk is empty.
+            Whole frames, int16 little-endian mono at the voice's sample rate. Where the model streams or SSML
+            has breaks, every piece ends a window, and the last chunk is empty.
 
         Raises:
             EngineFailedError: There is no such voice, it can't be loaded, or it failed on the text.
@@ -97,16 +95,18 @@ class CoquiEngine:
         manifest = self._manifests.get(choice.voice_id)
         if manifest is None:
             raise EngineFailedError("No imported voice is called so")
-        text = _plain_text(utterance)
+        text = utterance.spoken.text
         manner = Manner(
             speaker=_speaker_name(manifest, choice.speaker),
             language=_language_name(manifest, choice.language),
             speed=utterance.speed,
-            seed=_seed(utterance.engine_voice, text),
+            seed=seed_of(text, utterance.engine_voice) if utterance.seed is None else utterance.seed,
         )
         voice = self._voice(manifest)
-        with closing(voice.speak(text, manner)) as pieces:
-            yield from _chunks(pieces, utterance, manifest.sample_rate_hz, is_streaming=voice.is_streaming)
+        parts = cut_document(text) if utterance.is_ssml else [whole(text)]
+        with closing(_recite(voice, parts, manner)) as pieces:
+            is_one = len(parts) == 1 and not voice.is_streaming
+            yield from _chunks(pieces, utterance, voice.sample_rate_hz, is_one=is_one)
 
     def close(self) -> None:
         """Drop every voice."""
@@ -183,35 +183,32 @@ def _language_name(manifest: VoiceManifest, language: str | None) -> str | None:
     return name
 
 
-def _plain_text(utterance: Utterance) -> str:
-    """Return what is to be heard, of SSML without its tags."""
-    text = utterance.spoken.text
-    return html.unescape(_TAG.sub(" ", text)) if utterance.is_ssml else text
-
-
-def _seed(engine_voice: str, text: str) -> int:
-    """Return a seed that is the same for the same text in the same voice, so that its audio is."""
-    spoken = f"{engine_voice}\n{text}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(spoken, digest_size=7).digest())
+def _recite(
+    voice: CoquiVoice, parts: Sequence[Piece | Pause], manner: Manner
+) -> Generator[Samples, None, None]:
+    """Yield the audio of a document's parts, one after the other."""
+    for part in parts:
+        if isinstance(part, Pause):
+            yield np.zeros(round(part.pause_s * voice.sample_rate_hz), np.float32)
+        else:
+            with closing(voice.speak(part.text, manner)) as pieces:
+                yield from pieces
 
 
 def _chunks(
-    pieces: Iterator[Samples], utterance: Utterance, rate_hz: int, *, is_streaming: bool
+    pieces: Iterator[Samples], utterance: Utterance, rate_hz: int, *, is_one: bool
 ) -> Iterator[PcmChunk]:
-    """Yield the chunks of a voice's pieces. Which piece of a stream is the last is only known behind it."""
+    """Yield the chunks of pieces of audio; unless there is one, only behind the last is it known as such."""
     first_bytes = FIRST_CHUNK_BYTES if utterance.wants_early_sound else NEXT_CHUNK_BYTES
     for piece in pieces:
         pcm = _pcm(piece, utterance.volume)
         for start, end in chunk_spans(len(pcm), first_bytes):
             is_end = end == len(pcm)
             yield PcmChunk(
-                pcm[start:end],
-                rate_hz,
-                is_last=is_end and not is_streaming,
-                ends_window=is_end and is_streaming,
+                pcm[start:end], rate_hz, is_last=is_end and is_one, ends_window=is_end and not is_one
             )
         first_bytes = NEXT_CHUNK_BYTES
-    if is_streaming:
+    if not is_one:
         yield PcmChunk(b"", rate_hz, is_last=True)
 
 

@@ -72,6 +72,7 @@ def front_end(config: Any, characters: Any) -> FrontEnd:
         phonemizer=phonemizer,
         phoneme_language=config.phoneme_language if config.use_phonemes else None,
         phonemizers=by_language,
+        language=config.languages[0] if len(config.languages) == 1 else None,
     )
 
 
