@@ -30,7 +30,7 @@ EXIT_CAUSES = ("lost", "hung", "progress", "cancel", "protocol", "recycled")
 OTHER_SIGNAL = "other"
 EXIT_SIGNALS = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV", "SIGTERM", OTHER_SIGNAL)
 DENIAL_RULES = ("admin_network", "admin_key", "api_key", "host", "origin", "spoof", "peer_uid")
-ENGINES = ("espeak", "tone", "vits")
+ENGINES = ("coqui", "espeak", "tone", "vits")
 IMPORT_STATES = (
     "waiting",
     "downloading",
