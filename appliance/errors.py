@@ -200,25 +200,15 @@ class QuotaExceededError(CapacityError):
     code = "quota"
     status = 429
 
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        param: str | None = None,
-        retry_after_s: float = 1.0,
-        limit: int = 1,
-        full_after_s: float = 1.0,
-    ) -> None:
-        """Take the message, when to come back, and what the quota is.
+    def __init__(self, *, retry_after_s: float = 1.0, limit: int = 1, full_after_s: float = 1.0) -> None:
+        """Take when to come back, and what the quota is.
 
         Args:
-            message: What went wrong, for a person; None takes the default message.
-            param: Name of the request field at fault, if one is.
             retry_after_s: Seconds after which the next request is allowed.
             limit: Requests that the client may make at once.
             full_after_s: Seconds after which it may make that many again.
         """
-        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        super().__init__(retry_after_s=retry_after_s)
         self.limit = limit
         self.full_after_s = full_after_s
 
@@ -251,6 +241,13 @@ class EngineFailedError(SynthesisError):
     """The engine refused the text or failed while speaking it."""
 
     code = "engine_failed"
+
+
+class UnspeakableTextError(SynthesisError):
+    """The voice has no sound for anything in the text."""
+
+    code = "unspeakable_text"
+    status = 400
 
 
 class WorkerLostError(SynthesisError):

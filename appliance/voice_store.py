@@ -10,24 +10,30 @@ Refuses to know: how a voice is made (`engines.vits.making`) and how it is spoke
 
 A folder with a name that begins with a dot is no voice. No name of a file or folder comes from the network:
 ids are checked against `VOICE_ID`, file names against `FILE_NAME`.
+
+What an utterance names as its `engine_voice` is `<id>/<speaker's index>`, with `/<language>` behind it where
+the voice speaks several.
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from loguru import logger
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from appliance.errors import ConfigurationError
+from appliance.errors import ConfigurationError, EngineFailedError
 from appliance.voices import Gender, Voice
 
 VOICES_FOLDER = "voices"
@@ -38,6 +44,11 @@ FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 MAX_MANIFEST_BYTES = 4_194_304
 """A larger `voice.json` isn't read: 4,000 speakers take 0.4 MB."""
 MAX_SPEAKERS = 10_000
+MAX_FILES = 1000
+MAX_ENTRIES = 4000
+"""Catalogue entries of one voice: with more speakers times languages, the speakers have the main one only."""
+MIN_SPEED, MAX_SPEED = 0.5, 2.0
+"""Factors of normal speed that are spoken well; the gateway stretches what is asked for beyond them."""
 FOLDER_MODE = 0o755
 FORMAT = 1
 """Counts up when an older appliance could no longer speak the voice rightly."""
@@ -86,6 +97,17 @@ class FileRecord(_Part):
 
     bytes: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+    @classmethod
+    def of(cls, path: Path) -> FileRecord:
+        """Return the record of a file as it is now; reads it whole, piece by piece.
+
+        Raises:
+            OSError: It can't be read.
+        """
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return cls(bytes=file.tell(), sha256=digest)
 
 
 class VitsModel(_Part):
@@ -136,27 +158,55 @@ class VoiceManifest(_Part):
     """What the gate measured: name with unit → value."""
     versions: dict[str, str] = {}
     """What made it: package → version, and `cpu`."""
-    files: dict[str, FileRecord] = {}
+    files: dict[Annotated[str, StringConstraints(pattern=rf"^{FILE_NAME}$")], FileRecord] = Field(
+        {}, max_length=MAX_FILES
+    )
 
     def voices(self) -> Iterator[Voice]:
-        """Yield what the catalogue lists: the voice itself, then one entry per further speaker."""
-        yield self._voice(
-            self.id, self.name, 0, Gender.UNKNOWN if not self.speakers else self.speakers[0].gender
-        )
-        for speaker in self.speakers:
-            name = f"{self.name}, {speaker.name}"
-            yield self._voice(f"{self.id}-{speaker.id}", name, speaker.index, speaker.gender)
+        """Yield what the catalogue lists, each with an id of its own.
 
-    def _voice(self, voice_id: str, name: str, speaker: int, gender: Gender) -> Voice:
+        The voice itself, then one entry per speaker; where it speaks several languages, behind each of them
+        one entry per further language: `<id>-<speaker id>-<language>`.
+        """
+        first = self.speakers[0] if self.speakers else Speaker(id="0", name="0", index=0)
+        entries = [self._entry(self.id, self.name, first)]
+        entries += [
+            self._entry(f"{self.id}-{speaker.id}", f"{self.name}, {speaker.name}", speaker)
+            for speaker in self.speakers
+        ]
+        has_room = len(entries) * max(1, len(self.model_languages)) <= MAX_ENTRIES
+        for entry in entries:
+            yield from self._in_languages(entry, is_every=has_room or entry is entries[0])
+
+    def _entry(self, voice_id: str, name: str, speaker: Speaker) -> Voice:
         return Voice(
             id=voice_id,
             name=name,
             engine=self.engine,
-            engine_voice=f"{self.id}/{speaker}",
+            engine_voice=f"{self.id}/{speaker.index}",
             languages=self.languages,
-            gender=gender,
+            gender=speaker.gender,
             sample_rate_hz=self.sample_rate_hz,
+            min_speed=MIN_SPEED,
+            max_speed=MAX_SPEED,
         )
+
+    def _in_languages(self, entry: Voice, *, is_every: bool) -> Iterator[Voice]:
+        """Yield a speaker's entry, then one for each further language of the model."""
+        main = self.languages[0]
+        if main not in self.model_languages:
+            yield entry
+            return
+        yield replace(entry, engine_voice=f"{entry.engine_voice}/{main}", languages=(main,))
+        for language in self.model_languages if is_every else ():
+            if language != main:
+                yield replace(
+                    entry,
+                    id=f"{entry.id}-{language.lower()}",
+                    name=f"{entry.name}, {language}",
+                    engine_voice=f"{entry.engine_voice}/{language}",
+                    languages=(language,),
+                )
 
 
 class VoiceStore:
@@ -177,7 +227,13 @@ class VoiceStore:
         return found
 
     def path(self, voice_id: str) -> Path:
-        """Return a voice's folder, whether there is one or not."""
+        """Return a voice's folder, whether there is one or not.
+
+        Raises:
+            ConfigurationError: No voice can have this id.
+        """
+        if not re.fullmatch(VOICE_ID, voice_id):
+            raise ConfigurationError(f"{voice_id[:80]!r} can't be the id of a voice")
         return self.folder / voice_id
 
     def read(self, voice_id: str) -> VoiceManifest:
@@ -187,21 +243,29 @@ class VoiceStore:
             ConfigurationError: There is none, or it is too large, broken, another's, or of a newer format.
         """
         path = self.path(voice_id) / MANIFEST_FILE
+        values = _read_json(path)
+        made_in = values.get("format") if isinstance(values, dict) else None
+        if isinstance(made_in, int) and made_in > FORMAT:
+            raise ConfigurationError(f"{path}: made by a newer appliance (format {made_in})")
         try:
-            if path.stat().st_size > MAX_MANIFEST_BYTES:
-                raise ConfigurationError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes")
-            manifest = VoiceManifest.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
+            manifest = VoiceManifest.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
             raise ConfigurationError(f"{path}: {place}: {first['msg']}") from None
         if manifest.id != voice_id:
             raise ConfigurationError(f"{path}: is the voice {manifest.id!r}")
-        if manifest.format > FORMAT:
-            raise ConfigurationError(f"{path}: made by a newer appliance (format {manifest.format})")
         return manifest
+
+    def verify(self, manifest: VoiceManifest) -> None:
+        """See that every file of a voice is there and is what it was when the voice was made.
+
+        Reads all of them, at about 1 GB/s where they are in memory.
+
+        Raises:
+            ConfigurationError: A file is missing, can't be read or isn't the one that was recorded.
+        """
+        _verify(self.path(manifest.id), manifest)
 
     @contextmanager
     def making(self) -> Iterator[Path]:
@@ -231,7 +295,11 @@ class VoiceStore:
         Args:
             made: A folder inside `self.folder` that holds what `manifest.files` names; it is renamed.
             manifest: Written into it as `voice.json`.
+
+        Raises:
+            ConfigurationError: The folder doesn't hold what the manifest says.
         """
+        _verify(made, manifest)
         text = json.dumps(manifest.model_dump(mode="json"), indent=1, ensure_ascii=False)
         (made / MANIFEST_FILE).write_text(text + "\n", "utf-8")
         _sync_folder(made)
@@ -252,6 +320,49 @@ class VoiceStore:
             return False
         shutil.rmtree(gone)
         return True
+
+
+class VoiceChoice(NamedTuple):
+    """What `engine_voice` says."""
+
+    voice_id: str
+    speaker: int
+    language: str | None
+    """BCP 47 tag; None for a voice with one language."""
+
+
+def read_engine_voice(engine_voice: str) -> VoiceChoice:
+    """Take an utterance's `engine_voice` apart; the voice needn't exist.
+
+    Raises:
+        EngineFailedError: No voice of the store could be called so.
+    """
+    found = re.fullmatch(rf"({VOICE_ID})/([0-9]{{1,5}})(?:/([A-Za-z0-9-]{{1,35}}))?", engine_voice)
+    if found is None:
+        raise EngineFailedError("No imported voice is called so")
+    return VoiceChoice(found[1], int(found[2]), found[3])
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ConfigurationError(f"{path}: larger than {MAX_MANIFEST_BYTES} bytes")
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise ConfigurationError(f"{path}: isn't JSON") from None
+
+
+def _verify(folder: Path, manifest: VoiceManifest) -> None:
+    for name, record in manifest.files.items():
+        path = folder / name
+        try:
+            is_same = path.stat().st_size == record.bytes and FileRecord.of(path) == record
+        except OSError as error:
+            raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
+        if not is_same:
+            raise ConfigurationError(f"{path}: isn't the file that belongs to the voice; import it again")
 
 
 @contextmanager

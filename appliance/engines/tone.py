@@ -24,9 +24,9 @@ from collections.abc import Generator, Iterator
 from functools import lru_cache
 from itertools import count
 
+from appliance.engine_settings import ToneSettings
 from appliance.engines.base import NEXT_CHUNK_BYTES
 from appliance.errors import EngineFailedError
-from appliance.settings import ToneSettings
 from appliance.speech import FIRST_CHUNK_BYTES, PcmChunk, Utterance, WordMark
 from appliance.voices import Gender, Variant, Voice
 

@@ -13,7 +13,8 @@ from typing import Any
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from appliance.settings import PREFIX, ROOT, Section, Settings
+from appliance.engine_settings import Section
+from appliance.settings import PREFIX, ROOT, Settings
 
 UNITS = {"_s": "seconds", "_bytes": "bytes", "_chars": "characters", "_chunks": "chunks"}
 BOUNDS = {

@@ -20,7 +20,7 @@ from tests.parts.front_ends import CORPUS, HARD
 pytest.importorskip("torch", reason="needs torch, Coqui and the extras neural and coqui")
 pytestmark = [pytest.mark.neural, pytest.mark.timeout(300)]
 
-from appliance.engines.coqui.library import import_coqui  # noqa: E402 (only where torch is)
+from appliance.engines.coqui.library import import_coqui
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyzàäçèéêñóöùúüąćęłńóśźżßœ"
 DIGITS = "0123456789%&$£€°+=@²"
