@@ -12,6 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from appliance.engines.vits.noise import Noise
+from appliance.engines.vits.voice import count_frames
+from appliance.engines.vits.windows import WindowPlan
+from appliance.errors import EngineFailedError, VoiceQualityError
 from appliance.voice_store import FrontEnd, VitsModel
 
 Encode = Callable[[str, str | None], Sequence[int]]
@@ -39,7 +43,7 @@ class Example:
 
     def text_inputs(self, vits: VitsModel) -> dict[str, Any]:
         """Return what the text graph takes; a graph leaves out what it doesn't."""
-        drawn = np.random.default_rng(self.seed).standard_normal((1, 2, self.ids.shape[1]), np.float32)
+        drawn = Noise(self.seed).durations(self.ids.shape[1])
         return {
             "ids": self.ids,
             "noise": drawn * np.float32(vits.duration_noise_scale),
@@ -48,11 +52,16 @@ class Example:
         }
 
     def durations(self, logw: Any, vits: VitsModel) -> Any:
-        """Return frames per token, int64 [n], for log durations [1, 1, n]; together at most `MAX_FRAMES`."""
-        frames = np.ceil(np.exp(np.minimum(logw[0, 0], 20)) * vits.length_scale).astype(np.int64)
-        frames = np.clip(frames, 0, MAX_TOKEN_FRAMES)
-        frames[0] = max(int(frames[0]), 1)
-        return np.diff(np.minimum(np.cumsum(frames), MAX_FRAMES), prepend=0)
+        """Return frames per token, int64 [n], for log durations [1, 1, n]; together at most `MAX_FRAMES`.
+
+        Raises:
+            VoiceQualityError: A duration isn't a number.
+        """
+        try:
+            frames = count_frames(logw[0, 0], vits.length_scale)
+        except EngineFailedError as error:
+            raise VoiceQualityError(error.message) from None
+        return np.diff(np.minimum(np.cumsum(np.minimum(frames, MAX_TOKEN_FRAMES)), MAX_FRAMES), prepend=0)
 
     def prior(self, m: Any, logs: Any, durations: Any, vits: VitsModel) -> Any:
         """Return z_p [1, c, t]: every token's mean for as long as it lasts, plus noise of its deviation.
@@ -60,7 +69,7 @@ class Example:
         Source: VITS (arXiv 2106.06103), section 2.2.
         """
         places = np.repeat(np.arange(len(durations)), durations)
-        drawn = np.random.default_rng(self.seed + 1).standard_normal((1, m.shape[1], len(places)), np.float32)
+        drawn = Noise(self.seed).frames(len(places), m.shape[1])
         return m[:, :, places] + drawn * np.exp(logs[:, :, places]) * np.float32(vits.noise_scale)
 
 
@@ -102,19 +111,18 @@ def _made_up(reading: FrontEnd, seed: int) -> list[int]:
     return [blank, *(entry for token in chosen for entry in (token, blank))]
 
 
-def windows_of(frames: Any, size: int, overlap: int) -> list[Any]:
-    """Cut z [1, c, t] into windows with context on either side, as the engine runs them."""
-    total = frames.shape[2]
-    return [
-        np.ascontiguousarray(frames[:, :, max(0, start - overlap) : min(total, start + size + overlap)])
-        for start in range(0, total, size)
-    ]
+def in_windows(frames: Any, plan: WindowPlan, hop: int, decode: Callable[[Any], Any]) -> Any:
+    """Decode z [1, c, t] in windows, as the engine does, and return the audio [t · hop].
 
-
-def join(parts: Sequence[Any], size: int, overlap: int, hop: int) -> Any:
-    """Put the audio of `windows_of` together, without what belongs to the context."""
-    pieces = []
-    for number, part in enumerate(parts):
-        before = number * size - max(0, number * size - overlap)
-        pieces.append(part.reshape(-1)[before * hop : (before + size) * hop])
-    return np.concatenate(pieces)
+    Args:
+        frames: z.
+        plan: The windows.
+        hop: PCM frames of a model frame.
+        decode: Takes z [1, c, w] and returns w · hop numbers in any shape; blocks.
+    """
+    parts = []
+    for window in plan.windows(frames.shape[2]):
+        seen, audio = window.decoder_input, window.audio
+        made = decode(np.ascontiguousarray(frames[:, :, seen.start : seen.end])).reshape(-1)
+        parts.append(made[(audio.start - seen.start) * hop : (audio.end - seen.start) * hop])
+    return np.concatenate(parts)

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import torch
 
-from appliance.engines.vits.making.examples import Encode, Example, examples_of, join, windows_of
+from appliance.engines.vits.making.examples import Encode, Example, examples_of, in_windows
 from appliance.engines.vits.making.export import FlowGraph, TextGraph, save_with_data
 from appliance.engines.vits.making.graphs import open_graph, run
 from appliance.engines.vits.making.load import LoadedModel
@@ -23,6 +23,7 @@ from appliance.engines.vits.making.quality import WINDOW_FRAMES, Bench, Case
 from appliance.engines.vits.making.quantise import FORMS, quantise
 from appliance.engines.vits.making.texts import texts_for
 from appliance.engines.vits.making.verdict import Limits, choose
+from appliance.engines.vits.windows import WindowPlan
 from appliance.voice_store import VitsModel, VoiceManifest
 
 CALIBRATION_FRAMES = 24
@@ -136,9 +137,9 @@ class _Speech:
         for example in examples:
             m, logs, logw = run(self._text, **example.text_inputs(self.vits))
             frames = self._frames(example, m, logs, example.durations(logw, self.vits))
-            pieces = windows_of(frames, CALIBRATION_FRAMES, 0)
+            pieces = np.split(frames, range(CALIBRATION_FRAMES, frames.shape[2], CALIBRATION_FRAMES), axis=2)
             speaker = {"speaker": np.array([example.speaker])} if self._loaded.speakers else {}
-            found += [{"z": piece} | speaker for piece in pieces]
+            found += [{"z": np.ascontiguousarray(piece)} | speaker for piece in pieces]
         step = max(1, -(-len(found) // MAX_CALIBRATION_WINDOWS))
         return found[::step]
 
@@ -162,9 +163,12 @@ class _Speech:
         """Return the audio of the model's own decoder, in windows, since it needs 200 MB for a second."""
         vits, model = self.vits, self._loaded.model
         voice = model.emb_g(speaker).unsqueeze(-1) if self._loaded.speakers else None
-        windows = windows_of(z, WINDOW_FRAMES, vits.decoder_overlap_frames)
-        parts = [model.waveform_decoder(torch.from_numpy(window), g=voice).numpy() for window in windows]
-        return join(parts, WINDOW_FRAMES, vits.decoder_overlap_frames, vits.hop_length)
+        plan = WindowPlan(WINDOW_FRAMES, WINDOW_FRAMES, 0, vits.decoder_overlap_frames)
+
+        def decode(window: Any) -> Any:
+            return model.waveform_decoder(torch.from_numpy(window), g=voice).numpy()
+
+        return in_windows(z, plan, vits.hop_length, decode)
 
     def _frames(self, example: Example, m: Any, logs: Any, durations: Any) -> Any:
         z_p = example.prior(m, logs, durations, self.vits)

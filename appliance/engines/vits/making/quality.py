@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from appliance.engines.vits.making.examples import join, windows_of
+from appliance.engines.vits.making.examples import in_windows
 from appliance.engines.vits.making.graphs import run
 from appliance.engines.vits.making.verdict import Measured
+from appliance.engines.vits.windows import WindowPlan
 
 WINDOW_FRAMES = 96
 """The engine's largest window. Source: measurements C9."""
@@ -94,9 +95,8 @@ class Bench:
 
     def _in_windows(self, decoder: Any, case: Case) -> Any:
         speaker = np.array([case.speaker])
-        windows = windows_of(case.frames, WINDOW_FRAMES, self.overlap)
-        parts = [run(decoder, z=window, speaker=speaker)[0] for window in windows]
-        return join(parts, WINDOW_FRAMES, self.overlap, self.hop)
+        plan = WindowPlan(WINDOW_FRAMES, WINDOW_FRAMES, 0, self.overlap)
+        return in_windows(case.frames, plan, self.hop, lambda z: run(decoder, z=z, speaker=speaker)[0])
 
 
 def snr_db(reference: Any, audio: Any) -> float:
