@@ -7,6 +7,7 @@ Refuses to know: where values come from (`settings`), and what an import does.
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -49,6 +50,17 @@ class VoicesSettings(Section):
 class ImporterSettings(Section):
     """The import of a voice: what it may cost, and how close to the model it has to sound."""
 
+    forms: tuple[Literal["int8", "int8-conv", "fp32"], ...] = Field(
+        ("int8", "int8-conv", "fp32"),
+        min_length=1,
+        description="Forms of a voice that are tried; the fastest one that sounds like the model is taken.",
+    )
+    min_snr_db: float = Field(
+        25.0, ge=0, le=100, description="Least signal to noise against the model's own audio, dB."
+    )
+    max_log_mel_db: float = Field(
+        1.0, ge=0, le=100, description="Largest mean distance of the log-mel spectrograms, dB."
+    )
     threads: int = Field(1, ge=1, le=256, description="Threads that compute.")
     memory_bytes: int = Field(
         6_442_450_944, ge=0, le=1_099_511_627_776, description="Memory that ends an import; 0 never."

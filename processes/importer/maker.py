@@ -19,8 +19,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from appliance.engines.coqui.downloads import download, look_up
+from appliance.engines.coqui.downloads import ModelEntry, download, look_up
 from appliance.engines.vits.making.make import Wanted, make_voice
+from appliance.engines.vits.making.verdict import Limits
 from appliance.errors import ApplianceError
 from appliance.import_errors import VoiceNotWrittenError
 from appliance.lifecycle import die_with_parent
@@ -36,6 +37,9 @@ MAX_FILE_BYTES = 8 * 1024**3
 """No file that an import writes may be larger; XTTS has 1.9 GB."""
 MEASURE_S = 1.0
 """Seconds between two looks at how much has been downloaded."""
+
+NO_ENTRY = ModelEntry(license="", attribution="", needs_terms=False, vocoder="")
+"""For a folder, of which Coqui's list says nothing."""
 
 Tell = Callable[[dict[str, Any]], None]
 
@@ -78,29 +82,34 @@ def import_voice(errand: Errand, settings: Settings, tell: Tell) -> VoiceManifes
     """
     store = VoiceStore(settings.data.dir)
     if not errand.is_model:
-        return _make(Path(errand.source), store, errand, tell)
+        return _make(Path(errand.source), settings, errand, tell)
     tell({"stage": "download", "fraction": 0.0})
-    entry = look_up(errand.source, accept_terms=False)
+    entry = look_up(errand.source, accept_terms=settings.coqui.accept_terms)
     with store.making() as workspace:
         with _measured(workspace, tell):
             source = download(errand.source, entry, workspace)
-        return _make(source, store, errand, tell, entry.license, entry.attribution)
+        return _make(source, settings, errand, tell, entry)
 
 
 def _make(
-    source: Path, store: VoiceStore, errand: Errand, tell: Tell, license_name: str = "", attribution: str = ""
+    source: Path, settings: Settings, errand: Errand, tell: Tell, entry: ModelEntry = NO_ENTRY
 ) -> VoiceManifest:
+    gate = settings.importer
+    limits = Limits(gate.forms, gate.min_snr_db, gate.max_log_mel_db)
     wanted = Wanted(
         errand.id,
         errand.name,
-        license=errand.license or license_name,
-        attribution=errand.attribution or attribution,
+        license=errand.license or entry.license,
+        attribution=errand.attribution or entry.attribution,
         languages=errand.languages,
         **({"model": errand.source} if errand.is_model else {}),
     )
-    return make_voice(
-        source, store, wanted, lambda stage, fraction: tell({"stage": stage, "fraction": fraction})
-    )
+    store = VoiceStore(settings.data.dir)
+
+    def on_progress(stage: str, fraction: float) -> None:
+        tell({"stage": stage, "fraction": fraction})
+
+    return make_voice(source, store, wanted, limits, on_progress)
 
 
 @contextmanager

@@ -27,9 +27,11 @@ STATES = {
     "download": ImportState.DOWNLOADING,
     "load": ImportState.LOADING,
     "export": ImportState.EXPORTING,
+    "speak": ImportState.EXPORTING,
     "quantise": ImportState.QUANTISING,
     "judge": ImportState.CHECKING,
     "store": ImportState.STORING,
+    "done": ImportState.STORING,
 }
 """The maker's stages, as everybody else calls them."""
 RETRIES_S = (10.0, 60.0, 300.0)

@@ -5,10 +5,14 @@ from typing import Any
 
 import pytest
 
+from appliance.engines.vits.making.make import STAGES
 from appliance.errors import ApplianceError, ConfigurationError, error_classes
 from appliance.import_errors import ImporterFailedError
+from appliance.metrics import IMPORT_STATES
+from appliance.voice_imports import ImportState
 from processes.importer.errand import Errand, make_errand, model_errand
 from processes.importer.exit_code import ExitCode, exit_code_of
+from processes.importer.work import STATES
 
 NOTHING = {"voice_id": "", "name": "", "language": "", "license_name": "", "attribution": ""}
 
@@ -60,3 +64,11 @@ def test_exit_code_when_anything_fails_then_never_ok(error_class: type[Appliance
 
 def test_exit_code_when_a_class_has_none_then_its_parents() -> None:
     assert exit_code_of(ApplianceError()) == exit_code_of(ImporterFailedError()) == ExitCode.FAILED
+
+
+def test_states_when_compared_with_the_stages_of_making_then_every_one_has_one() -> None:
+    assert set(STATES) == {"download", *STAGES}
+
+
+def test_states_when_compared_with_the_metric_then_the_same() -> None:
+    assert tuple(state.value for state in ImportState) == IMPORT_STATES
