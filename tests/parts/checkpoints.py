@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.engines.vits.making.make import Wanted, make_voice
+from appliance.engines.vits.making.verdict import Limits
 from appliance.voice_store import VoiceManifest, VoiceStore
 from loadtests.checkpoints import Kind, make_checkpoint
 
@@ -23,4 +24,5 @@ def make_tiny_voice(data_dir: Path, kind: str = "single") -> VoiceManifest:
     For a shell: `python -c "from tests.parts.checkpoints import *; make_tiny_voice(Path('data'))"`.
     """
     source = make_checkpoint(data_dir / "checkpoints" / kind, KINDS[kind])
-    return make_voice(source, VoiceStore(data_dir), Wanted(kind, f"Tiny {kind}"), lambda *_: None)
+    wanted = Wanted(kind, f"Tiny {kind}")
+    return make_voice(source, VoiceStore(data_dir), wanted, Limits(), lambda *_: None)

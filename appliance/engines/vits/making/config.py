@@ -111,7 +111,7 @@ def _check_sizes(model_args: dict[str, Any], audio: Any) -> None:
             continue
         numbers = list(_numbers(value))
         limit = MAX_LAYERS if name in LAYERS else MAX_CHANNELS
-        if len(numbers) > MAX_LAYERS or any(number < 0 or number > limit for number in numbers):
+        if len(numbers) > MAX_LAYERS or not all(0 <= number <= limit for number in numbers):
             raise ModelTooLargeError(f"{CONFIG_FILE}: {name[:60]} is beyond 0 … {limit}")
     for name, limit in AUDIO_LIMITS.items():
         for number in _numbers(audio.get(name) if isinstance(audio, dict) else None):

@@ -23,6 +23,7 @@ def open_graph(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
+    options.enable_cpu_mem_arena = False  # it would keep the most that ever was in use
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
 

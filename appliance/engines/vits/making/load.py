@@ -36,6 +36,8 @@ OLD_WEIGHT_NORM = {
     ".weight_v": ".parametrizations.weight.original1",
 }
 """torch's former names of a weight norm → its present ones. Source: its parametrizations.weight_norm."""
+BAD_VALUES = (ArithmeticError, RuntimeError, TypeError, ValueError)
+"""What torch's layers raise for sizes that can't be."""
 MOST_FOREIGN = 0.5
 """A checkpoint that lacks more than this part of the model's tensors is another kind of model."""
 
@@ -169,13 +171,5 @@ def _build(config: Any, characters: Any) -> Any:
 
     try:
         return SilentVits(config)
-    except (
-        AssertionError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-        AttributeError,
-        KeyError,
-        IndexError,
-    ) as error:
+    except (AssertionError, AttributeError, LookupError, *BAD_VALUES) as error:
         raise VoiceConfigError(f"config.json: no model can be built: {str(error).strip()[:200]}") from None

@@ -6,19 +6,28 @@ Refuses to know: where a model comes from, and who waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance.engines.coqui.library import import_coqui
 from appliance.engines.vits.making.description import file_record, language_tag, speakers, versions
-from appliance.errors import VoiceConfigError
+from appliance.engines.vits.making.verdict import Limits
+from appliance.errors import NothingToSpeakError, VoiceConfigError
 from appliance.voice_store import FrontEnd, VitsModel, VoiceManifest, VoiceStore
 
 OnProgress = Callable[[str, float], None]
-"""Takes the stage that begins, and how much of the whole is done, 0 to 1."""
-STAGES = {"load": 0.0, "export": 0.1, "quantise": 0.3, "judge": 0.6, "store": 0.95}
+"""Takes the stage and how much of the whole is done, 0 to 1; ends with `done` and 1."""
+STAGES = {
+    "load": 0.0,
+    "export": 0.05,
+    "speak": 0.15,
+    "quantise": 0.25,
+    "judge": 0.7,
+    "store": 0.98,
+    "done": 1.0,
+}
 """Stage → the part of the time that has passed when it begins; full-size VITS on one core."""
 CHECKPOINT = "checkpoint"
 """What a manifest calls the model where somebody gave a folder."""
@@ -40,7 +49,9 @@ class Wanted:
     attribution: str = ""
 
 
-def make_voice(source: Path, store: VoiceStore, wanted: Wanted, on_progress: OnProgress) -> VoiceManifest:
+def make_voice(
+    source: Path, store: VoiceStore, wanted: Wanted, limits: Limits, on_progress: OnProgress
+) -> VoiceManifest:
     """Make a voice and put it into the store; one of the same id is replaced.
 
     Blocks for seconds, or minutes at full size. Killed or failed, it leaves nothing but a folder that the
@@ -50,32 +61,76 @@ def make_voice(source: Path, store: VoiceStore, wanted: Wanted, on_progress: OnP
         source: A folder with a VITS checkpoint and its `config.json`. Nothing outside of it is read.
         store: Where the voice goes.
         wanted: What can't be read in the model.
-        on_progress: Called at the beginning of every stage, from this thread. What it raises ends the making.
+        limits: What the voice must hold to be taken.
+        on_progress: Called about ten times, from this thread. What it raises ends the making.
 
     Raises:
         VoiceImportError: The class says what is wrong with the model.
         EngineFailedError: torch or Coqui can't be imported.
         OSError: The disk is full or can't be written.
     """
-    on_progress("load", STAGES["load"])
+    progress = _Progress(on_progress)
+    progress("load")
     import_coqui()
+    with store.making() as folder:
+        manifest = _make(source, folder, wanted, limits, progress)
+        progress("store")
+        files = {path.name: file_record(path) for path in sorted(folder.iterdir())}
+        manifest = manifest.model_copy(update={"versions": versions(), "files": files})
+        store.put(folder, manifest)
+    progress("done")
+    return manifest
+
+
+def _make(source: Path, folder: Path, wanted: Wanted, limits: Limits, progress: _Progress) -> VoiceManifest:
+    """Make the voice's files in a folder, and the manifest as far as it doesn't describe them."""
     from appliance.engines.vits.making.characters import front_end
     from appliance.engines.vits.making.export import export_graphs
+    from appliance.engines.vits.making.forms import choose_form, speak
     from appliance.engines.vits.making.load import load_model
 
     loaded = load_model(source)
     reading = front_end(loaded.config, loaded.characters)
-    with store.making() as folder:
-        on_progress("export", STAGES["export"])
-        export_graphs(loaded, folder)
-        on_progress("store", STAGES["store"])
-        manifest = _manifest(loaded, wanted, reading, folder)
-        store.put(folder, manifest)
-    on_progress("store", 1.0)
-    return manifest
+    encode = _encoder(reading)
+    manifest = _described(loaded, wanted, reading)
+    progress("export")
+    export_graphs(loaded, folder)
+    progress("speak")
+    spoken = speak(loaded, manifest, encode, folder)
+    del loaded  # 145 MB at full size
+    return manifest.model_copy(update=choose_form(spoken, folder, limits, progress))
 
 
-def _manifest(loaded: Any, wanted: Wanted, reading: FrontEnd, folder: Path) -> VoiceManifest:
+class _Progress:
+    """Turns a stage and how much of it is done into a part of the whole."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+
+    def __call__(self, stage: str, done: float = 0.0) -> None:
+        begins = STAGES[stage]
+        ends = min((begin for begin in STAGES.values() if begin > begins), default=1.0)
+        self._on_progress(stage, begins + done * (ends - begins))
+
+
+def _encoder(reading: FrontEnd) -> Callable[[str, str | None], Sequence[int]]:
+    """Return the voice's own way from text to ids, the one with which it will be spoken."""
+    from appliance.engines.vits.front_end.phonemes import EspeakPhonemizer
+    from appliance.engines.vits.front_end.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer(reading, EspeakPhonemizer())
+
+    def encode(text: str, language: str | None) -> Sequence[int]:
+        try:
+            return tokenizer.encode(text, language).ids
+        except NothingToSpeakError:
+            return ()
+
+    return encode
+
+
+def _described(loaded: Any, wanted: Wanted, reading: FrontEnd) -> VoiceManifest:
+    """Return the manifest as far as the model and the caller say it."""
     names = _languages(loaded, wanted)
     try:
         return VoiceManifest(
@@ -94,9 +149,6 @@ def _manifest(loaded: Any, wanted: Wanted, reading: FrontEnd, folder: Path) -> V
             sample_rate_hz=loaded.config.audio.sample_rate,
             front_end=reading,
             vits=_vits_model(loaded),
-            variant="fp32",
-            versions=versions(),
-            files={path.name: file_record(path) for path in sorted(folder.iterdir())},
         )
     except ValueError as error:
         raise VoiceConfigError(f"config.json: {str(error)[:300]}") from None
