@@ -6,6 +6,8 @@ Refuses to know: where values come from (`settings`), and what an engine does wi
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -30,6 +32,23 @@ class ToneSettings(Section):
     life_s: float = Field(0.0, ge=0, le=3600, description="Seconds after which to exit; 0 never.")
     hooks: bool = Field(
         default=False, description="Whether a text such as `__EXIT__` asks for one of these by itself."
+    )
+
+
+class CoquiSettings(Section):
+    """The coqui engine: models that only Coqui's own code speaks, with torch."""
+
+    device: Literal["cpu", "cuda"] = Field("cpu", description="What models compute with.")
+    threads: int = Field(1, ge=1, le=256, description="Threads of each worker that compute.")
+    memory_bytes: int = Field(
+        2_147_483_648,
+        ge=0,
+        le=1_099_511_627_776,
+        description="Bytes of models a worker keeps; the voice in use always fits.",
+    )
+    accept_terms: bool = Field(
+        default=False,
+        description="Whether you accept the terms of use of models that have some (XTTS: no commercial use).",
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from appliance.engine_settings import Section, ToneSettings, VitsSettings
+from appliance.engine_settings import CoquiSettings, Section, ToneSettings, VitsSettings
 from appliance.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,6 +109,9 @@ class WorkersSettings(Section):
     espeak: int = Field(2, ge=0, le=64, description="Workers with the espeak engine.")
     tone: int = Field(0, ge=0, le=64, description="Workers with the tone engine.")
     vits: int = Field(0, ge=0, le=64, description="Workers with the vits engine, for imported voices.")
+    coqui: int = Field(
+        0, ge=0, le=64, description="Workers with the coqui engine; each takes 0.5 GB or more."
+    )
     heartbeat_s: float = Field(0.25, ge=0.05, le=10, description="Seconds between two heartbeats.")
     silence_s: float = Field(
         1.0, ge=0.2, le=60, description="Seconds without heartbeat that mean hung; two heartbeats or more."
@@ -129,7 +132,7 @@ class WorkersSettings(Section):
 
     def pool_sizes(self) -> dict[str, int]:
         """Return the number of workers of each engine that has any."""
-        sizes = {"espeak": self.espeak, "tone": self.tone, "vits": self.vits}
+        sizes = {"espeak": self.espeak, "tone": self.tone, "vits": self.vits, "coqui": self.coqui}
         return {engine: size for engine, size in sizes.items() if size}
 
     @field_validator("silence_s")
@@ -271,6 +274,7 @@ class Settings(Section):
     workers: WorkersSettings = WorkersSettings()
     tone: ToneSettings = ToneSettings()
     vits: VitsSettings = VitsSettings()
+    coqui: CoquiSettings = CoquiSettings()
     dispatch: DispatchSettings = DispatchSettings()
     voices: VoicesSettings = VoicesSettings()
     text: TextSettings = TextSettings()
@@ -315,7 +319,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise ConfigurationError(_one_line(error, path, environ)) from None
     if not settings.pool_sizes():
         message = (
-            "workers: every pool is empty; set at least one of workers.espeak, workers.tone, workers.vits"
+            "workers: every pool is empty; "
+            "set at least one of workers.espeak, workers.tone, workers.vits, workers.coqui"
         )
         raise ConfigurationError(message)
     return settings

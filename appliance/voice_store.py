@@ -11,8 +11,7 @@ Refuses to know: how a voice is made (`engines.vits.making`) and how it is spoke
 A folder with a name that begins with a dot is no voice. No name of a file or folder comes from the network:
 ids are checked against `VOICE_ID`, file names against `FILE_NAME`.
 
-What an utterance names as its `engine_voice` is `<id>/<speaker's index>`, with `/<language>` behind it where
-the voice speaks several.
+An utterance's `engine_voice` is `<id>/<speaker's index>`, and `/<language>` where there are several.
 """
 
 from __future__ import annotations
@@ -145,13 +144,17 @@ class VoiceManifest(_Part):
     """BCP 47 tag → the language's number in the model."""
     speakers: tuple[Speaker, ...] = Field((), max_length=MAX_SPEAKERS)
     """In the model's order; empty for a voice with one."""
+    has_speed: bool = True
+    """Whether the model itself speaks faster and slower; the gateway stretches what doesn't."""
     license: str = ""
     attribution: str = ""
+    terms: str = Field("", max_length=300)
+    """Address of terms of use that somebody has to accept (`coqui.accept_terms`); empty for none."""
     sample_rate_hz: int = Field(ge=8000, le=192_000)
     front_end: FrontEnd | None = None
     vits: VitsModel | None = None
     variant: str = ""
-    """Which of the quantised forms the quality gate chose: `int8`, `int8-conv` or `fp32`."""
+    """Which form was chosen: `int8`, `int8-conv` or `fp32`; of engine coqui the kind of model, as `xtts`."""
     reasons: tuple[str, ...] = ()
     """Why that one, a sentence each."""
     figures: dict[str, float] = {}
@@ -187,8 +190,8 @@ class VoiceManifest(_Part):
             languages=self.languages,
             gender=speaker.gender,
             sample_rate_hz=self.sample_rate_hz,
-            min_speed=MIN_SPEED,
-            max_speed=MAX_SPEED,
+            min_speed=MIN_SPEED if self.has_speed else 1.0,
+            max_speed=MAX_SPEED if self.has_speed else 1.0,
         )
 
     def _in_languages(self, entry: Voice, *, is_every: bool) -> Iterator[Voice]:

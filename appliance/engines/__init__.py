@@ -12,7 +12,7 @@ from appliance.errors import ConfigurationError, EngineFailedError
 from appliance.settings import Settings
 from appliance.voice_store import VoiceStore
 
-ENGINES = ("espeak", "tone", "vits")
+ENGINES = ("coqui", "espeak", "tone", "vits")
 """Names of all engines."""
 
 
@@ -35,10 +35,21 @@ def create_engine(name: str, settings: Settings) -> Engine:
         from appliance.engines.espeak import EspeakEngine
 
         return EspeakEngine()
+    if name == "coqui":
+        return _create_coqui(settings)
     if name == "vits":
         return _create_vits(settings)
     message = f"No engine is called {name!r}; there are {', '.join(ENGINES)}"
     raise ConfigurationError(message)
+
+
+def _create_coqui(settings: Settings) -> Engine:
+    try:
+        from appliance.engines.coqui.engine import CoquiEngine
+    except ImportError as error:
+        message = f"torch or the extra `coqui` isn't installed: {error.name} is missing"
+        raise EngineFailedError(message) from None
+    return CoquiEngine(settings.coqui, VoiceStore(settings.data.dir))
 
 
 def _create_vits(settings: Settings) -> Engine:

@@ -8,7 +8,8 @@ pytest.importorskip("numpy", reason="the neural extra isn't installed")
 
 import numpy as np
 
-from appliance.engines.vits.noise import Noise, seed_of
+from appliance.engines.seeds import seed_of
+from appliance.engines.vits.noise import Noise
 
 pytestmark = pytest.mark.neural
 

@@ -1,6 +1,7 @@
 """The one place that makes `import TTS` work, also on a machine without a GPU.
 
-Owns: what Coqui demands at import and never uses to speak, and what it forgets to declare.
+Owns: what Coqui demands at import and never uses to speak, what it forgets to declare, and that it neither
+writes texts to the log nor asks anybody anything.
 Refuses to know: models, voices, audio.
 
 What is in the way of `import TTS` (coqui-tts 0.28.0, torch 2.13.0 for the CPU):
@@ -10,7 +11,8 @@ What is in the way of `import TTS` (coqui-tts 0.28.0, torch 2.13.0 for the CPU):
 3. It imports `six`, which its metadata doesn't name: our extra `coqui` does.
 
 Speaking needs neither 1 nor 2: they read and write audio files and resample for training. So each becomes
-an empty module where the real one can't be imported. Whatever does need it then says so.
+an empty module where the real one can't be imported. Whatever does need it then says so. XTTS builds a part
+of torchaudio into its model and never speaks with it: `stand_ins` has the shape of that.
 Source: measurements C1; TTS/__init__.py, TTS/utils/import_utils.py.
 """
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import sys
 import warnings
 from importlib.machinery import ModuleSpec
@@ -27,6 +30,8 @@ from appliance.errors import EngineFailedError
 
 UNUSED_MODULES = ("torchaudio", "torchcodec")
 """What Coqui looks for and doesn't need to speak."""
+STAND_INS = {("torchaudio", "transforms"): "appliance.engines.coqui.stand_ins"}
+"""Parts of those that models are built with: module and attribute → what stands for it."""
 
 
 class AbsentModule(ModuleType):
@@ -38,6 +43,8 @@ class AbsentModule(ModuleType):
         self.__spec__ = ModuleSpec(name, None)
 
     def __getattr__(self, name: str) -> object:
+        if (self.__name__, name) in STAND_INS:
+            return importlib.import_module(STAND_INS[self.__name__, name])
         message = f"module {self.__name__!r} can't be imported on this machine, so there is no {name!r}"
         raise AttributeError(message)
 
@@ -51,6 +58,7 @@ def import_coqui() -> ModuleType:
         EngineFailedError: torch or Coqui isn't installed, or can't be imported here.
     """
     logging.getLogger("TTS").setLevel(logging.CRITICAL)  # it would log the texts that are spoken
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "critical")  # it writes past the log, to stderr
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside other people's packages
         for name in UNUSED_MODULES:
@@ -60,6 +68,19 @@ def import_coqui() -> ModuleType:
         except ImportError as error:
             message = f"Coqui TTS can't be imported: {_first_line(error)}; install the extra coqui and torch"
             raise EngineFailedError(message) from None
+
+
+def answer_terms(*, are_accepted: bool) -> None:
+    """Have Coqui's downloader take the operator's answer to terms of use, where it would ask at a terminal.
+
+    Call it after `import_coqui`. A model whose terms aren't accepted is then refused with a `RuntimeError`.
+    """
+    from TTS.utils.manage import ModelManager
+
+    def answer(_: object) -> bool:
+        return are_accepted
+
+    ModelManager.ask_tos = staticmethod(answer)
 
 
 def _import_or_stand_in(name: str) -> None:

@@ -1,30 +1,17 @@
 """The randomness of an utterance: everything in it follows from one seed.
 
-Owns: the seed that an utterance has by itself, and the order in which numbers are drawn.
+Owns: the order in which numbers are drawn.
 Refuses to know: what the noise is used for, and windows: they may ask for frames in any portions.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-SEED_BYTES = 8
-
 FloatArray: TypeAlias = npt.NDArray[np.float32]
-
-
-def seed_of(text: str, engine_voice: str) -> int:
-    """Return the seed of an utterance that names none: the same text in the same voice sounds the same.
-
-    Returns:
-        A number of 64 bits, the same on every machine.
-    """
-    digest = hashlib.blake2b(f"{engine_voice}\0{text}".encode("utf-8", "replace"), digest_size=SEED_BYTES)
-    return int.from_bytes(digest.digest(), "big")
 
 
 class Noise:

@@ -17,10 +17,11 @@ import numpy as np
 
 from appliance.audio.pcm import MAX_RATE_HZ, MIN_RATE_HZ
 from appliance.engine_settings import VitsSettings
+from appliance.engines.seeds import seed_of
 from appliance.engines.ssml_pieces import Pause, Piece, cut_document, whole
 from appliance.engines.vits.front_end import Tokens
 from appliance.engines.vits.loaded_voices import LoadedVoice
-from appliance.engines.vits.noise import FloatArray, Noise, seed_of
+from appliance.engines.vits.noise import FloatArray, Noise
 from appliance.engines.vits.voice import Sentence, Speech
 from appliance.engines.vits.word_marks import mark_words
 from appliance.errors import (

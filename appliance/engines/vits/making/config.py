@@ -60,7 +60,7 @@ def read_config(folder: Path) -> Any:
         ModelTooLargeError: It, or the model it describes, is beyond the bounds.
         ModelUnsupportedError: The model needs Coqui to speak.
     """
-    values = _read_object(folder / CONFIG_FILE)
+    values = read_object(folder / CONFIG_FILE)
     kind = values.get("model")
     if kind != "vits":
         raise CheckpointForeignError(
@@ -81,7 +81,7 @@ def read_config(folder: Path) -> Any:
     return config
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Read a file that must hold one JSON object."""
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
@@ -165,7 +165,7 @@ def _named_file(folder: Path, named: list[Any]) -> dict[str, Any]:
         return read_weights(path)
     if path.suffix != ".json" or path.is_symlink() or not path.is_file():
         raise VoiceConfigError(f"{CONFIG_FILE}: {names[0][:80]!r} isn't a .json file in the model's folder")
-    return _read_object(path)
+    return read_object(path)
 
 
 def _in_order(numbers: dict[str, Any], what: str, limit: int) -> list[str]:
