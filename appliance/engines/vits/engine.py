@@ -4,9 +4,9 @@ Owns: which voices there are, and getting warm.
 Refuses to know: sockets, wire frames, scheduling; how an utterance is spoken (`recital`) and how voices are
 kept (`loaded_voices`).
 
-A window is what one run grant allows. Closing the iterator between two windows ends the utterance; there is
-nothing to clean up. The same text in the same voice gives the same audio, unless a seed says otherwise
-(docs/decisions/0020-the-same-text-sounds-the-same.md).
+A window is what one run grant allows. Closing the iterator between two windows ends the utterance, and the
+memory that its windows took goes back to the system. The same text in the same voice gives the same audio,
+unless a seed says otherwise (docs/decisions/0020-the-same-text-sounds-the-same.md).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import onnxruntime
 from loguru import logger
 
 from appliance.engine_settings import VitsSettings
+from appliance.engines.vits.free_memory import give_memory_back
 from appliance.engines.vits.loaded_voices import LoadedVoices
 from appliance.engines.vits.noise import Noise
 from appliance.engines.vits.recital import Recital
@@ -26,8 +27,8 @@ from appliance.speech import PcmChunk, Utterance
 from appliance.voice_store import VoiceManifest, VoiceStore, read_engine_voice
 from appliance.voices import Variant, Voice
 
-WARM_UP_TOKENS = 40
-"""Enough for a first window and a second, which has an overlap on both sides."""
+WARM_UP_TOKENS = 12
+"""Enough for a first window of a usual voice; every graph runs once."""
 WARM_UP_FRAMES = 4000
 
 
@@ -52,7 +53,7 @@ class VitsEngine:
         self._manifests: tuple[VoiceManifest, ...] = ()
 
     def warm_up(self) -> None:
-        """List the voices, load one and speak with it; blocks for about half a second.
+        """List the voices, load one and speak with it; blocks for about half a second of CPU.
 
         Where none has been imported yet the engine is warm with none, so that the appliance is whole while
         the first import runs.
@@ -97,7 +98,10 @@ class VitsEngine:
         """
         choice = read_engine_voice(utterance.engine_voice)
         recital = Recital(self._loaded.get(choice.voice_id), choice, utterance, self._settings)
-        yield from recital.chunks()
+        try:
+            yield from recital.chunks()
+        finally:
+            give_memory_back()
 
     def close(self) -> None:
         """Forget the voices."""
@@ -111,8 +115,9 @@ class VitsEngine:
         try:
             voice = self._loaded.get(manifest.id).voice
             speech = voice.begin(Sentence((0,) * WARM_UP_TOKENS), Noise(0), WARM_UP_FRAMES)
-            windows = speech.windows(self._settings.first_window_frames, self._settings.max_window_frames)
-            return all(next(windows).size for _ in range(2))
+            next(speech.windows(self._settings.first_window_frames, self._settings.max_window_frames))
         except EngineFailedError as error:
             logger.warning("voice_broken", voice=manifest.id, message=error.message)
             return False
+        give_memory_back()
+        return True
