@@ -190,21 +190,28 @@ def test_voices_when_terms_are_not_accepted_then_without_that_model(data_dir) ->
             speak(engine, voice=XTTS)
 
 
+def test_engine_when_warm_then_has_loaded_what_fits(engine) -> None:
+    assert set(engine._loaded) == {"fairseq-vits", "glow", "tacotron2", "xtts"}
+
+
 def test_engine_when_memory_is_short_then_keeps_the_voice_used_last(data_dir) -> None:
     with closing(warm_engine(data_dir, memory_bytes=0)) as engine:
-        for voice in (VITS, GLOW, VITS):
+        assert list(engine._loaded) == ["fairseq-vits"]
+        for voice in (GLOW, VITS):
             assert speak(engine, voice=voice)
             assert list(engine._loaded) == [voice.partition("/")[0]]
 
 
 def test_engine_when_a_file_of_a_voice_has_changed_then_only_that_voice_fails(data_dir, tmp_path) -> None:
-    shutil.copytree(data_dir, tmp_path / "data")
-    config = VoiceStore(tmp_path / "data").path("glow") / "config.json"
-    config.write_text(config.read_text("utf-8") + " ", "utf-8")
-    with closing(warm_engine(tmp_path / "data")) as engine:
+    shutil.copytree(data_dir / "voices", tmp_path / "voices")
+    with closing(warm_engine(tmp_path, memory_bytes=0)) as engine:
+        config = VoiceStore(tmp_path).path("glow") / "config.json"
+        config.write_text(config.read_text("utf-8") + " ", "utf-8")
         with pytest.raises(EngineFailedError, match="import it again"):
             speak(engine)
         assert speak(engine, voice=VITS)
+    with closing(warm_engine(tmp_path)) as engine:
+        assert "glow" not in {voice.id for voice in engine.voices()}
 
 
 def test_engine_when_there_is_no_voice_then_warm_without_any(tmp_path) -> None:

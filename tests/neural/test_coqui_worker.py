@@ -9,7 +9,11 @@ from tests.parts.worker_link import WorkerProcess, WorkersSocket
 
 pytest.importorskip("torch", reason="needs torch")
 pytest.importorskip("coqpit", reason="needs the extra coqui")
-pytestmark = [pytest.mark.neural, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.neural, pytest.mark.timeout(240)]
+
+
+WARM_UP_S = 100.0
+"""torch and XTTS take seconds, and on a busy machine many."""
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def link(data_dir, run_dir):
             run_dir, "coqui", APPLIANCE_DATA_DIR=str(data_dir), APPLIANCE_COQUI_ACCEPT_TERMS="true"
         ) as worker,
     ):
-        worker.wait_for_event("engine_warm")
+        worker.wait_for_event("engine_warm", WARM_UP_S)
         with gateway.accept() as link:
             yield link
 

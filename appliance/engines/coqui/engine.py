@@ -47,10 +47,11 @@ class CoquiEngine:
         """The voice that was used last stands at the end."""
 
     def warm_up(self) -> None:
-        """Load Coqui and the first voice, and speak a few words; blocks for some seconds.
+        """Load Coqui and as many voices as fit, and speak a few words with each; blocks for seconds.
 
-        A voice that can't be loaded is left out and named in the log, like one whose terms of use nobody has
-        accepted. Without any voice the engine is warm and has none.
+        What is loaded later takes its time from a request. A voice that can't be loaded is left out and named
+        in the log, like one whose terms of use nobody has accepted. Without any voice the engine is warm and
+        has none.
 
         Raises:
             EngineFailedError: Coqui, torch or the GPU is missing.
@@ -63,13 +64,15 @@ class CoquiEngine:
             if manifest.engine == self.name and self._is_allowed(manifest):
                 self._manifests[manifest.id] = manifest
         for manifest in list(self._manifests.values()):
-            if self._can_speak(manifest):
-                return
-            del self._manifests[manifest.id]
-        logger.warning("no_voices", engine=self.name)
+            is_fitting = self._used_bytes() + _size_bytes(manifest) <= self._settings.memory_bytes
+            if (is_fitting or not self._loaded) and not self._can_speak(manifest):
+                self._loaded.pop(manifest.id, None)
+                del self._manifests[manifest.id]
+        if not self._manifests:
+            logger.warning("no_voices", engine=self.name)
 
     def voices(self) -> Sequence[Voice]:
-        """Return every imported voice of this engine that may be spoken; only the first one was tried."""
+        """Return every imported voice of this engine that may be spoken; those that fitted were tried."""
         return [voice for manifest in self._manifests.values() for voice in manifest.voices()]
 
     def variants(self) -> Sequence[Variant]:
@@ -147,12 +150,13 @@ class CoquiEngine:
         return self._loaded[manifest.id]
 
     def _make_room(self, wanted_bytes: int) -> None:
-        used_bytes = sum(_size_bytes(self._manifests[voice_id]) for voice_id in self._loaded)
-        while self._loaded and used_bytes + wanted_bytes > self._settings.memory_bytes:
+        while self._loaded and self._used_bytes() + wanted_bytes > self._settings.memory_bytes:
             voice_id, _ = self._loaded.popitem(last=False)
-            used_bytes -= _size_bytes(self._manifests[voice_id])
             logger.info("voice_dropped", voice=voice_id)
         self._free_memory()
+
+    def _used_bytes(self) -> int:
+        return sum(_size_bytes(self._manifests[voice_id]) for voice_id in self._loaded)
 
     def _free_memory(self) -> None:
         """Have what nobody refers to freed at once; models hold themselves in circles."""

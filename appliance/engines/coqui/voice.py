@@ -36,6 +36,8 @@ STREAM_TOKENS = 20
 """Tokens of XTTS between two pieces of audio: 0.9 s of it. Source: the default of Xtts.inference_stream."""
 SAMPLING = ("temperature", "length_penalty", "repetition_penalty", "top_k", "top_p")
 """Fields of XTTS's config that say how tokens are drawn. Source: Xtts.synthesize."""
+JUDGES = ("disc", "model_d")
+"""Source: Vits.init_discriminator, GAN.load_checkpoint."""
 PAUSES = " . . . . . . . ."
 """Put behind a text that is too short for a model's filters, or of which it knows no character."""
 
@@ -78,6 +80,7 @@ class CoquiVoice:
         """Whether audio comes in several pieces."""
         self._length_scale: float = getattr(self._model, "length_scale", 1.0)
         _bound(self._model, self._synthesizer.tts_config.audio)
+        _drop_judges(self._model, self._synthesizer.vocoder_model)
 
     @property
     def sample_rate_hz(self) -> int:
@@ -215,6 +218,14 @@ def _bound(model: Any, audio: Any) -> None:
         decoder.max_decoder_steps = min(decoder.max_decoder_steps, frames // getattr(decoder, "r", 1))
     if hasattr(model, "max_inference_len"):
         model.max_inference_len = min(model.max_inference_len or frames, frames)
+
+
+def _drop_judges(*models: Any) -> None:
+    """Free what only training uses: the discriminators of VITS and HiFiGAN."""
+    for model in models:
+        for name in JUDGES:
+            if getattr(model, name, None) is not None:
+                setattr(model, name, None)
 
 
 def _next_piece(pieces: Iterator[Any]) -> Samples | None:
