@@ -3,9 +3,8 @@
 Owns: the classes, their stable codes, HTTP statuses and whether a retry can help.
 Refuses to know: how an error is written to a socket (the gateway's middleware does that).
 
-An error carries a message for a person and a code for a program. The first line of a class's
-docstring is its default message, so `raise QueueFullError` already says what happened.
-The table in `docs/api.md` is generated from this tree.
+An error carries a message for a person and a code for a program. The first line of a class's docstring is
+its default message, so `raise QueueFullError` already says what happened.
 """
 
 from __future__ import annotations
@@ -201,25 +200,15 @@ class QuotaExceededError(CapacityError):
     code = "quota"
     status = 429
 
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        param: str | None = None,
-        retry_after_s: float = 1.0,
-        limit: int = 1,
-        full_after_s: float = 1.0,
-    ) -> None:
-        """Take the message, when to come back, and what the quota is.
+    def __init__(self, *, retry_after_s: float = 1.0, limit: int = 1, full_after_s: float = 1.0) -> None:
+        """Take when to come back, and what the quota is.
 
         Args:
-            message: What went wrong, for a person; None takes the default message.
-            param: Name of the request field at fault, if one is.
             retry_after_s: Seconds after which the next request is allowed.
             limit: Requests that the client may make at once.
             full_after_s: Seconds after which it may make that many again.
         """
-        super().__init__(message, param=param, retry_after_s=retry_after_s)
+        super().__init__(retry_after_s=retry_after_s)
         self.limit = limit
         self.full_after_s = full_after_s
 
@@ -252,6 +241,13 @@ class EngineFailedError(SynthesisError):
     """The engine refused the text or failed while speaking it."""
 
     code = "engine_failed"
+
+
+class UnspeakableTextError(SynthesisError):
+    """The voice has no sound for anything in the text."""
+
+    code = "unspeakable_text"
+    status = 400
 
 
 class WorkerLostError(SynthesisError):
@@ -336,26 +332,65 @@ class ConfigurationError(ApplianceError):
     code = "configuration"
 
 
+class VoiceImportError(ApplianceError):
+    """The voice couldn't be imported."""
+
+    code = "import_failed"
+
+
+class VoiceConfigError(VoiceImportError):
+    """The model's config.json is broken or says what can't be."""
+
+    code = "voice_config"
+
+
+class CheckpointBrokenError(VoiceImportError):
+    """The checkpoint is truncated or damaged."""
+
+    code = "checkpoint_broken"
+
+
+class CheckpointForeignError(VoiceImportError):
+    """The checkpoint isn't a VITS model."""
+
+    code = "checkpoint_foreign"
+
+
+class CheckpointMismatchError(VoiceImportError):
+    """The checkpoint and its config.json don't belong together."""
+
+    code = "checkpoint_mismatch"
+
+
+class CheckpointUnsafeError(VoiceImportError):
+    """The checkpoint holds program code, which is never run."""
+
+    code = "checkpoint_unsafe"
+
+
+class ModelTooLargeError(VoiceImportError):
+    """The model is larger than the limits allow."""
+
+    code = "model_too_large"
+
+
+class ModelUnsupportedError(VoiceImportError):
+    """The model needs something that is only there with Coqui itself."""
+
+    code = "model_unsupported"
+
+
+class VoiceQualityError(VoiceImportError):
+    """What was made of the model doesn't sound like the model."""
+
+    code = "voice_quality"
+
+
 def error_classes() -> list[type[ApplianceError]]:
     """Return every error class of the tree, each parent before its children."""
 
     def walk(error_class: type[ApplianceError]) -> list[type[ApplianceError]]:
-        found = [error_class]
-        for child in error_class.__subclasses__():
-            found += walk(child)
-        return found
+        children = error_class.__subclasses__()
+        return [error_class, *(found for child in children for found in walk(child))]
 
     return walk(ApplianceError)
-
-
-def synthesis_error(code: str, message: str) -> SynthesisError:
-    """Rebuild the error that a worker named in its FAILED message.
-
-    Args:
-        code: A code of the `SynthesisError` branch; any other becomes `EngineFailedError`.
-        message: What the worker said.
-    """
-    for error_class in SynthesisError.__subclasses__():
-        if error_class.code == code:
-            return error_class(message)
-    return EngineFailedError(message)

@@ -30,7 +30,19 @@ EXIT_CAUSES = ("lost", "hung", "progress", "cancel", "protocol", "recycled")
 OTHER_SIGNAL = "other"
 EXIT_SIGNALS = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV", "SIGTERM", OTHER_SIGNAL)
 DENIAL_RULES = ("admin_network", "admin_key", "api_key", "host", "origin", "spoof", "peer_uid")
-ENGINES = ("espeak", "tone")
+ENGINES = ("coqui", "espeak", "tone", "vits")
+IMPORT_STATES = (
+    "waiting",
+    "downloading",
+    "loading",
+    "exporting",
+    "quantising",
+    "checking",
+    "storing",
+    "done",
+    "failed",
+)
+"""As `voice_imports.ImportState` has them."""
 CLASSES = ("first", "rest", "background")
 STATUSES = ("2xx", "3xx", "4xx", "5xx", "broken")
 CONNECTION_STATES = ("head", "body", "answer", "idle")
@@ -116,6 +128,9 @@ class GatewayMetrics:
         )
         self.queue_wait_expected_s = self._gauge(
             "tts_queue_wait_expected_seconds", "Seconds a newcomer's first utterance would wait now."
+        )
+        self.voice_imports = self._gauge(
+            "tts_voice_imports", "Voices of the latest run of the importer, by state.", state=IMPORT_STATES
         )
         self.retries = self._counter("tts_utterance_retries", "Utterances given to a second worker.")
         self.stale_frames = self._counter(

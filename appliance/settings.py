@@ -1,7 +1,7 @@
 """The settings of the appliance: one declaration for check, defaults, reference page and errors.
 
-Owns: the sections and their bounds, reading `config/appliance.toml` and the `APPLIANCE_<SECTION>_<KEY>`
-environment over it.
+Owns: the sections and their bounds (the engines' own lie in `engine_settings`), reading
+`config/appliance.toml` and the `APPLIANCE_<SECTION>_<KEY>` environment over it.
 Refuses to know: what the settings are used for; secrets (settings name the files that hold them).
 
 A relative path counts from the checkout, whatever directory a program was started in.
@@ -19,9 +19,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from appliance.engine_settings import CoquiSettings, Section, ToneSettings, VitsSettings, settings_of
 from appliance.errors import ConfigurationError
+from appliance.voice_settings import ImporterSettings, VoicesSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout, or the image's application folder."""
@@ -52,12 +54,6 @@ def _checked_silence(section: str, value: float, info: ValidationInfo) -> float:
         message = f"must be at least {bound_s:g}, two heartbeats ({section}.heartbeat_s = {heartbeat_s:g})"
         raise ValueError(message)
     return value
-
-
-class Section(BaseModel):
-    """One section of the settings file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class HttpSettings(Section):
@@ -113,6 +109,10 @@ class WorkersSettings(Section):
 
     espeak: int = Field(2, ge=0, le=64, description="Workers with the espeak engine.")
     tone: int = Field(0, ge=0, le=64, description="Workers with the tone engine.")
+    vits: int = Field(0, ge=0, le=64, description="Workers with the vits engine, for imported voices.")
+    coqui: int = Field(
+        0, ge=0, le=64, description="Workers with the coqui engine; each takes 0.5 GB or more."
+    )
     heartbeat_s: float = Field(0.25, ge=0.05, le=10, description="Seconds between two heartbeats.")
     silence_s: float = Field(
         1.0, ge=0.2, le=60, description="Seconds without heartbeat that mean hung; two heartbeats or more."
@@ -133,31 +133,13 @@ class WorkersSettings(Section):
 
     def pool_sizes(self) -> dict[str, int]:
         """Return the number of workers of each engine that has any."""
-        sizes = {"espeak": self.espeak, "tone": self.tone}
+        sizes = {"espeak": self.espeak, "tone": self.tone, "vits": self.vits, "coqui": self.coqui}
         return {engine: size for engine, size in sizes.items() if size}
 
     @field_validator("silence_s")
     @classmethod
     def _spans_heartbeats(cls, value: float, info: ValidationInfo) -> float:
         return _checked_silence("workers", value, info)
-
-
-class ToneSettings(Section):
-    """The tone engine: a demo and a load target that can misbehave on purpose."""
-
-    delay_s: float = Field(0.0, ge=0, le=60, description="Seconds to wait before the first chunk.")
-    chunk_delay_s: float = Field(0.0, ge=0, le=60, description="Seconds to wait before every further chunk.")
-    fail_after_chunks: int = Field(-1, ge=-1, description="Chunks after which to fail; -1 never.")
-    hang_after_chunks: int = Field(-1, ge=-1, description="Chunks after which to hang; -1 never.")
-    exit_after_chunks: int = Field(-1, ge=-1, description="Chunks after which to exit; -1 never.")
-    window_chunks: int = Field(0, ge=0, description="Chunks per run grant; 0 takes one grant per utterance.")
-    leak_bytes: int = Field(0, ge=0, le=1_073_741_824, description="Bytes to leak per utterance.")
-    fail_warm_up: bool = Field(default=False, description="Whether to fail before the engine is ready.")
-    warm_up_s: float = Field(0.0, ge=0, le=3600, description="Seconds to take for getting warm.")
-    life_s: float = Field(0.0, ge=0, le=3600, description="Seconds after which to exit; 0 never.")
-    hooks: bool = Field(
-        default=False, description="Whether a text such as `__EXIT__` asks for one of these by itself."
-    )
 
 
 class DispatchSettings(Section):
@@ -178,13 +160,6 @@ class DispatchSettings(Section):
     ahead_s: float = Field(5.0, gt=0, le=600, description="Seconds of unsent audio that pause a request.")
     ageing_s: float = Field(10.0, gt=0, le=3600, description="Seconds after which a waiting job moves up.")
     drain_s: float = Field(30.0, ge=0, le=600, description="Seconds that running requests have at a stop.")
-
-
-class VoicesSettings(Section):
-    """Which voice speaks when a client names none of ours."""
-
-    file: str = Field("voices.toml", description="File with aliases, beside the settings file.")
-    default: str = Field("en-us", min_length=1, description="Voice of the page, of probes and of ttsctl.")
 
 
 class TextSettings(Section):
@@ -292,8 +267,11 @@ class Settings(Section):
     admin: AdminSettings = AdminSettings()
     workers: WorkersSettings = WorkersSettings()
     tone: ToneSettings = ToneSettings()
+    vits: VitsSettings = VitsSettings()
+    coqui: CoquiSettings = CoquiSettings()
     dispatch: DispatchSettings = DispatchSettings()
     voices: VoicesSettings = VoicesSettings()
+    importer: ImporterSettings = ImporterSettings()
     text: TextSettings = TextSettings()
     health: HealthSettings = HealthSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
@@ -335,7 +313,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     except ValidationError as error:
         raise ConfigurationError(_one_line(error, path, environ)) from None
     if not settings.pool_sizes():
-        message = "workers: every pool is empty; set at least one of workers.espeak, workers.tone"
+        message = (
+            "workers: every pool is empty; "
+            "set at least one of workers.espeak, workers.tone, workers.vits, workers.coqui"
+        )
         raise ConfigurationError(message)
     return settings
 
@@ -357,10 +338,11 @@ def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
         if not name.startswith(PREFIX) or name == f"{PREFIX}CONFIG":
             continue
         field = Settings.model_fields.get(section)
-        if field is None or field.annotation is None or key not in field.annotation.model_fields:
+        keys = {} if field is None else settings_of(type(field.default))
+        if key not in keys:
             message = f"{name}: no such setting; docs/settings.md lists them"
             raise ConfigurationError(message)
-        is_list = "tuple" in str(field.annotation.model_fields[key].annotation)
+        is_list = "tuple" in str(keys[key].annotation)
         parsed: Any = [part.strip() for part in text.split(",") if part.strip()] if is_list else text
         table = values.setdefault(section, {})
         if isinstance(table, dict):

@@ -138,6 +138,8 @@ class Utterance:
     """Whether the first chunk is small, so that a first sound can leave; each further chunk costs work."""
     wants_word_marks: bool = False
     """Whether the engine says when each word sounds: work for nothing where somebody only listens."""
+    seed: int | None = None
+    """What an engine that draws lots draws them from, 0 ≤ seed < 2^64; None leaves it to the engine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ class Variant:
 class VoiceCatalog:
     """All voices that were ever heard of, found by any name; survives an empty pool.
 
-    Filled from the workers' HELLOs; lists are answered from memory at any time.
+    Filled from the workers' HELLOs, of which the newest of each engine counts; lists are answered from memory
+    at any time.
     """
 
     def __init__(self, aliases: dict[str, str], default: str) -> None:
@@ -101,10 +102,15 @@ class VoiceCatalog:
         self._variants: dict[tuple[str, str], Variant] = {}
         self.default = default
 
-    def add(self, voices: Iterable[Voice], variants: Iterable[Variant]) -> None:
-        """Learn voices and variants; what is known under the same id is replaced."""
-        self._voices.update((voice.id.lower(), voice) for voice in voices)
-        self._variants.update(((variant.engine, variant.id.lower()), variant) for variant in variants)
+    def replace(self, engine: str, voices: Iterable[Voice], variants: Iterable[Variant]) -> None:
+        """Learn all voices and variants of an engine, and forget those that it no longer has.
+
+        A voice of another engine that has one of the ids is replaced.
+        """
+        kept = {key: voice for key, voice in self._voices.items() if voice.engine != engine}
+        self._voices = kept | {voice.id.lower(): voice for voice in voices}
+        others = {key: variant for key, variant in self._variants.items() if variant.engine != engine}
+        self._variants = others | {(variant.engine, variant.id.lower()): variant for variant in variants}
 
     def voices(self) -> list[Voice]:
         """Return every voice, sorted by id."""

@@ -21,6 +21,8 @@ from appliance.lifecycle import NOTIFY_SOCKET
 BEAT_FILE = "watchdog-beat.txt"
 """In the run directory, by the watchdog: when it ran last, seconds of the machine's monotonic clock, and how
 many of its questions in a row supervisord has left unanswered."""
+ONE_SHOT_PROGRAM = "importer"
+"""Ends by itself, well or not, and isn't started again for that: its end is no failure of the appliance."""
 BEAT_FORMAT = "{:020.3f} {:06d}\n"
 """Always of one length, so that the file is written over in place: that needs no room on a full disk."""
 

@@ -8,10 +8,11 @@ Refuses to know: workers, wire frames, scheduling.
 from __future__ import annotations
 
 from appliance.engines.base import Engine
-from appliance.errors import ConfigurationError
+from appliance.errors import ConfigurationError, EngineFailedError
 from appliance.settings import Settings
+from appliance.voice_store import VoiceStore
 
-ENGINES = ("espeak", "tone")
+ENGINES = ("coqui", "espeak", "tone", "vits")
 """Names of all engines."""
 
 
@@ -34,5 +35,26 @@ def create_engine(name: str, settings: Settings) -> Engine:
         from appliance.engines.espeak import EspeakEngine
 
         return EspeakEngine()
+    if name == "coqui":
+        return _create_coqui(settings)
+    if name == "vits":
+        return _create_vits(settings)
     message = f"No engine is called {name!r}; there are {', '.join(ENGINES)}"
     raise ConfigurationError(message)
+
+
+def _create_coqui(settings: Settings) -> Engine:
+    try:
+        from appliance.engines.coqui.engine import CoquiEngine
+    except ImportError as error:
+        message = f"torch or the extra `coqui` isn't installed: {error.name} is missing"
+        raise EngineFailedError(message) from None
+    return CoquiEngine(settings.coqui, VoiceStore(settings.data.dir))
+
+
+def _create_vits(settings: Settings) -> Engine:
+    try:
+        from appliance.engines.vits.engine import VitsEngine
+    except ImportError as error:
+        raise EngineFailedError(f"The extra `neural` isn't installed: {error.name} is missing") from None
+    return VitsEngine(settings.vits, VoiceStore(settings.data.dir), settings.voices.default)

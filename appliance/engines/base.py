@@ -1,6 +1,6 @@
 """What every engine offers to the worker loop.
 
-Owns: the `Engine` protocol, and the description an engine gives of itself.
+Owns: the `Engine` protocol, the description an engine gives of itself, how finished PCM is cut into chunks.
 Refuses to know: sockets, wire frames, scheduling.
 
 An engine is driven by one thread. Its chunks are its own choice of size; the worker loop looks for
@@ -9,7 +9,7 @@ CANCEL between two chunks and closes the iterator to stop the engine.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Protocol
 
 from appliance.speech import PcmChunk, Utterance
@@ -62,3 +62,17 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds; it isn't used again."""
+
+
+def chunk_spans(length_bytes: int, first_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yield where the chunks of finished PCM begin and end; one empty chunk for no bytes.
+
+    Args:
+        length_bytes: Bytes of whole frames.
+        first_bytes: Most bytes of the first chunk; each further one has at most `NEXT_CHUNK_BYTES`.
+    """
+    start, end = 0, min(first_bytes, length_bytes)
+    yield start, end
+    while end < length_bytes:
+        start, end = end, min(end + NEXT_CHUNK_BYTES, length_bytes)
+        yield start, end

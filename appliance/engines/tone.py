@@ -20,13 +20,13 @@ import re
 import threading
 import time
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from functools import lru_cache
 from itertools import count
 
-from appliance.engines.base import NEXT_CHUNK_BYTES
+from appliance.engine_settings import ToneSettings
+from appliance.engines.base import NEXT_CHUNK_BYTES, chunk_spans
 from appliance.errors import EngineFailedError
-from appliance.settings import ToneSettings
 from appliance.speech import FIRST_CHUNK_BYTES, PcmChunk, Utterance, WordMark
 from appliance.voices import Gender, Variant, Voice
 
@@ -112,7 +112,7 @@ class ToneEngine:
         marks = _word_marks(utterance) if utterance.wants_word_marks else []
         faults = self._faults(utterance.spoken.text)
         self._leak(utterance.spoken.text)
-        for index, (start, end) in enumerate(_spans(len(pcm), first_bytes)):
+        for index, (start, end) in enumerate(chunk_spans(len(pcm), first_bytes)):
             time.sleep(self._settings.chunk_delay_s if index else self._settings.delay_s)
             _misbehave(faults.get(index))
             is_last = end == len(pcm)
@@ -196,15 +196,6 @@ def _word_marks(utterance: Utterance) -> list[WordMark]:
 
 def _byte_at(time_s: float) -> int:
     return 2 * round(time_s * SAMPLE_RATE_HZ)
-
-
-def _spans(length_bytes: int, first_bytes: int) -> Iterator[tuple[int, int]]:
-    """Yield where the chunks of so many bytes begin and end; one empty chunk for no bytes."""
-    start, end = 0, min(first_bytes, length_bytes)
-    yield start, end
-    while end < length_bytes:
-        start, end = end, min(end + NEXT_CHUNK_BYTES, length_bytes)
-        yield start, end
 
 
 @lru_cache(maxsize=1024)

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appliance.errors import BadMessageError
+from appliance.errors import BadMessageError, EngineFailedError, SynthesisError
 from appliance.ipc.frames import MAX_META_BYTES, Frame, Kind
 from appliance.speech import PcmChunk, SpokenText, Utterance, WordMark
 from appliance.voices import Variant, Voice
 
 PAGE_BYTES = MAX_META_BYTES // 2
 """Bytes of voices and variants on one HELLO page; the rest of the meta stays free."""
+SEED_BITS = 64
 MAX_PAGES = 64
 """HELLO pages of one worker, about 8,000 voices: what a gateway learns from a worker is bounded."""
 
@@ -47,7 +48,7 @@ class Synthesize:
 
     utterance_id: int
     utterance: Utterance
-    """Only what the engine needs: spoken text, voice, speed, pitch, volume."""
+    """Only what the engine needs: spoken text, voice, speed, pitch, volume, seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,13 @@ class Failed:
     """Code of a `SynthesisError`."""
     message: str
     rss_bytes: int
+
+    def error(self) -> SynthesisError:
+        """Rebuild the error; a code that isn't of its branch becomes `EngineFailedError`."""
+        for error_class in SynthesisError.__subclasses__():
+            if error_class.code == self.code:
+                return error_class(self.message)
+        return EngineFailedError(self.message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +250,7 @@ def _read_hello(meta: dict[str, Any]) -> Hello:
 
 
 def _utterance_meta(utterance: Utterance) -> dict[str, Any]:
-    return {
+    meta: dict[str, Any] = {
         "index": utterance.index,
         "text": utterance.spoken.text,
         "engine": utterance.engine,
@@ -254,6 +262,9 @@ def _utterance_meta(utterance: Utterance) -> dict[str, Any]:
         "early": utterance.wants_early_sound,
         "marks": utterance.wants_word_marks,
     }
+    if utterance.seed is not None:
+        meta["seed"] = utterance.seed
+    return meta
 
 
 def _read_utterance(meta: dict[str, Any]) -> Utterance:
@@ -271,6 +282,7 @@ def _read_utterance(meta: dict[str, Any]) -> Utterance:
         is_ssml=_flag(meta["is_ssml"]),
         wants_early_sound=_flag(meta["early"]),
         wants_word_marks=_flag(meta["marks"]),
+        seed=_seed(meta["seed"]) if "seed" in meta else None,
     )
 
 
@@ -319,6 +331,14 @@ def _whole(value: object) -> int:
         return value
     message = f"not a whole number from 0: {value!r:.50}"
     raise TypeError(message)
+
+
+def _seed(value: object) -> int:
+    seed = _whole(value)
+    if seed.bit_length() > SEED_BITS:
+        message = f"a seed of more than {SEED_BITS} bits"
+        raise ValueError(message)
+    return seed
 
 
 def _number(value: object) -> float:

@@ -15,8 +15,9 @@ from functools import lru_cache
 from itertools import islice
 
 from appliance.audio.pcm import PcmJoiner
+from appliance.engine_settings import ToneSettings
 from appliance.engines.tone import SAMPLE_RATE_HZ, ToneEngine, expected_pcm
-from appliance.settings import TextSettings, ToneSettings
+from appliance.settings import TextSettings
 from appliance.speech import PcmChunk, SpeechRequest
 from appliance.text.utterances import split_into_utterances
 from loadtests.texts import SEED, sentences

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 
 import appliance
 
-KINDS = ("gateway", "worker", "exporter", "watchdog")
+KINDS = ("gateway", "worker", "exporter", "watchdog", "importer")
 """supervisord's programs by kind: all workers are one kind."""
 STATES = ("stopped", "starting", "running", "backoff", "stopping", "exited", "fatal", "unknown")
 """Source: supervisor 4.3, `supervisor.states`."""

@@ -47,6 +47,7 @@ from processes.gateway.dispatch import Dispatcher
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.gateway import Gateway
 from processes.gateway.http_server import HttpServer, PublicServer
+from processes.gateway.imports import Imports
 from processes.gateway.kept_audio import KeptAudio
 from processes.gateway.ledger_file import LedgerFile
 from processes.gateway.models import ModelList
@@ -114,6 +115,7 @@ def build_gateway(settings: Settings) -> Gateway:
         threads=EncoderThreads(cores),
         kept_audio=KeptAudio(settings.http.cache_bytes),
         prober=Prober(settings.health, engines, catalog, dispatcher, metrics),
+        imports=Imports(settings, pool, metrics),
     )
 
 
@@ -134,6 +136,7 @@ async def serve(gateway: Gateway, listener: socket.socket) -> bool:
     works = (
         gateway.pool.watch(),
         gateway.prober.run(),
+        gateway.imports.watch(),
         public.watch(),
         _look_after(gateway, announcement),
         _watch_sockets(run_dir),

@@ -10,7 +10,7 @@ import asyncio
 
 from aiohttp import web
 
-from processes.gateway import control, health, lists, openapi, page_files, speech, speech_get
+from processes.gateway import control, health, lists, openapi, page_files, speech, speech_get, voice_admin
 from processes.gateway.access import ACCESS_KEY, AccessRules, guarded
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.lists import STRINGS_PREFIX
@@ -49,6 +49,9 @@ def add_routes(app: web.Application) -> None:
     router.add_get("/health/tts", health.get_tts_health)
     router.add_get("/admin/status", control.get_status)
     router.add_post("/admin/drain", control.post_drain)
+    router.add_get("/admin/voices", voice_admin.get_voices)
+    router.add_post("/admin/voices", voice_admin.post_voice)
+    router.add_delete("/admin/voices/{voice}", voice_admin.delete_voice)
     router.add_get("/metrics", control.get_metrics)
     router.add_get("/openapi.json", openapi.get_openapi)
     page_files.add_page(app)

@@ -1,6 +1,6 @@
 """What operators ask of the gateway: its state in figures, draining, metrics.
 
-Owns: `/admin/*` and `/metrics`.
+Owns: `/admin/status`, `/admin/drain` and `/metrics`.
 Refuses to know: supervisord; `ttsctl` merges both views.
 """
 
@@ -51,6 +51,7 @@ async def get_status(request: web.Request) -> web.Response:
                 "finished": ledger.finished,
                 "rejected": ledger.rejected,
             },
+            "imports": gateway.imports.as_dicts(),
             **_latencies(gateway),
         }
     )

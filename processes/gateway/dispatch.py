@@ -23,7 +23,6 @@ from appliance.errors import (
     SynthesisError,
     SynthesisTimeoutError,
     WorkerLostError,
-    synthesis_error,
 )
 from appliance.ipc.messages import Audio, Done, Failed
 from appliance.metrics import CLASSES, GatewayMetrics
@@ -177,8 +176,8 @@ class Dispatcher:
         self._grants.give_back(link.name)
         link.end_utterance(has_failed=isinstance(end, Failed))
         match end:
-            case Failed(_, code, message):
-                self._fail(ticket, synthesis_error(code, message))
+            case Failed():
+                self._fail(ticket, end.error())
             case Done(_, synthesis_s, _, was_cancelled) if not was_cancelled:
                 self.costs.learn(ticket.utterance, synthesis_s)
                 self._finish(ticket)

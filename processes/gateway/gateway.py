@@ -17,6 +17,7 @@ from appliance.voices import VoiceCatalog
 from processes.gateway.access import AccessRules
 from processes.gateway.dispatch import Dispatcher
 from processes.gateway.encoding import EncoderThreads
+from processes.gateway.imports import Imports
 from processes.gateway.kept_audio import KeptAudio
 from processes.gateway.models import ModelList
 from processes.gateway.pool import WorkerPool
@@ -42,6 +43,7 @@ class Gateway:
     threads: EncoderThreads
     kept_audio: KeptAudio
     prober: Prober
+    imports: Imports
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at_s: float = field(default_factory=time.monotonic)
 

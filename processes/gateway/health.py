@@ -104,6 +104,7 @@ async def get_health(request: web.Request) -> web.Response:
         "api": "ok",
         "db": "not_configured",
         "worker": {"ready": ready, "total": total},
+        "imports": gateway.imports.as_dicts(),
         "version": appliance.__version__,
         "since": gateway.since.isoformat(timespec="seconds"),
     }

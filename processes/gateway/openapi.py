@@ -15,6 +15,7 @@ import appliance
 from appliance.audio.encoders import MEDIA_TYPES
 from appliance.errors import ApplianceError, error_classes
 from appliance.speech import AudioFormat
+from appliance.voice_settings import MODEL_NAME
 from processes.gateway.answers import error_type, json_response
 from processes.gateway.body import SpeechBody
 from processes.gateway.health import TTS_STATUSES, Status
@@ -125,9 +126,37 @@ def _other_paths() -> dict[str, Any]:
                 "responses": _answers(_json_answer("State"), 400, 401, 403, 404, 413, 415),
             }
         },
+        **_voice_paths(),
         **{
             path: get("A file of the page", _text_answer("The file", media_type))
             for path, (_, media_type) in FILES.items()
+        },
+    }
+
+
+def _voice_paths() -> dict[str, Any]:
+    fields = {"model": {"type": "string", "pattern": f"^{MODEL_NAME}$"}}
+    body = {"schema": {"type": "object", "required": ["model"], "properties": fields}}
+    begun = _answers(_json_answer("The import has begun"), 400, 401, 403, 404, 409, 413, 415)
+    begun["202"] = begun.pop("200")
+    return {
+        "/admin/voices": {
+            "get": {
+                "summary": "List the imported voices, and the imports that run or have ended",
+                "responses": _answers(_json_answer("Voices and imports"), 401, 403, 404),
+            },
+            "post": {
+                "summary": "Import a model of Coqui's list as a voice",
+                "requestBody": {"required": True, "content": {JSON: body}},
+                "responses": begun,
+            },
+        },
+        "/admin/voices/{voice}": {
+            "delete": {
+                "summary": "Remove an imported voice",
+                "parameters": [_parameter("voice", {"type": "string"}, place="path")],
+                "responses": _answers(_json_answer("The voice is gone"), 401, 403, 404),
+            }
         },
     }
 

@@ -185,6 +185,10 @@ class WorkerPool:
             self._recycler.look()
             self._measure(now_s)
 
+    def renew(self, engine: str) -> None:
+        """Replace every worker of an engine that is there now, one after the other."""
+        self._recycler.renew(engine)
+
     def _judge(self, link: WorkerLink, now_s: float) -> None:
         """Kill a worker that is silent, stuck, or doesn't obey a CANCEL or a DRAIN."""
         is_silent = now_s - link.heard_at_s > self._settings.silence_s
@@ -247,9 +251,10 @@ class WorkerPool:
             message = "HELLO from a worker that has joined already or names another process"
             raise BadMessageError(message)
         link.introduce(hello)
-        self._catalog.add(hello.voices, hello.variants)
         if hello.page + 1 == hello.pages and self.events is not None:
             link.has_joined = True
+            self._catalog.replace(link.engine, link.voices, link.variants)
+            link.voices, link.variants = [], []
             link.joined_at_s = time.monotonic()
             self._recycler.greet(link)
             logger.info(

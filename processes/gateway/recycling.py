@@ -1,4 +1,4 @@
-"""Workers that have grown or aged are replaced between two utterances, before they do harm.
+"""Workers that have grown, aged, or know too few voices are replaced between two utterances.
 
 Owns: when a worker is due, and when it may go.
 Refuses to know: how a worker is told (`WorkerLink.let_go`), and who starts the next one (supervisord).
@@ -45,12 +45,18 @@ class Recycler:
         self._sizes = settings.pool_sizes()
         self._whole_at_s: dict[str, float] = {}
         """When each engine last had all its workers."""
+        self._renewed_at_s: dict[str, float] = {}
+        """Workers of an engine that joined earlier are due."""
         self._warned: set[str] = set()
 
     def greet(self, link: WorkerLink) -> None:
         """Give a worker that joins the number of utterances it may speak; 0 is any."""
         spread = random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 (no secret)
         link.utterances_allowed = math.ceil(self._settings.recycle_utterances * spread)
+
+    def renew(self, engine: str) -> None:
+        """Have every worker of an engine replaced that is there now."""
+        self._renewed_at_s[engine] = time.monotonic()
 
     def look(self) -> None:
         """Replace who is due and idle; called by a timer."""
@@ -85,6 +91,8 @@ class Recycler:
 
     def _due(self, link: WorkerLink) -> str | None:
         """Return why a worker is to be replaced; None if it isn't."""
+        if link.joined_at_s < self._renewed_at_s.get(link.engine, 0.0):
+            return "voices"
         if link.utterances_allowed and _spoken(link) >= link.utterances_allowed:
             return "utterances"
         limit_bytes = self._settings.recycle_rss_bytes

@@ -15,6 +15,7 @@ from loguru import logger
 
 from appliance.ipc.messages import Cancel, Drain, Grant, Hello, Message, Synthesize
 from appliance.ipc.stream_channel import StreamChannel
+from appliance.voices import Variant, Voice
 from processes.gateway.ticket import Ticket
 from processes.gateway.worker_process import ProcessHandle
 
@@ -66,6 +67,9 @@ class WorkerLink:
         """After which it is to be replaced; 0 is never."""
         self.has_failed = False
         """Whether its last utterance failed."""
+        self.voices: list[Voice] = []
+        self.variants: list[Variant] = []
+        """Those of its HELLO, until its last page has come."""
         self.cause = "lost"
         self.has_joined = False
         now_s = time.monotonic()
@@ -83,8 +87,10 @@ class WorkerLink:
         return self.process.pid
 
     def introduce(self, hello: Hello) -> None:
-        """Take the name and engine that the worker gives itself."""
+        """Take the name and engine that the worker gives itself, and a page of its voices."""
         self.name, self.engine = hello.worker, hello.engine
+        self.voices += hello.voices
+        self.variants += hello.variants
 
     def note_memory(self, rss_bytes: int) -> None:
         """Take what the worker says of its memory."""

@@ -32,6 +32,7 @@ from appliance.lifecycle import (
 from appliance.logs import configure_logging
 from appliance.preflight import check_files
 from appliance.settings import Settings, load_settings
+from appliance.voice_store import VoiceStore
 from processes.launcher.launch import Launch
 from processes.launcher.listeners import open_listeners
 from processes.launcher.rendering import render_configuration
@@ -72,6 +73,7 @@ def _run(settings: Settings) -> int:
         listeners = open_listeners(settings)
         for listener in listeners.values():
             owned.enter_context(listener)
+        VoiceStore(settings.data.dir).sweep()
         configuration = render_configuration(settings)
         writer = configure_logging("launcher", settings.log.level, descriptors=[sys.stdout.fileno()])
         owned.enter_context(own_terminal())

@@ -39,7 +39,8 @@ from appliance.lifecycle import (
 )
 from appliance.logs import LineWriter
 from appliance.settings import Settings
-from appliance.watched import BEAT_FILE
+from appliance.voice_imports import IMPORTS_FILE, REQUEST_FILE
+from appliance.watched import BEAT_FILE, ONE_SHOT_PROGRAM
 from processes.launcher.children import Children
 from processes.launcher.listeners import SocketHandOver
 from processes.launcher.relay import OutputRelay
@@ -60,7 +61,7 @@ SUPERVISORD_STOP_S = 5.0
 HURRY_S = 2.0
 """Seconds that all that is left has after a second signal."""
 STOPPED_STATES = frozenset({"STOPPED", "FATAL", "UNKNOWN"})
-"""EXITED isn't one: supervisord is about to start that program again."""
+"""EXITED is one for the program that ends by itself; supervisord is about to start any other again."""
 RUNNING_STATES = frozenset({"STARTING", "RUNNING", "BACKOFF"})
 """Source: supervisor 4.3, `supervisor.states`."""
 
@@ -95,7 +96,7 @@ class Launch:
         self._hurry_by_s = math.inf
         self._is_ready = False
         self._written_counts: dict[str, int] = {}
-        for name in (VERDICT_FILE, PROGRAMS_FILE, BEAT_FILE):
+        for name in (VERDICT_FILE, PROGRAMS_FILE, BEAT_FILE, IMPORTS_FILE, REQUEST_FILE):
             (self._run_dir / name).unlink(missing_ok=True)
         self._watchdog = WatchdogCare(self._run_dir)
         self._hand_over = SocketHandOver(settings, listeners)
@@ -218,8 +219,7 @@ class Launch:
                 left = [
                     program
                     for program in supervisor.getAllProcessInfo()
-                    if program["statename"] not in STOPPED_STATES
-                    and (names is None or program["name"] in names)
+                    if not _is_stopped(program) and (names is None or program["name"] in names)
                 ]
                 for program in left:
                     if program["statename"] in RUNNING_STATES:
@@ -242,3 +242,9 @@ class Launch:
             return EXIT_OK
         logger.error("supervisord_died", status=status)
         return EXIT_SUPERVISOR
+
+
+def _is_stopped(program: dict[str, Any]) -> bool:
+    """Tell whether a program has no process and will get none."""
+    has_ended = program["name"] == ONE_SHOT_PROGRAM and program["statename"] == "EXITED"
+    return has_ended or program["statename"] in STOPPED_STATES

@@ -1,7 +1,7 @@
 """The files that supervisord is started from, in the run directory.
 
 Owns: `run/supervisord.conf`, made of `config/supervisord.conf`, and a program in `run/workers.d/` for each
-worker.
+worker, and for the importer where a voice is missing.
 Refuses to know: supervisord's life.
 """
 
@@ -13,6 +13,8 @@ from pathlib import Path
 
 from appliance.errors import ConfigurationError
 from appliance.settings import ROOT, Settings
+from appliance.voice_imports import missing_models, provide_importer
+from appliance.voice_store import VoiceStore
 
 TEMPLATE = ROOT / "config" / "supervisord.conf"
 RENDERED_NAME = "supervisord.conf"
@@ -65,6 +67,8 @@ def render_configuration(settings: Settings, template: Path = TEMPLATE) -> Path:
         for name in (WORKERS_DIR, LOG_DIR):
             (run_dir / name).mkdir(mode=0o700, exist_ok=True)
         _render_workers(settings, run_dir / WORKERS_DIR)
+        if missing_models(settings, VoiceStore(settings.data.dir)):
+            provide_importer(run_dir)
         rendered = run_dir / RENDERED_NAME
         with rendered.open("w", encoding="utf-8") as file:
             _rendered(settings, template).write(file, space_around_delimiters=False)

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         raise CommandError(error.message, code=error.code, exit_code=ExitCode.BAD_CONFIGURATION) from None
     source = os.environ.get("APPLIANCE_CONFIG", os.fspath(CONFIG_FILE))
     if arguments.json:
-        print_json({"ok": True, "file": source, "settings": settings.model_dump(mode="json")})
+        print_json({"ok": True, "file": source, "settings": settings.model_dump(mode="json", by_alias=True)})
     else:
         print(f"ok: {source}")
     return ExitCode.OK

@@ -13,6 +13,7 @@ import stat
 from collections import Counter
 
 from appliance.lifecycle import read_json
+from appliance.watched import ONE_SHOT_PROGRAM
 from processes.ttsctl.finding import Finding, fail, ok, warn, worst
 from processes.ttsctl.patient import LAUNCHER, Patient
 from processes.ttsctl.table import format_delay
@@ -99,11 +100,10 @@ def check_programs(patient: Patient) -> Finding:
             advice = f"kill {patient.launcher['pid']}, and start it again"
             return fail("supervisord doesn't answer", advice)
         return fail("supervisord isn't there, and no launcher", START_IT)
-    bad = {
-        each["name"]: each["statename"] for each in patient.programs if each["statename"] not in FINE_STATES
-    }
+    lasting = [each for each in patient.programs if each["name"] != ONE_SHOT_PROGRAM]
+    bad = {each["name"]: each["statename"] for each in lasting if each["statename"] not in FINE_STATES}
     if not bad:
-        return ok(f"{len(patient.programs)} programs run")
+        return ok(f"{len(lasting)} programs run")
     name = next(iter(bad))
     seen = ", ".join(f"{each} is {state}" for each, state in list(bad.items())[:MAX_NAMED])
     advice = f"ttsctl supervisorctl tail {name}, then ttsctl supervisorctl start {name}"

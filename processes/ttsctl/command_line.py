@@ -21,7 +21,8 @@ exit codes:
   64   the command line is wrong
   78   a setting is wrong
   130  interrupted with Ctrl-C
-  supervisorctl's own code is passed through.
+  supervisorctl's own code is passed through, and that of voices import
+  (docs/operate/signals-and-exit-codes.md).
 
 The run directory is --run-dir, else APPLIANCE_RUN_DIR, else run.dir of the settings file, else the
 checkout's run/. The JSON's fields: docs/operate/ttsctl.md.
@@ -106,6 +107,54 @@ def _add_restart(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_voices(verbs: argparse._SubParsersAction[Parser]) -> None:
-    voices = verbs.add_parser("voices", help="list the voices", parents=[_everywhere()])
-    voices.add_argument("--language", metavar="TAG", help="only this language, for example pl or en-gb")
-    voices.add_argument("--engine", metavar="ENGINE", help="only this engine")
+    voices = verbs.add_parser(
+        "voices",
+        help="list, import, remove, sample, bench voices",
+        description="List the voices, or do something with one of them.",
+        parents=[_everywhere(), _of_list()],
+    )
+    voices.set_defaults(language=None, engine=None)
+    actions = voices.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
+    actions.add_parser("list", help="what there is", parents=[_everywhere(), _of_list()])
+    _add_import(actions)
+    remove = actions.add_parser("remove", help="take an imported voice away", parents=[_everywhere()])
+    remove.add_argument("voice", metavar="VOICE")
+    remove.add_argument("--yes", action="store_true", help="don't ask")
+    sample = actions.add_parser("sample", help="hear a voice in its language", parents=[_everywhere()])
+    sample.add_argument("voice", metavar="VOICE")
+    sample.add_argument("-o", "--output", metavar="FILE", help="instead of VOICE.wav; - is standard output")
+    sample.add_argument("--text", help="what to say instead")
+    bench = actions.add_parser("bench", help="what a voice costs, beside espeak-ng", parents=[_everywhere()])
+    bench.add_argument("voice", metavar="VOICE")
+    bench.add_argument(
+        "--count", type=_positive, default=5, metavar="N", help="requests of each (default: %(default)s)"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _of_list() -> Parser:
+    """Return the options of the list, which stand behind `voices` or behind `list`."""
+    options = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--language", metavar="TAG", help="only this language, for example pl or en-gb")
+    options.add_argument("--engine", metavar="ENGINE", help="only this engine")
+    return options
+
+
+def _add_import(actions: argparse._SubParsersAction[Parser]) -> None:
+    text = "make a voice of a Coqui model"
+    importing = actions.add_parser("import", help=text, description=text, parents=[_everywhere()])
+    importing.add_argument("source", metavar="MODEL|DIR", help="a name of Coqui's list, or a folder")
+    for name, said in (
+        ("id", "the voice's id"),
+        ("name", "the voice's name, for a person to read"),
+        ("language", "where the model doesn't say it"),
+        ("license", "to be recorded with the voice"),
+        ("attribution", "to be recorded with the voice"),
+    ):
+        importing.add_argument(f"--{name}", default="", metavar="TEXT", help=said)

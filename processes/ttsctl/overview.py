@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from appliance.watched import ONE_SHOT_PROGRAM
+
 WORKER_PREFIX = "worker-"
 RUNNING_STATES = {"STARTING", "RUNNING", "STOPPING"}
 """supervisord's states in which nothing is wrong. Source: supervisor's manual, "Process States"."""
@@ -61,7 +63,8 @@ def merge(
         "problems": found,
         "workers": _workers(known.get("workers", []), programs, held, is_gateway_up=gateway is not None),
         "programs": [program for program in programs if not program["name"].startswith(WORKER_PREFIX)],
-        **{name: known.get(name) for name in ("queue", "requests", "latency", "success_ratio", "probes")},
+        **{name: known.get(name) for name in ("queue", "requests", "latency", "success_ratio")},
+        **{name: known.get(name) for name in ("imports", "probes")},
     }
 
 
@@ -88,6 +91,8 @@ def _program(info: dict[str, Any], watched: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_fine(program: dict[str, Any], watched: dict[str, Any]) -> bool:
+    if program["name"] == ONE_SHOT_PROGRAM:
+        return True
     return program["state"] in RUNNING_STATES and not watched.get(program["name"], {}).get("degraded")
 
 

@@ -31,6 +31,8 @@ MODULES = (
     "processes.watchdog",
     "processes.exporter",
     "processes.gateway",
+    "processes.importer",
+    "processes.importer.maker",
     "processes.worker",
 )
 """What a process of the appliance has on its command line, behind `python -m`."""
@@ -79,9 +81,7 @@ def examine(run_dir: Path) -> Patient:
     """
     processes = list(_processes(run_dir))
     launcher = read_json(run_dir / LAUNCHER_FILE)
-    is_alive = any(each.pid == launcher.get("pid") and each.module == LAUNCHER for each in processes)
-    if is_alive:
-        _take_over_environment(launcher["pid"])
+    is_alive = _adopt_environment(launcher, processes)
     settings, settings_error = _settings()
     return Patient(
         run_dir,
@@ -94,6 +94,22 @@ def examine(run_dir: Path) -> Patient:
         _metrics(run_dir),
         processes,
     )
+
+
+def adopt_environment(run_dir: Path) -> None:
+    """Put the settings of the appliance that runs in a run directory in the place of the caller's, for good.
+
+    Where none runs, the caller's stay.
+    """
+    _adopt_environment(read_json(run_dir / LAUNCHER_FILE), list(_processes(run_dir)))
+
+
+def _adopt_environment(launcher: dict[str, Any], processes: list[Process]) -> bool:
+    """Take over a living launcher's settings; return whether it lives."""
+    is_alive = any(each.pid == launcher.get("pid") and each.module == LAUNCHER for each in processes)
+    if is_alive:
+        _take_over_environment(launcher["pid"])
+    return is_alive
 
 
 def _take_over_environment(pid: int) -> None:

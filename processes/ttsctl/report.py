@@ -13,6 +13,8 @@ from processes.ttsctl.table import NOTHING, format_delay, format_size, format_sp
 WORKER_COLUMNS = ("WORKER", "STATE", "PID", "MEMORY", "UTTERANCES", "RESTARTS", "LAST EXIT")
 PROGRAM_COLUMNS = ("PROGRAM", "STATE", "PID", "UP", "RESTARTS", "LAST EXIT")
 
+IMPORT_COLUMNS = ("IMPORT", "STATE", "DONE", "VOICE OR REASON")
+
 
 def format_overview(overview: dict[str, Any]) -> str:
     """Lay out what `overview.merge` returned; parts that nobody knows are left out."""
@@ -23,6 +25,8 @@ def format_overview(overview: dict[str, Any]) -> str:
         parts += ["", format_table(PROGRAM_COLUMNS, map(_program_row, overview["programs"]))]
     if overview["requests"] is not None:
         parts += ["", *_numbers(overview)]
+    if overview["imports"]:
+        parts += ["", format_table(IMPORT_COLUMNS, map(_import_row, overview["imports"]))]
     return "\n".join(parts)
 
 
@@ -53,6 +57,15 @@ def _program_row(program: dict[str, Any]) -> tuple[object, ...]:
         format_span(program["uptime_s"]),
         program["restarts"],
         program["last_exit"],
+    )
+
+
+def _import_row(entry: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        entry["model"],
+        entry["state"],
+        f"{entry['fraction']:.0%}",
+        entry["voice"] or entry["reason"] or None,
     )
 
 

@@ -1,11 +1,13 @@
-"""`ttsctl voices`: what can be said in `say --voice`.
+"""`ttsctl voices …`: what can be said in `say --voice`, and everything about imported voices.
 
-Owns: choosing and printing. Refuses to know: where voices come from.
+Owns: the choice of the action, and the list.
+Refuses to know: what the other actions do; each is a module with a `run`, imported only when asked for.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 from typing import Any
 
 from processes.ttsctl.gateway_socket import ask_json
@@ -17,6 +19,15 @@ COLUMNS = ("VOICE", "LANGUAGES", "GENDER", "ENGINE", "NAME")
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
+    """Do what is asked, the list if nothing else is."""
+    if arguments.action in {None, "list"}:
+        return list_voices(arguments)
+    module = importlib.import_module(f"processes.ttsctl.voices_{arguments.action}")
+    code: ExitCode = module.run(arguments)
+    return code
+
+
+def list_voices(arguments: argparse.Namespace) -> ExitCode:
     """Print the voices that match, sorted by language; no match is no error."""
     answer = ask_json(find_run_dir(arguments.run_dir), "GET", "/v1/audio/voices")
     voices = choose(answer["voices"], language=arguments.language, engine=arguments.engine)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from appliance.watched import ONE_SHOT_PROGRAM
 from processes.watchdog import intensity
 from processes.watchdog.program import Program
 
@@ -33,8 +34,9 @@ VITAL_PROGRAM = "gateway"
 """Without it the appliance is nothing: it is never held after supervisord gave it up."""
 BEATING_PROGRAMS = ("gateway", "exporter")
 """Programs that say READY=1 and WATCHDOG=1; of the others nobody can tell here whether a start has failed."""
-WATCHDOG = "watchdog"
-"""Its own restarts are supervisord's business alone."""
+UNCOUNTED = ("watchdog", ONE_SHOT_PROGRAM)
+"""Programs whose ends mean nothing here: the watchdog's own are supervisord's business alone, and the
+importer ends when it is done."""
 WORKER_PREFIX = "worker-"
 
 
@@ -151,7 +153,7 @@ class ProgramTable:
             program = replace(program, last_exit=_last_exit(program, state, fields))
         if state in ASKED_FOR:
             program = _asked_to_end(program, int(fields.get("pid", 0)))
-        elif name != WATCHDOG and not (is_late and state in LAST_EXITS):
+        elif name not in UNCOUNTED and not (is_late and state in LAST_EXITS):
             program = self._after_end(name, program, state, now_s)
         self._programs[name] = program
 

@@ -32,7 +32,7 @@ from appliance.lifecycle import (
     write_json,
 )
 from appliance.settings import Settings
-from appliance.watched import BEAT_FILE, BeatFile
+from appliance.watched import BEAT_FILE, ONE_SHOT_PROGRAM, BeatFile
 from processes.watchdog import intensity
 from processes.watchdog.clocks import EngineClock, HeartbeatClock
 from processes.watchdog.events import DONE, READY, EventDecoder, SupervisorEvent
@@ -234,6 +234,8 @@ class Watch:
             self._stop(supervisor, name)
         for name in self._table.names(lambda program: intensity.is_due(program, now_s)):
             self._start(supervisor, name)
+        if self._table[ONE_SHOT_PROGRAM].state in intensity.GONE_STATES:
+            self._take_away(supervisor, ONE_SHOT_PROGRAM)
 
     def _stop(self, supervisor: Any, name: str) -> None:
         try:
@@ -241,6 +243,14 @@ class Watch:
         except (
             xmlrpc.client.Fault
         ) as error:  # it has just ended: what is there now is seen with the next look
+            logger.debug("supervisord_refused", error=error.faultString)
+            self._is_stale = True
+
+    def _take_away(self, supervisor: Any, name: str) -> None:
+        """Have supervisord forget a program that has ended for good, so that all that it knows run."""
+        try:
+            supervisor.removeProcessGroup(name)
+        except xmlrpc.client.Fault as error:  # somebody has just started it again
             logger.debug("supervisord_refused", error=error.faultString)
             self._is_stale = True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import appliance.import_errors  # noqa: F401 (its classes are part of the tree)
 from appliance.errors import (
     ApplianceError,
     ConfigurationError,

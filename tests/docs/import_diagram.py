@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import itertools
+import re
 from collections.abc import Mapping
 
 from tests.docs.checkout import ROOT
@@ -25,8 +26,8 @@ def diagram() -> str:
     }
     modules = _list(contracts["processes-are-strangers"], "modules")
     programs = [name.removeprefix("processes.") for name in modules]
-    layers = [line.split(" | ") for line in _list(contracts["appliance-layers"], "layers")]
-    boxes = {name: "_".join(layer) for layer in layers for name in layer}
+    layers = _list(contracts["appliance-layers"], "layers")
+    boxes = {name: _name(layer) for layer in layers for name in _members(layer)}
     return "".join(
         (
             "@startuml\n' Written by `make docs` from the import contracts in setup.cfg.\n",
@@ -39,12 +40,20 @@ def diagram() -> str:
     )
 
 
-def _layers(layers: list[list[str]]) -> str:
-    names = ["_".join(layer) for layer in layers]
-    boxes = "".join(
-        f'  rectangle "{" | ".join(layer)}" as {name}\n' for name, layer in zip(names, layers, strict=True)
+def _members(layer: str) -> list[str]:
+    """The modules of a layer: behind ` | ` strangers to each other, behind ` : ` not."""
+    return re.split(r" [|:] ", layer)
+
+
+def _name(layer: str) -> str:
+    return "_".join(_members(layer))
+
+
+def _layers(layers: list[str]) -> str:
+    boxes = "".join(f'  rectangle "{layer}" as {_name(layer)}\n' for layer in layers)
+    arrows = "".join(
+        f"{_name(upper)} -down-> {_name(lower)}\n" for upper, lower in itertools.pairwise(layers)
     )
-    arrows = "".join(f"{upper} -down-> {lower}\n" for upper, lower in itertools.pairwise(names))
     return f'package "appliance" {{\n{boxes}}}\n{arrows}'
 
 

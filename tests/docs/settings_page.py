@@ -13,7 +13,9 @@ from typing import Any
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from appliance.settings import PREFIX, ROOT, Section, Settings
+from appliance.engine_settings import Section
+from appliance.engine_settings import settings_of as keys_of
+from appliance.settings import PREFIX, ROOT, Settings
 
 UNITS = {"_s": "seconds", "_bytes": "bytes", "_chars": "characters", "_chunks": "chunks"}
 BOUNDS = {
@@ -22,6 +24,7 @@ BOUNDS = {
     annotated_types.Le: ("le", "at most {}"),
     annotated_types.Lt: ("lt", "below {}"),
     annotated_types.MinLen: ("min_length", "not empty"),
+    annotated_types.MaxLen: ("max_length", "at most {}"),
 }
 TYPES = {int: "whole number", float: "number", str: "text", bool: "true or false", Path: "folder"}
 
@@ -76,11 +79,11 @@ class Setting:
 
 def sections() -> dict[str, type[Section]]:
     """Every section of the settings by its name."""
-    return {name: typing.cast("type[Section]", field.annotation) for name, field in _fields(Settings).items()}
+    return {name: typing.cast("type[Section]", field.annotation) for name, field in keys_of(Settings).items()}
 
 
 def settings_of(section: str) -> list[Setting]:
-    return [_setting(section, key, field) for key, field in _fields(sections()[section]).items()]
+    return [_setting(section, key, field) for key, field in keys_of(sections()[section]).items()]
 
 
 def page() -> str:
@@ -117,10 +120,6 @@ def _setting(section: str, key: str, field: FieldInfo) -> Setting:
         ", ".join(_bounds(field)),
         field.description or "",
     )
-
-
-def _fields(model: type[Section]) -> dict[str, FieldInfo]:
-    return dict(model.model_fields)
 
 
 def _type_text(key: str, annotation: Any) -> str:

@@ -48,7 +48,7 @@ def test_what_runs_when_compared_with_supervisord_and_the_packages_then_the_same
         name.split(":")[1] for name in parser.sections() if name.startswith(("program:", "eventlistener:"))
     }
     assert packages <= shown
-    assert programs | {"worker", "launcher", CONSOLE} == packages
+    assert programs | {"worker", "importer", "launcher", CONSOLE} == packages
 
 
 def test_what_runs_when_compared_with_the_sockets_then_every_one_is_there() -> None:

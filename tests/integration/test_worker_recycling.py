@@ -113,3 +113,21 @@ async def test_worker_when_the_gateway_was_frozen_behind_its_drain_then_the_work
         link.restart_clocks(time.monotonic())  # what its first look afterwards does
         rig.pool._judge(link, time.monotonic())
         assert link.state is WorkerState.RECYCLING
+
+
+async def test_workers_when_renewed_then_one_after_the_other_and_those_that_join_later_stay(
+    run_dir: Path, events: list[dict[str, Any]]
+) -> None:
+    settings = WorkersSettings(tone=2)
+    async with dispatch_rig(run_dir, 2, workers=settings) as rig:
+        rig.pool.renew("tone")
+        make_old(rig)
+        rig.pool._recycler.look()
+        assert rig.pool.alive_count("tone") == 1
+        await rig.until(lambda: len(rig.pool.links()) == 1)
+        (left,) = rig.pool.links()
+        left.joined_at_s += LEAST_AGE_S + 1  # as if it had joined after the change
+        rig.pool._recycler.look()
+        assert left.state is WorkerState.READY
+    (line,) = [each for each in events if each["message"] == "worker_recycling"]
+    assert line["extra"]["reason"] == "voices"

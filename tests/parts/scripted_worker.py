@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Self
 
+from appliance.engine_settings import ToneSettings
 from appliance.engines.tone import SAMPLE_RATE_HZ, ToneEngine, expected_pcm
 from appliance.errors import ProtocolError
 from appliance.ipc.frames import FrameDecoder, encode_frame
@@ -30,7 +31,6 @@ from appliance.ipc.messages import (
     hello_pages,
     to_frame,
 )
-from appliance.settings import ToneSettings
 from appliance.speech import PcmChunk
 from tests.parts.frames import feed
 

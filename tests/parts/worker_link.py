@@ -75,18 +75,18 @@ class WorkerProcess:
     def wait(self) -> int:
         return self._process.wait(PATIENCE_S)
 
-    def wait_for_line(self, part: str) -> str:
+    def wait_for_line(self, part: str, patience_s: float = PATIENCE_S) -> str:
         """Return the next line of its stderr that holds this."""
-        while (line := self.lines.get(timeout=PATIENCE_S)) is not None:
+        while (line := self.lines.get(timeout=patience_s)) is not None:
             self.output.append(line)
             if part in line:
                 return line
         message = f"the worker ended without saying {part!r}: {''.join(self.output)}"
         raise AssertionError(message)
 
-    def wait_for_event(self, event: str) -> dict[str, Any]:
+    def wait_for_event(self, event: str, patience_s: float = PATIENCE_S) -> dict[str, Any]:
         """Return the next log line of this event."""
-        values: dict[str, Any] = json.loads(self.wait_for_line(f'"event":"{event}"'))
+        values: dict[str, Any] = json.loads(self.wait_for_line(f'"event":"{event}"', patience_s))
         return values
 
     def remaining_output(self) -> str:

@@ -5,6 +5,8 @@ import pytest
 
 from appliance.errors import ConfigurationError
 from appliance.settings import ROOT, load_settings
+from appliance.voice_imports import PROGRAM_FILE, provide_importer
+from appliance.watched import ONE_SHOT_PROGRAM
 from processes.gateway.__main__ import LINGER_S
 from processes.gateway.http_server import CUT_S
 from processes.gateway.pool import OBEY_S
@@ -29,6 +31,18 @@ def read(path):
     parser = configparser.RawConfigParser()
     parser.read_string(path.read_text())
     return parser
+
+
+@pytest.mark.parametrize(("models", "is_there"), [("", False), ("tts_models/en/ljspeech/vits", True)])
+def test_importer_when_a_voice_is_missing_then_started_and_else_no_program(tmp_path, models, is_there):
+    settings = settings_for(tmp_path, DATA_DIR=tmp_path / "data", VOICES_IMPORT=models)
+    (tmp_path / PROGRAM_FILE.parent).mkdir()
+    provide_importer(tmp_path)  # as an earlier life may have left it
+    render_configuration(settings)
+    assert (tmp_path / PROGRAM_FILE).exists() is is_there
+    if is_there:
+        program = read(tmp_path / PROGRAM_FILE)[f"program:{ONE_SHOT_PROGRAM}"]
+        assert (program["autostart"], program["autorestart"]) == ("true", "false")
 
 
 @pytest.fixture

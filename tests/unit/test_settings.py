@@ -83,3 +83,18 @@ def test_ledger_file_when_not_below_the_data_then_refused(tmp_path: Path, name: 
 def test_ledger_file_when_in_a_folder_of_its_own_then_below_the_data() -> None:
     settings = load_settings({"APPLIANCE_DATA_DIR": "/srv/data", "APPLIANCE_LOG_LEDGER_FILE": "a/b.jsonl"})
     assert settings.ledger_path() == Path("/srv/data/a/b.jsonl")
+
+
+@pytest.mark.parametrize(
+    "name", ["vits", "../en/x/y", "tts_models/en/../vits", "tts_models/en/a/b/c", "/tmp/x"]
+)
+def test_imports_when_no_name_of_a_model_then_refused_with_the_setting(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"voices\.import\.0|APPLIANCE_VOICES_IMPORT"):
+        load_settings({"APPLIANCE_VOICES_IMPORT": name})
+
+
+def test_imports_when_named_in_the_file_then_under_the_word_import(tmp_path: Path) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text('[voices]\nimport = ["tts_models/en/ljspeech/vits"]\n')
+    settings = load_settings({"APPLIANCE_CONFIG": str(file)})
+    assert settings.voices.wanted == ("tts_models/en/ljspeech/vits",)

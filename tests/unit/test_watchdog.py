@@ -1,5 +1,6 @@
 import pytest
 
+from appliance.watched import ONE_SHOT_PROGRAM
 from processes.watchdog import intensity
 from processes.watchdog.clocks import EngineClock, HeartbeatClock
 from processes.watchdog.events import EventDecoder, SupervisorEvent
@@ -286,3 +287,11 @@ def test_engine_clock_when_none_is_ready_then_it_runs_out_once():
     clock.restart(1000)
     assert not clock.is_over(1060, is_fine=False)
     assert not EngineClock(0, 0).is_over(1e6, is_fine=False)
+
+
+def test_importer_when_it_fails_again_and_again_then_no_end_of_it_counts():
+    slot = Slot(name=ONE_SHOT_PROGRAM)
+    for _ in range(9):
+        slot.tell("EXITED", "RUNNING", expected="0", pid=str(slot.pid))
+        slot.tell("STARTING", "EXITED", tries="0")
+    assert (slot.program.early_deaths, slot.program.held_until_s) == (0, None)

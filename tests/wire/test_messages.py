@@ -32,6 +32,7 @@ ids = st.integers(0, 2**64 - 1)
 counts = st.integers(0, 2**53)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 factors = st.floats(0, 100)
+seeds = st.none() | st.integers(0, 2**64 - 1)
 pcm = st.binary(max_size=40).filter(lambda data: len(data) % 2 == 0)
 marks = st.lists(st.builds(WordMark, counts, counts, factors), max_size=3).map(tuple)
 voices = st.builds(
@@ -49,9 +50,9 @@ voices = st.builds(
 variants = st.builds(Variant, texts, texts, texts, st.sampled_from(Gender))
 
 
-def as_received(text: str, index: int, speed: float, is_ssml: bool) -> Utterance:
+def as_received(text: str, index: int, speed: float, is_ssml: bool, seed: int | None) -> Utterance:
     """An utterance with just the fields that cross the wire."""
-    return Utterance(index, 0, len(text), SpokenText(text), "tone", "low", speed, is_ssml=is_ssml)
+    return Utterance(index, 0, len(text), SpokenText(text), "tone", "low", speed, is_ssml=is_ssml, seed=seed)
 
 
 messages = st.one_of(
@@ -66,7 +67,7 @@ messages = st.one_of(
         st.lists(voices, max_size=3).map(tuple),
         st.lists(variants, max_size=3).map(tuple),
     ),
-    st.builds(Synthesize, ids, st.builds(as_received, texts, counts, factors, st.booleans())),
+    st.builds(Synthesize, ids, st.builds(as_received, texts, counts, factors, st.booleans(), seeds)),
     st.builds(
         Audio,
         ids,

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.engine_settings import ToneSettings
 from appliance.engines import create_engine
 from appliance.engines.base import NEXT_CHUNK_BYTES
 from appliance.engines.tone import LEAK_BYTES, SAMPLE_RATE_HZ, ToneEngine, expected_pcm
 from appliance.errors import ConfigurationError, EngineFailedError
-from appliance.settings import Settings, ToneSettings
+from appliance.settings import Settings
 from appliance.speech import FIRST_CHUNK_BYTES, MAX_UTTERANCE_CHARS, MAX_UTTERANCE_PCM_BYTES, PcmChunk
 from tests.parts.utterances import SENTENCE, utterance, whole_pcm
 

@@ -40,6 +40,16 @@ GATEWAY = {
         "samples": 3,
     },
     "success_ratio": 1.0,
+    "imports": [
+        {
+            "model": "tts_models/en/ljspeech/vits",
+            "state": "exporting",
+            "fraction": 0.1,
+            "reason": "",
+            "code": "",
+            "voice": "",
+        }
+    ],
     "probes": {"espeak": {"sample_latency_ms": 7.0, "audio_ok": True, "cause": None, "age_s": 3.0}},
 }
 

@@ -23,6 +23,9 @@ def test_format_overview_when_all_is_well_then_every_number_is_shown():
         "requests  3 accepted, 0 in flight, 3 completed, 0 failed, 0 cancelled, 0 interrupted, 0 rejected",
         "latency   first audio p50 4 ms, p90 9 ms; whole p50 20 ms, p90 50 ms (3 requests)",
         "success   100.00%",
+        "",
+        "IMPORT                       STATE      DONE  VOICE OR REASON",
+        "tts_models/en/ljspeech/vits  exporting  10%   -",
     ]
 
 
@@ -40,6 +43,7 @@ def test_format_overview_when_the_gateway_is_silent_then_only_what_is_known():
 def test_format_overview_when_nothing_was_spoken_yet_then_dashes():
     silent = dict.fromkeys(("ttfa_p50_s", "ttfa_p90_s", "total_p50_s", "total_p90_s")) | {"samples": 0}
     fresh = {**GATEWAY, "workers": [{**WORKER, "last_loss": None}], "latency": silent, "success_ratio": None}
+    fresh["imports"] = []
     text = format_overview(merge(fresh, [], {}, []))
     assert "first audio p50 -, p90 -; whole p50 -, p90 - (0 requests)" in text
     assert text.endswith("success   -")

@@ -1,0 +1,1 @@
+"""Coqui TTS: its library, and the engine that speaks with whatever it loads."""

@@ -1,0 +1,160 @@
+"""Fetches a model of Coqui's own list, through Coqui's own code, into one flat folder.
+
+Owns: the question whether the list has the name and asks for terms, the download, which of its files are the
+model's.
+Refuses to know: what a model is and what becomes of it.
+
+Nothing is asked on the terminal: terms that aren't accepted are an error before anything is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tarfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from appliance.engines.coqui.library import import_coqui
+from appliance.errors import VoiceImportError
+from appliance.import_errors import ModelUnknownError, TermsNotAcceptedError, VoiceDownloadError
+from appliance.voice_settings import is_model_name
+from appliance.voice_store import FILE_NAME
+
+MODEL_FILE = "model.pth"
+CONFIG_FILE = "config.json"
+VOCODER_FILE = "vocoder.pth"
+VOCODER_CONFIG_FILE = "vocoder_config.json"
+ACCEPTED = "COQUI_TOS_AGREED"
+"""Tells Coqui that somebody has accepted the terms. Source: TTS.utils.manage."""
+TRAINING_PARTS = re.compile(r"\.wav$|\.md$|\.zip$|\.txt$|^\.|optimizer", re.IGNORECASE)
+"""Files beside a model that nobody needs to speak it."""
+MAX_FILES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """What Coqui's list says of a model."""
+
+    license: str
+    attribution: str
+    needs_terms: bool
+    vocoder: str
+    """The list's name of the vocoder that belongs to it; empty for none."""
+
+
+def look_up(name: str, *, accept_terms: bool) -> ModelEntry:
+    """Return what Coqui's list says of a model; no network is needed. The first call takes 2 s of CPU.
+
+    Args:
+        name: For example `tts_models/en/ljspeech/vits`.
+        accept_terms: Whether the operator has accepted terms of use.
+
+    Raises:
+        ModelUnknownError: The list has no such name.
+        TermsNotAcceptedError: The model has terms, and nobody has accepted them.
+        EngineFailedError: Coqui isn't installed.
+    """
+    item = _item(_manager(Path.cwd()), name) if is_model_name(name) else None
+    if item is None:
+        raise ModelUnknownError(f"Coqui's list has no model called {name[:80]!r}")
+    entry = ModelEntry(
+        license=str(item.get("license") or ""),
+        attribution=", ".join(filter(None, (str(item.get(key) or "") for key in ("author", "contact")))),
+        needs_terms=bool(item.get("tos_required")),
+        vocoder=str(item.get("default_vocoder") or ""),
+    )
+    if entry.needs_terms and not accept_terms:
+        raise TermsNotAcceptedError(
+            f"{name} has terms of use ({entry.license}); if you accept them, set coqui.accept_terms"
+        )
+    return entry
+
+
+def download(name: str, entry: ModelEntry, workspace: Path) -> Path:
+    """Fetch a model and its vocoder; blocks for as long as the network takes, with no limit of its own.
+
+    Args:
+        name: As `look_up` has taken it.
+        entry: As `look_up` has returned it, which means that its terms are accepted.
+        workspace: An empty folder for everything that comes; it needs twice the model's size.
+
+    Returns:
+        A folder inside it with `model.pth`, `config.json` and what belongs to them, no links and no folders.
+
+    Raises:
+        VoiceDownloadError: There is no network, or what came is no model.
+    """
+    os.environ["HF_HOME"] = os.fspath(workspace / "hub")  # read when huggingface_hub is imported
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if entry.needs_terms:
+        os.environ[ACCEPTED] = "1"
+    manager = _manager(workspace)
+    made = workspace / "model"
+    made.mkdir()
+    _gather(_fetch(manager, name), made, MODEL_FILE, CONFIG_FILE)
+    if entry.vocoder:
+        _gather(_fetch(manager, entry.vocoder), made, VOCODER_FILE, VOCODER_CONFIG_FILE, is_all=False)
+    return made
+
+
+def _manager(folder: Path) -> Any:
+    import_coqui()
+    from TTS.utils.manage import ModelManager
+
+    return ModelManager(output_prefix=folder, progress_bar=False)
+
+
+def _item(manager: Any, name: str) -> dict[str, Any] | None:
+    found = manager.models_dict
+    for part in name.split("/"):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def _fetch(manager: Any, name: str) -> tuple[Path, Path]:
+    """Return where Coqui has put a model's checkpoint, or its folder, and its config.
+
+    `OSError` is what both of the libraries that it downloads with raise without a network.
+    """
+    try:
+        checkpoint, config, _ = manager.download_model(name)
+    except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise VoiceDownloadError(f"{name} couldn't be downloaded: {_reason(error)}") from None
+    if config is None:
+        raise VoiceDownloadError(f"{name} came without a {CONFIG_FILE}")
+    return Path(checkpoint), Path(config)
+
+
+def _gather(
+    found: tuple[Path, Path], made: Path, checkpoint_name: str, config_name: str, *, is_all: bool = True
+) -> None:
+    """Move a model's files into a folder, links as what they point at."""
+    checkpoint, config = found
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    names = (
+        {config: config_name} if checkpoint.is_dir() else {checkpoint: checkpoint_name, config: config_name}
+    )
+    others = [path for path in sorted(folder.iterdir()) if _is_part(path)] if is_all else []
+    files = names | {path: path.name for path in others if path not in names}
+    if len(files) > MAX_FILES:
+        raise VoiceImportError(f"The model consists of more than {MAX_FILES} files")
+    for path, name in files.items():
+        if not (made / name).exists():
+            shutil.move(path.resolve(), made / name)
+
+
+def _is_part(path: Path) -> bool:
+    has_fine_name = re.fullmatch(FILE_NAME, path.name) and not TRAINING_PARTS.search(path.name)
+    return bool(has_fine_name) and path.is_file()
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong without the address that libraries write into their messages."""
+    kind = type(error).__name__
+    if kind in {"ConnectionError", "ConnectTimeout", "LocalEntryNotFoundError", "OfflineModeIsEnabled"}:
+        return "the network or the server can't be reached"
+    return f"{kind}: {str(error).strip().splitlines()[0][:160]}" if str(error).strip() else kind

@@ -1,0 +1,99 @@
+"""The one place that makes `import TTS` work, also on a machine without a GPU.
+
+Owns: what Coqui demands at import and never uses to speak, what it forgets to declare, and that it neither
+writes texts to the log nor asks anybody anything.
+Refuses to know: models, voices, audio.
+
+What is in the way of `import TTS` (coqui-tts 0.28.0, torch 2.13.0 for the CPU):
+
+1. It wants `torchaudio`. The wheels of PyPI are built for CUDA; without its libraries the import fails.
+2. With torch 2.9 and later it looks for `torchcodec`, which needs ffmpeg's libraries.
+3. It imports `six`, which its metadata doesn't name: our extra `coqui` does.
+
+Speaking needs neither 1 nor 2: they read and write audio files and resample for training. So each becomes
+an empty module where the real one can't be imported. Whatever does need it then says so. XTTS builds a part
+of torchaudio into its model and never speaks with it: `stand_ins` has the shape of that.
+Source: measurements C1; TTS/__init__.py, TTS/utils/import_utils.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import warnings
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+from appliance.errors import EngineFailedError
+
+UNUSED_MODULES = ("torchaudio", "torchcodec")
+"""What Coqui looks for and doesn't need to speak."""
+STAND_INS = {("torchaudio", "transforms"): "appliance.engines.coqui.stand_ins"}
+"""Parts of those that models are built with: module and attribute → what stands for it."""
+
+
+class AbsentModule(ModuleType):
+    """An empty module in the place of one that can't be imported here."""
+
+    def __init__(self, name: str) -> None:
+        """Take the name; the module has the `__spec__` that `importlib.util.find_spec` asks for."""
+        super().__init__(name, "Stands for a module that can't be imported on this machine.")
+        self.__spec__ = ModuleSpec(name, None)
+
+    def __getattr__(self, name: str) -> object:
+        if (self.__name__, name) in STAND_INS:
+            return importlib.import_module(STAND_INS[self.__name__, name])
+        message = f"module {self.__name__!r} can't be imported on this machine, so there is no {name!r}"
+        raise AttributeError(message)
+
+
+def import_coqui() -> ModuleType:
+    """Import Coqui's package `TTS`; the first call takes 2 s of CPU and 230 MB, each further one nothing.
+
+    Blocks. Call it before any other module imports something of `TTS`.
+
+    Raises:
+        EngineFailedError: torch or Coqui isn't installed, or can't be imported here.
+    """
+    logging.getLogger("TTS").setLevel(logging.CRITICAL)  # it would log the texts that are spoken
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "critical")  # it writes past the log, to stderr
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside other people's packages
+        for name in UNUSED_MODULES:
+            _import_or_stand_in(name)
+        try:
+            return importlib.import_module("TTS")
+        except ImportError as error:
+            message = f"Coqui TTS can't be imported: {_first_line(error)}; install the extra coqui and torch"
+            raise EngineFailedError(message) from None
+
+
+def answer_terms(*, are_accepted: bool) -> None:
+    """Have Coqui's downloader take the operator's answer to terms of use, where it would ask at a terminal.
+
+    Call it after `import_coqui`. A model whose terms aren't accepted is then refused with a `RuntimeError`.
+    """
+    from TTS.utils.manage import ModelManager
+
+    def answer(_: object) -> bool:
+        return are_accepted
+
+    ModelManager.ask_tos = staticmethod(answer)
+
+
+def _import_or_stand_in(name: str) -> None:
+    if name in sys.modules:
+        return
+    try:
+        importlib.import_module(name)
+    except (ImportError, OSError, RuntimeError):
+        # Each way in which a shared library that isn't there shows itself: 3 exceptions for one fact.
+        for part in [part for part in sys.modules if part == name or part.startswith(f"{name}.")]:
+            del sys.modules[part]
+        sys.modules[name] = AbsentModule(name)
+
+
+def _first_line(error: ImportError) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -1,0 +1,1 @@
+"""Coqui's VITS voices, spoken without torch."""

@@ -1,0 +1,103 @@
+"""The voices that a worker holds in memory: loaded when asked for, dropped when they are too many.
+
+Owns: when a voice is loaded, checked, loaded anew and dropped.
+Refuses to know: what is spoken.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from loguru import logger
+
+from appliance.engines.vits.front_end import EspeakPhonemizer, Tokenizer
+from appliance.engines.vits.voice import VitsVoice
+from appliance.errors import ConfigurationError, EngineFailedError
+from appliance.voice_store import MANIFEST_FILE, VoiceManifest, VoiceStore
+
+_Stamp = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVoice:
+    """All that it takes to speak with a voice."""
+
+    manifest: VoiceManifest
+    tokenizer: Tokenizer
+    voice: VitsVoice
+
+    @property
+    def size_bytes(self) -> int:
+        """What its files hold: most of it is mapped and shared between workers."""
+        return sum(record.bytes for record in self.manifest.files.values())
+
+
+class LoadedVoices:
+    """Voices by id. One thread at a time."""
+
+    def __init__(self, store: VoiceStore, memory_bytes: int, threads: int) -> None:
+        """Load nothing yet.
+
+        Args:
+            store: Where voices lie.
+            memory_bytes: How much their files may hold together; the latest stays in any case.
+            threads: How many compute a graph.
+        """
+        self._store = store
+        self._memory_bytes = memory_bytes
+        self._threads = threads
+        self._phonemizer = EspeakPhonemizer()
+        self._loaded: OrderedDict[str, tuple[_Stamp, LoadedVoice]] = OrderedDict()
+
+    def get(self, voice_id: str) -> LoadedVoice:
+        """Return a voice, loaded.
+
+        Blocks for some 0.4 s where a full-size voice isn't in memory, or was imported anew since.
+
+        Raises:
+            EngineFailedError: There is no such voice, or it is broken; the others aren't touched.
+        """
+        try:
+            stamp = self._stamp(voice_id)
+            known_stamp, voice = self._loaded.pop(voice_id, (None, None))
+            if voice is None or known_stamp != stamp:
+                voice = self._load(voice_id)
+        except ConfigurationError as error:
+            logger.warning("voice_broken", voice=voice_id, message=error.message)
+            raise EngineFailedError(f"The voice {voice_id!r} can't be spoken with") from None
+        self._loaded[voice_id] = (stamp, voice)
+        self._drop_oldest()
+        return voice
+
+    def ids(self) -> list[str]:
+        """Return which voices are loaded, the one not used for longest first."""
+        return list(self._loaded)
+
+    def _stamp(self, voice_id: str) -> _Stamp:
+        """Return what changes when a voice is imported anew."""
+        path = self._store.path(voice_id) / MANIFEST_FILE
+        try:
+            status = path.stat()
+        except OSError as error:
+            self._loaded.pop(voice_id, None)
+            raise ConfigurationError(f"{path}: can't be read: {error.strerror}") from None
+        return status.st_ino, status.st_mtime_ns
+
+    def _load(self, voice_id: str) -> LoadedVoice:
+        manifest = self._store.read(voice_id)
+        if manifest.engine != "vits" or manifest.vits is None or manifest.front_end is None:
+            raise ConfigurationError(f"{voice_id}: isn't a voice of the vits engine")
+        self._store.verify(manifest)
+        tokenizer = Tokenizer(manifest.front_end, self._phonemizer)
+        try:
+            voice = VitsVoice(self._store.path(voice_id), manifest.vits, self._threads)
+        except EngineFailedError as error:
+            raise ConfigurationError(f"{voice_id}: {error.message}") from None
+        return LoadedVoice(manifest, tokenizer, voice)
+
+    def _drop_oldest(self) -> None:
+        held_bytes = sum(voice.size_bytes for _, voice in self._loaded.values())
+        while held_bytes > self._memory_bytes and len(self._loaded) > 1:
+            _, (_, voice) = self._loaded.popitem(last=False)
+            held_bytes -= voice.size_bytes

@@ -1,0 +1,86 @@
+"""Turns what a model says of itself into the fields of `voice.json`.
+
+Owns: tags of languages, ids of speakers, hashes, versions.
+Refuses to know: how a voice is made and stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import unicodedata
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from appliance.voice_store import FileRecord, Speaker
+
+PACKAGES = ("coqui-tts", "torch", "onnx", "onnxruntime")
+MAX_ID_CHARS = 60
+"""Shorter than `VOICE_ID` allows: a speaker's id may get a number, and stands behind a voice's."""
+LANGUAGE_NAME = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?")
+UNKNOWN_LANGUAGE = "und"
+REGION_CHARS = 2
+READ_BYTES = 1_048_576
+
+
+def language_tag(name: str) -> str:
+    """Return the BCP 47 tag for Coqui's or espeak's name of a language, as in `fr-fr` → `fr-FR`.
+
+    Source: RFC 5646 section 2.1.1 for the case of the parts.
+    """
+    found = LANGUAGE_NAME.match(name.strip())
+    if found is None:
+        return UNKNOWN_LANGUAGE
+    language, script, region = found.groups()
+    return "-".join(filter(None, (language.lower(), script and script.title(), region and region.upper())))
+
+
+def speakers(names: Iterable[str]) -> tuple[Speaker, ...]:
+    """Give every speaker an id that can stand in a URL, made of its name, each different."""
+    taken: set[str] = set()
+    made = []
+    for index, name in enumerate(names):
+        speaker_id = plain_id(name) or f"speaker-{index}"
+        if speaker_id in taken:
+            speaker_id = f"{speaker_id}-{index}"
+        taken.add(speaker_id)
+        made.append(Speaker(id=speaker_id, name=name.strip()[:200], index=index))
+    return tuple(made)
+
+
+def plain_id(name: str) -> str:
+    """Return a name in lower case with nothing but ASCII letters, digits and single hyphens; may be empty."""
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:MAX_ID_CHARS].rstrip("-")
+
+
+def file_record(path: Path) -> FileRecord:
+    """Return a file's size and SHA-256; blocks while it is read."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(READ_BYTES):
+            digest.update(piece)
+    return FileRecord(bytes=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def versions() -> dict[str, str]:
+    """Return what makes a voice here: package → version, and the processor."""
+    found = {"cpu": cpu_name()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu_name() -> str:
+    """Return the processor's name as Linux gives it, or its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0][:100] if names else platform.machine()

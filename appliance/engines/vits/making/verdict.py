@@ -1,0 +1,81 @@
+"""The quality gate: which of a decoder's forms is taken, and why.
+
+Owns: the limits, the choice, the sentences that give its reasons.
+Refuses to know: how anything was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appliance.errors import VoiceQualityError
+
+MAX_WINDOW_DIFFERENCE = {"fp32": 1e-6}
+"""Largest difference between windowed and whole audio, of a full scale of 1; 0 for every other form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a form must hold to be chosen."""
+
+    forms: tuple[str, ...] = ("int8", "int8-conv", "fp32")
+    """Those that are made at all."""
+    min_snr_db: float = 25.0
+    """Signal to noise against the model's own audio. Source: measurements C3; int8 has 34, int8-conv 39."""
+    max_log_mel_db: float = 1.0
+    """Mean distance of the log-mel spectrograms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of a form."""
+
+    name: str
+    snr_db: float
+    log_mel_db: float
+    window_difference: float
+    speed: float
+    """Seconds of audio for a second of CPU, in windows."""
+
+    def failures(self, limits: Limits) -> list[str]:
+        """Say what doesn't hold."""
+        allowed = MAX_WINDOW_DIFFERENCE.get(self.name, 0.0)
+        failed = []
+        if not self.snr_db >= limits.min_snr_db:
+            failed.append(f"SNR below {limits.min_snr_db:g} dB")
+        if not self.log_mel_db <= limits.max_log_mel_db:
+            failed.append(f"log-mel distance above {limits.max_log_mel_db:g} dB")
+        if not self.window_difference <= allowed:
+            failed.append(f"windowed and whole audio differ by {self.window_difference:.1e}")
+        return failed
+
+    def sentence(self, limits: Limits) -> str:
+        """Say for a person what was measured, and what came of it."""
+        failed = self.failures(limits)
+        return (
+            f"{self.name}: SNR {self.snr_db:.1f} dB, log-mel distance {self.log_mel_db:.2f} dB, "
+            f"{self.speed:.1f} times real time; {'fails: ' + ', '.join(failed) if failed else 'passes'}."
+        )
+
+    def figures(self) -> dict[str, float]:
+        """Return the same for a program."""
+        return {
+            f"{self.name}_snr_db": round(self.snr_db, 2),
+            f"{self.name}_log_mel_db": round(self.log_mel_db, 3),
+            f"{self.name}_times_real_time": round(self.speed, 2),
+        }
+
+
+def choose(measured: Sequence[Measured], limits: Limits) -> tuple[str, tuple[str, ...]]:
+    """Return the fastest form that holds the limits, and the reasons, a sentence each.
+
+    Raises:
+        VoiceQualityError: None does.
+    """
+    reasons = tuple(entry.sentence(limits) for entry in measured)
+    good = [entry for entry in measured if not entry.failures(limits)]
+    if not good:
+        raise VoiceQualityError(f"No form of the voice sounds like the model. {' '.join(reasons)}")
+    chosen = max(good, key=lambda entry: entry.speed)
+    return chosen.name, (*reasons, f"{chosen.name} was chosen: of those that pass, it is the fastest here.")

@@ -1,0 +1,170 @@
+"""Where the import of voices stands, for the program that does it and for everybody who asks.
+
+Owns: the states, `run/import.json` and what it is worth once its writer is dead, the way to ask for an
+import, which of the wanted models are missing.
+Refuses to know: how a voice is imported (`processes.importer`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from appliance.lifecycle import read_json, write_json
+from appliance.settings import Settings
+from appliance.voice_settings import is_model_name
+from appliance.voice_store import VoiceStore
+
+IMPORTS_FILE = "import.json"
+"""In the run directory, by the importer: the imports of its life, and who it is."""
+REQUEST_FILE = "import-request.json"
+"""In the run directory, by the gateway: the model that the importer is started for."""
+PROGRAM_FILE = Path("workers.d", "importer.conf")
+"""In the run directory: the importer as a program of supervisord's, there while one is wanted."""
+PROGRAM = """\
+[program:importer]
+command=python -m processes.importer --appliance
+priority=999
+autostart=true
+autorestart=false
+startsecs=0
+startretries=0
+stopwaitsecs=5
+stopasgroup=true
+killasgroup=true
+stdout_logfile=%(here)s/../log/importer.log
+stdout_logfile_maxbytes=1MB
+stdout_logfile_backups=2
+stderr_logfile=/dev/fd/1
+stderr_logfile_maxbytes=0
+"""
+"""It starts as soon as supervisord knows it and ends by itself; the watchdog takes it away then."""
+KILLED = "The importer was killed"
+
+
+class ImportState(StrEnum):
+    """How far an import is."""
+
+    WAITING = "waiting"
+    DOWNLOADING = "downloading"
+    LOADING = "loading"
+    EXPORTING = "exporting"
+    QUANTISING = "quantising"
+    CHECKING = "checking"
+    STORING = "storing"
+    DONE = "done"
+    FAILED = "failed"
+
+
+ENDED = (ImportState.DONE, ImportState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceImport:
+    """One import."""
+
+    model: str
+    """Coqui's name of the model; a folder's own name where somebody gave a folder."""
+    state: ImportState = ImportState.WAITING
+    fraction: float = 0.0
+    """How much of the making is done, 0 to 1."""
+    reason: str = ""
+    """Why it failed, or why it waits; a sentence for a person."""
+    code: str = ""
+    """The error's code, where it failed."""
+    voice: str = ""
+    """The voice's id, once it is there."""
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it waits or runs."""
+        return self.state not in ENDED
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON-ready values."""
+        return {**asdict(self), "fraction": round(self.fraction, 3)}
+
+
+def write_imports(run_dir: Path, pid: int, imports: Iterable[VoiceImport]) -> None:
+    """Say how the imports stand; blocks for the disk.
+
+    Args:
+        run_dir: The run directory; where there is none, no appliance ran here and nobody asks.
+        pid: The importer, whose death ends what is under way.
+        imports: Those of its life.
+
+    Raises:
+        OSError: The disk is full or can't be written.
+    """
+    if run_dir.is_dir():
+        entries = [each.as_dict() for each in imports]
+        write_json(run_dir / IMPORTS_FILE, {"pid": pid, "started": _started(pid), "imports": entries})
+
+
+def read_imports(run_dir: Path) -> list[VoiceImport]:
+    """Return the imports of the importer that ran last; those that it can no longer end have failed.
+
+    Blocks for the disk. An absent or broken file is no import.
+    """
+    content = read_json(run_dir / IMPORTS_FILE)
+    try:
+        found = [VoiceImport(**{**each, "state": ImportState(each["state"])}) for each in content["imports"]]
+        is_alive = content["started"] is not None and _started(int(content["pid"])) == content["started"]
+    except (KeyError, TypeError, ValueError):
+        return []
+    return found if is_alive else [_buried(each) for each in found]
+
+
+def request_import(run_dir: Path, model: str) -> None:
+    """Leave word for the importer, which is to be started next; blocks for the disk.
+
+    Raises:
+        OSError: The disk is full or can't be written.
+    """
+    write_json(run_dir / REQUEST_FILE, {"model": model})
+
+
+def provide_importer(run_dir: Path) -> None:
+    """Have supervisord start the importer when it next reads its configuration; blocks for the disk.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    (run_dir / PROGRAM_FILE).write_text(PROGRAM, "utf-8")
+
+
+def take_request(run_dir: Path) -> str | None:
+    """Return the model that an import was asked for, once; None if there is none."""
+    path = run_dir / REQUEST_FILE
+    model = read_json(path).get("model")
+    path.unlink(missing_ok=True)
+    return model if isinstance(model, str) and is_model_name(model) else None
+
+
+def missing_models(settings: Settings, store: VoiceStore) -> list[str]:
+    """Return the models of `voices.import` of which no voice has been made yet, each once; blocks."""
+    wanted = dict.fromkeys(settings.voices.wanted)
+    if not wanted:
+        return []
+    made = {manifest.model for manifest in store.manifests()}
+    return [model for model in wanted if model not in made]
+
+
+def _buried(entry: VoiceImport) -> VoiceImport:
+    if not entry.is_under_way:
+        return entry
+    return replace(entry, state=ImportState.FAILED, reason=KILLED, code="import_killed")
+
+
+def _started(pid: int) -> int | None:
+    """Return when a process was started, so that another one of the same number isn't taken for it.
+
+    Source: proc(5), `/proc/pid/stat`: field 22, in clock ticks since the machine's start.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    return None

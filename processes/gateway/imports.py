@@ -1,0 +1,134 @@
+"""The import of voices as the gateway sees it: how it stands, how it is begun, what follows from it.
+
+Owns: looking at `run/import.json` and at the store, and at what has changed there; the importer's start.
+Refuses to know: how a voice is imported; requests and answers (`voice_admin`).
+
+Workers name their voices when they join. So when a voice has come or gone, those that might speak it are
+replaced one after the other, and the next ones name it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import xmlrpc.client
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from loguru import logger
+
+from appliance.import_errors import ImportBusyError, ImporterUnreachableError
+from appliance.lifecycle import RPC_ERRORS, supervisor_rpc
+from appliance.metrics import IMPORT_STATES, GatewayMetrics
+from appliance.settings import Settings
+from appliance.voice_imports import (
+    VoiceImport,
+    provide_importer,
+    read_imports,
+    request_import,
+    take_request,
+)
+from appliance.voice_store import VoiceManifest, VoiceStore
+from appliance.watched import ONE_SHOT_PROGRAM
+from processes.gateway.pool import WorkerPool
+
+LOOK_S = 1.0
+"""Seconds between two looks."""
+STORE_ENGINES = ("vits", "coqui")
+"""Engines whose voices lie in the store."""
+ALREADY_ADDED = 90
+ALREADY_STARTED = 60
+"""supervisord's faults: it knows the program already; it runs. Source: supervisor.xmlrpc."""
+
+
+class Imports:
+    """What was imported, and what is being imported."""
+
+    def __init__(self, settings: Settings, pool: WorkerPool, metrics: GatewayMetrics) -> None:
+        """Look once; blocks for the disk.
+
+        Args:
+            settings: Name the folders.
+            pool: Its workers are replaced when a voice has come or gone.
+            metrics: Where states are counted.
+        """
+        self._run_dir = settings.run.dir
+        self._store = VoiceStore(settings.data.dir)
+        self._pool = pool
+        self._metrics = metrics
+        self._entries: list[VoiceImport] = []
+        self._mark = self._store.change_mark()
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Return how the imports of the importer's latest run stand, as JSON-ready values."""
+        return [entry.as_dict() for entry in self._entries]
+
+    async def watch(self) -> None:
+        """Look again and again; cancelled at the end."""
+        while True:
+            entries, mark = await asyncio.to_thread(self._look)
+            self._entries = entries
+            counts = Counter(entry.state.value for entry in entries)
+            for state in IMPORT_STATES:
+                self._metrics.voice_imports.labels(state).set(counts[state])
+            if mark != self._mark:
+                self._mark = mark
+                logger.info("voices_changed")
+                for engine in STORE_ENGINES:
+                    self._pool.renew(engine)
+            await asyncio.sleep(LOOK_S)
+
+    async def manifests(self) -> list[VoiceManifest]:
+        """Return every imported voice, sorted by id."""
+        return await asyncio.to_thread(self._store.manifests)
+
+    async def begin(self, model: str) -> None:
+        """Have a model of Coqui's list imported; comes back as soon as supervisord has taken it.
+
+        Args:
+            model: In the list's form.
+
+        Raises:
+            ImportBusyError: The importer runs.
+            ImporterUnreachableError: supervisord doesn't answer, or refuses.
+        """
+        await asyncio.to_thread(self._begin, model)
+        self._entries = [VoiceImport(model)]
+
+    async def remove(self, voice_id: str) -> bool:
+        """Take an imported voice away; return whether there was one.
+
+        Raises:
+            ConfigurationError: No voice can have this id.
+        """
+        return await asyncio.to_thread(self._store.remove, voice_id)
+
+    def _look(self) -> tuple[list[VoiceImport], str]:
+        return read_imports(self._run_dir), self._store.change_mark()
+
+    def _begin(self, model: str) -> None:
+        if any(entry.is_under_way for entry in read_imports(self._run_dir)):
+            raise ImportBusyError
+        request_import(self._run_dir, model)
+        try:
+            provide_importer(self._run_dir)
+            with supervisor_rpc(self._run_dir) as supervisor:
+                self._start(supervisor)
+        except RPC_ERRORS as error:
+            take_request(self._run_dir)
+            if isinstance(error, xmlrpc.client.Fault) and error.faultCode == ALREADY_STARTED:
+                raise ImportBusyError from None
+            logger.warning("importer_not_started", error=str(error))
+            raise ImporterUnreachableError from None
+
+    @staticmethod
+    def _start(supervisor: Any) -> None:
+        """Have supervisord take the importer in, which starts it, or start one that has just ended."""
+        supervisor.reloadConfig()
+        add: Callable[[str], bool] = supervisor.addProcessGroup
+        try:
+            add(ONE_SHOT_PROGRAM)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != ALREADY_ADDED:
+                raise
+            supervisor.startProcess(ONE_SHOT_PROGRAM, False)

@@ -1,0 +1,1 @@
+"""The importer: makes voices of Coqui's models, one at a time, and ends."""

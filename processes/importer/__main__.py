@@ -1,0 +1,124 @@
+"""The importer's command: `python -m processes.importer MODEL|DIR`, and `--appliance` under supervisord.
+
+Owns: the command line, signals, the exit code.
+Refuses to know: how an import goes on (`work`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from contextlib import suppress
+from typing import NoReturn
+
+from loguru import logger
+
+from appliance.errors import ApplianceError, ConfigurationError
+from appliance.logs import configure_logging
+from appliance.settings import Settings, load_settings
+from appliance.voice_imports import missing_models, take_request
+from appliance.voice_store import VoiceStore
+from processes.importer.errand import Errand, make_errand, model_errand
+from processes.importer.exit_code import ExitCode, exit_code_of
+from processes.importer.telling import ImportLog, command_teller
+from processes.importer.work import Importer, Stopped, only_import
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with sysexits.h's code."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the command line and exit."""
+        self.print_usage(sys.stderr)
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n")
+
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> int:
+    """Import what the command line or the settings name; return the exit code."""
+    arguments = _parse_arguments()
+    for number in STOP_SIGNALS:
+        signal.signal(number, _stop)
+    try:
+        settings = load_settings()
+        return _serve_appliance(settings) if arguments.appliance else _run_command(settings, arguments)
+    except ApplianceError as error:
+        print(f"importer: {error.message}", file=sys.stderr)
+        return exit_code_of(error)
+    except OSError as error:
+        print(f"importer: {error}", file=sys.stderr)
+        return ExitCode.NOT_WRITTEN
+    except Stopped as stopped:
+        return ExitCode.INTERRUPTED if stopped.number == signal.SIGINT else ExitCode.STOPPED
+
+
+def _run_command(settings: Settings, arguments: argparse.Namespace) -> ExitCode:
+    """Import one voice for somebody at the command line."""
+    logger.remove()
+    try:
+        errand = make_errand(
+            arguments.source,
+            voice_id=arguments.id,
+            name=arguments.name,
+            language=arguments.language,
+            license_name=arguments.license,
+            attribution=arguments.attribution,
+        )
+    except ConfigurationError as error:
+        print(f"importer: {error.message}", file=sys.stderr)
+        return ExitCode.USAGE
+    with only_import(VoiceStore(settings.data.dir), wait=False):
+        Importer(settings, command_teller(as_json=arguments.json)).do(errand)
+    return ExitCode.OK
+
+
+def _serve_appliance(settings: Settings) -> ExitCode:
+    """Import what the gateway has asked for, and what the settings name and isn't there; then end."""
+    configure_logging("importer", settings.log.level)
+    store = VoiceStore(settings.data.dir)
+    with only_import(store, wait=True):
+        importer = Importer(settings, ImportLog())
+        errands = _errands(settings, store)
+        importer.expect(errands)
+        codes = [importer.do_patiently(errand) for errand in errands]
+    return max(codes, default=ExitCode.OK)
+
+
+def _errands(settings: Settings, store: VoiceStore) -> list[Errand]:
+    """Return what is to be done; what somebody has just asked for comes first."""
+    request = take_request(settings.run.dir)
+    models = dict.fromkeys([*([request] if request else []), *missing_models(settings, store)])
+    return [model_errand(model) for model in models]
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    """End whatever is going on, once: a second signal finds the end under way already."""
+    for each in STOP_SIGNALS:
+        with suppress(ValueError):
+            signal.signal(each, signal.SIG_IGN)
+    raise Stopped(number)
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = _Parser(prog="tts-importer", description="Make voices of Coqui's models.")
+    parser.add_argument("source", nargs="?", metavar="MODEL|DIR", help="a name of Coqui's list, or a folder")
+    parser.add_argument("--id", default="", help="the voice's id")
+    parser.add_argument("--name", default="", help="the voice's name, for a person to read")
+    parser.add_argument("--language", default="", metavar="TAG", help="where the model doesn't say it")
+    parser.add_argument("--license", default="", metavar="TEXT", help="to be recorded with the voice")
+    parser.add_argument("--attribution", default="", metavar="TEXT", help="to be recorded with the voice")
+    parser.add_argument("--json", action="store_true", help="no bar, but a JSON line for each state")
+    parser.add_argument(
+        "--appliance", action="store_true", help="import what the appliance wants; supervisord starts it so"
+    )
+    arguments = parser.parse_args()
+    if arguments.appliance == bool(arguments.source):
+        parser.error("name a model or a folder")
+    return arguments
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""How an import is told: to a person at a terminal, to a program, to the log.
+
+Owns: the bar, the lines, the events.
+Refuses to know: `run/import.json`, and what is told.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from typing import Protocol, TextIO
+
+from loguru import logger
+
+from appliance.voice_imports import ImportState, VoiceImport
+from processes.importer.keeper import Made
+
+BAR_CHARS = 30
+MIB_BYTES = 1024 * 1024
+
+
+class Teller(Protocol):
+    """Takes every change of an import."""
+
+    def changed(self, entry: VoiceImport, downloaded_bytes: int = 0) -> None:
+        """An import has come further, has ended, or waits again."""
+
+    def made(self, made: Made) -> None:
+        """A voice is there; told before its import is `done`."""
+
+
+class TerminalBar:
+    """A bar that grows in place, for a person."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Take the terminal."""
+        self._stream = stream
+        self._shown_chars = 0
+
+    def changed(self, entry: VoiceImport, downloaded_bytes: int = 0) -> None:
+        """Draw the bar anew; a failure is left to the command's last line."""
+        filled = round(BAR_CHARS * entry.fraction)
+        amount = f"{downloaded_bytes / MIB_BYTES:.0f} MiB" if downloaded_bytes else f"{entry.fraction:.0%}"
+        text = f"{entry.state.value:<12}[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {amount}"
+        text = text[: shutil.get_terminal_size().columns - 1]
+        self._stream.write("\r" + text.ljust(self._shown_chars) + ("" if entry.is_under_way else "\n"))
+        self._stream.flush()
+        self._shown_chars = len(text)
+        if entry.state is ImportState.DONE:
+            self._stream.write(f"{entry.model} is the voice {entry.voice}\n")
+
+    def made(self, made: Made) -> None:
+        """Say which form of the voice was chosen, and why."""
+        for reason in made.reasons:
+            self._stream.write("\r" + reason.ljust(self._shown_chars) + "\n")
+
+
+class JsonLines:
+    """A line for each change of state, for a program."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Take the stream."""
+        self._stream = stream
+        self._told: ImportState | None = None
+
+    def changed(self, entry: VoiceImport, downloaded_bytes: int = 0) -> None:  # noqa: ARG002 (a bar's)
+        """Write a line if the state is a new one."""
+        if entry.state is not self._told:
+            self._told = entry.state
+            self._stream.write(json.dumps(entry.as_dict(), ensure_ascii=False) + "\n")
+            self._stream.flush()
+
+    def made(self, made: Made) -> None:
+        """Say nothing: `voice.json` has it."""
+
+
+class ImportLog:
+    """Events, for the log of the appliance."""
+
+    def __init__(self) -> None:
+        self._told: tuple[str, ImportState] | None = None
+
+    def changed(self, entry: VoiceImport, downloaded_bytes: int = 0) -> None:  # noqa: ARG002 (a bar's)
+        """Log a state that is a new one."""
+        if (entry.model, entry.state) == self._told:
+            return
+        self._told = entry.model, entry.state
+        fields = {"model": entry.model, "state": entry.state.value}
+        if entry.state is ImportState.FAILED:
+            logger.error("voice_import_failed", **fields, code=entry.code, message=entry.reason)
+        elif entry.reason:
+            logger.warning("voice_import_waits", **fields, message=entry.reason)
+        else:
+            logger.info("voice_import", **fields, voice=entry.voice)
+
+    def made(self, made: Made) -> None:
+        """Log which form of the voice was chosen, and why."""
+        logger.info("voice_made", voice=made.voice, variant=made.variant, reasons=list(made.reasons))
+
+
+def command_teller(*, as_json: bool) -> Teller:
+    """Return the teller for a command line: a bar where somebody looks, unless JSON is wanted; else lines."""
+    return TerminalBar(sys.stdout) if sys.stdout.isatty() and not as_json else JsonLines(sys.stdout)

@@ -1,0 +1,137 @@
+"""One import after the other, each to its good or bad end.
+
+Owns: the lock, the stages' names as states, what is tried again and when.
+Refuses to know: the command line, and the process that makes a voice (`keeper`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from appliance.errors import ApplianceError
+from appliance.import_errors import ImportBusyError, ImportStoppedError
+from appliance.settings import Settings
+from appliance.voice_folders import locked
+from appliance.voice_imports import ImportState
+from appliance.voice_store import VoiceStore
+from processes.importer.book import ImportBook
+from processes.importer.errand import Errand
+from processes.importer.exit_code import ExitCode, exit_code_of
+from processes.importer.keeper import Keeper
+from processes.importer.telling import Teller
+
+STATES = {
+    "download": ImportState.DOWNLOADING,
+    "load": ImportState.LOADING,
+    "export": ImportState.EXPORTING,
+    "speak": ImportState.EXPORTING,
+    "quantise": ImportState.QUANTISING,
+    "judge": ImportState.CHECKING,
+    "store": ImportState.STORING,
+    "done": ImportState.STORING,
+}
+"""The maker's stages, as everybody else calls them."""
+RETRIES_S = (10.0, 60.0, 300.0)
+"""Pauses before a download is tried again: the network often comes up after the machine. Then it stays failed
+until the next start."""
+
+
+class Stopped(BaseException):
+    """A signal has asked this process to end."""
+
+    def __init__(self, number: int) -> None:
+        """Take the signal's number."""
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def only_import(store: VoiceStore, *, wait: bool) -> Iterator[None]:
+    """Be the only import into a store, and take away what earlier ones have left.
+
+    Args:
+        store: Where voices go; its folder is made if it isn't there.
+        wait: Whether to block until another import has ended.
+
+    Raises:
+        ImportBusyError: Another one runs.
+        OSError: The folder can't be made.
+    """
+    store.folder.mkdir(parents=True, exist_ok=True)
+    with locked(store.folder, wait=wait) as is_ours:
+        if not is_ours:
+            raise ImportBusyError
+        store.sweep()
+        yield
+
+
+class Importer:
+    """Does errands and says how they stand."""
+
+    def __init__(self, settings: Settings, teller: Teller) -> None:
+        """Take the settings and who is told.
+
+        Args:
+            settings: Name the folders and the limits.
+            teller: Hears of every change.
+        """
+        self._settings = settings
+        self._teller = teller
+        self._book = ImportBook(settings.run.dir, teller)
+
+    def expect(self, errands: Iterable[Errand]) -> None:
+        """Say what is going to be imported."""
+        for errand in errands:
+            self._book.note(errand.title)
+
+    def do(self, errand: Errand) -> None:
+        """Make one voice; blocks for minutes. Its end is written down, whatever ends it.
+
+        Raises:
+            ApplianceError: The class says what is wrong; see `exit_code_of`.
+            Stopped: A signal came.
+        """
+        try:
+            made = Keeper(errand, self._settings).run(lambda message: self._hear(errand, message))
+        except ApplianceError as error:
+            self._fail(errand, error)
+            raise
+        except Stopped:
+            self._fail(errand, ImportStoppedError())
+            raise
+        self._teller.made(made)
+        self._book.note(errand.title, state=ImportState.DONE, fraction=1.0, voice=made.voice)
+
+    def do_patiently(self, errand: Errand) -> ExitCode:
+        """Make one voice, and try again for a while if it can't be downloaded; return how it ended.
+
+        Raises:
+            Stopped: A signal came.
+        """
+        for pause_s in (*RETRIES_S, None):
+            try:
+                self.do(errand)
+            except ApplianceError as error:
+                if not error.retryable or pause_s is None:
+                    return exit_code_of(error)
+                reason = f"{error.message}; tried again after {pause_s:g} s"
+                self._book.note(errand.title, state=ImportState.WAITING, fraction=0.0, reason=reason)
+                time.sleep(pause_s)
+                self._book.note(errand.title, reason="", code="")
+            else:
+                break
+        return ExitCode.OK
+
+    def _hear(self, errand: Errand, message: dict[str, Any]) -> None:
+        self._book.note(
+            errand.title,
+            state=STATES[message["stage"]],
+            fraction=message["fraction"],
+            downloaded_bytes=message.get("bytes", 0),
+        )
+
+    def _fail(self, errand: Errand, error: ApplianceError) -> None:
+        self._book.note(errand.title, state=ImportState.FAILED, reason=error.message, code=error.code)

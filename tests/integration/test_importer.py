@@ -1,0 +1,180 @@
+"""The importer as a command: real processes, and a library in Coqui's place that fails as asked."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from appliance.settings import ROOT
+from appliance.voice_folders import locked
+from appliance.voice_imports import KILLED, ImportState, read_imports
+from appliance.voice_store import VoiceStore
+from processes.importer.exit_code import ExitCode
+from tests.parts.appliance import eventually, launcher_environment
+from tests.parts.stand_in_coqui import broken_coqui, stand_in_coqui
+
+pytestmark = pytest.mark.timeout(60)
+LIMIT_S = 30
+
+
+@pytest.fixture
+def environment(run_dir: Path) -> dict[str, str]:
+    """That of an appliance which has run here, with the stand-in in Coqui's place."""
+    (run_dir / "run").mkdir()
+    return launcher_environment(run_dir) | stand_in_coqui(run_dir / "lib")
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "processes.importer", *arguments]
+
+
+def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+@contextlib.contextmanager
+def hanging_import(environment: dict[str, str], base: Path) -> Iterator[subprocess.Popen[str]]:
+    """An import that has begun to download and will never end; killed with the block."""
+    with subprocess.Popen(
+        command("tts_models/en/stand-in/hangs"), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            eventually(lambda: list(base.glob("data/voices/.making-*/half")))
+            yield process
+        finally:
+            process.kill()
+
+
+def entry(base: Path):
+    [found] = read_imports(base / "run")
+    return found
+
+
+def left(base: Path) -> list[Path]:
+    return list((base / "data").rglob("*"))[1:] if (base / "data").exists() else []
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "words"),
+    [
+        ("offline", ExitCode.NO_NETWORK, "can't be reached"),
+        ("terms", ExitCode.TERMS, "coqui.accept_terms"),
+        ("absent", ExitCode.MODEL_REFUSED, "no model called"),
+        ("dies", ExitCode.FAILED, "killed by SIGSEGV"),
+    ],
+)
+def test_import_when_it_fails_then_it_says_why_and_leaves_nothing(
+    environment, run_dir, model, code, words
+) -> None:
+    done = run(environment, f"tts_models/en/stand-in/{model}")
+    assert done.returncode == code, done
+    assert words in done.stderr
+    assert done.stderr.startswith("importer: ")
+    assert done.stderr.count("\n") == 1
+    assert json.loads(done.stdout.splitlines()[-1])["state"] == "failed"
+    assert words in entry(run_dir).reason
+    assert left(run_dir) == []
+
+
+def test_import_when_coqui_cannot_be_imported_then_it_says_so(environment, run_dir) -> None:
+    broken = environment | broken_coqui(run_dir / "broken")
+    (run_dir / "model").mkdir()
+    done = run(broken, str(run_dir / "model"))
+    assert done.returncode == ExitCode.NOT_INSTALLED
+    assert "no Coqui on this machine" in done.stderr
+
+
+def test_import_when_a_library_asks_on_the_terminal_then_nobody_answers(environment, run_dir) -> None:
+    with hanging_import(environment, run_dir) as process:
+        [maker] = psutil.Process(process.pid).children()
+        assert Path(f"/proc/{maker.pid}/fd/0").readlink() == Path(os.devnull)
+        assert maker.nice() == 19
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], [], ["--appliance", "x"], ["--colour"]])
+def test_import_when_the_command_line_is_wrong_then_64(environment, arguments) -> None:
+    assert run(environment, *arguments).returncode == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, ExitCode.INTERRUPTED), (signal.SIGTERM, ExitCode.STOPPED)]
+)
+def test_import_when_stopped_then_nothing_is_left_of_it(environment, run_dir, number, code) -> None:
+    with hanging_import(environment, run_dir) as process:
+        [maker] = psutil.Process(process.pid).children()
+        process.send_signal(number)
+        assert process.wait(LIMIT_S) == code
+        assert not psutil.pid_exists(maker.pid)
+    assert left(run_dir) == []
+    assert (entry(run_dir).state, entry(run_dir).code) == (ImportState.FAILED, "import_stopped")
+
+
+def test_import_when_killed_then_its_process_dies_too_and_the_next_one_cleans_up(
+    environment, run_dir
+) -> None:
+    with hanging_import(environment, run_dir) as process:
+        [maker] = psutil.Process(process.pid).children()
+        process.kill()
+        process.wait(LIMIT_S)
+        eventually(lambda: not maker.is_running() or maker.status() == psutil.STATUS_ZOMBIE)
+    assert left(run_dir) != []
+    assert (entry(run_dir).state, entry(run_dir).reason) == (ImportState.FAILED, KILLED)
+    run(environment, "tts_models/en/stand-in/offline")
+    assert left(run_dir) == []
+
+
+def test_import_when_its_own_process_is_killed_then_nothing_is_left(environment, run_dir) -> None:
+    with hanging_import(environment, run_dir) as process:
+        [maker] = psutil.Process(process.pid).children()
+        maker.kill()
+        assert process.wait(LIMIT_S) == ExitCode.FAILED
+    assert left(run_dir) == []
+    assert "SIGKILL" in entry(run_dir).reason
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"APPLIANCE_IMPORTER_LIMIT_S": "1"}, "importer.limit_s"),
+        ({"APPLIANCE_IMPORTER_MEMORY_BYTES": "1"}, "importer.memory_bytes"),
+    ],
+)
+def test_import_when_it_takes_too_much_then_ended(environment, run_dir, limits, words) -> None:
+    done = run(environment | limits, "tts_models/en/stand-in/hangs")
+    assert done.returncode == ExitCode.FAILED
+    assert words in done.stderr
+    assert left(run_dir) == []
+
+
+def test_import_when_another_one_runs_then_refused_and_that_one_goes_on(environment, run_dir) -> None:
+    with hanging_import(environment, run_dir) as process:
+        done = run(environment, "tts_models/en/stand-in/offline")
+        assert (done.returncode, done.stdout) == (ExitCode.BUSY, "")
+        assert entry(run_dir).state is ImportState.DOWNLOADING
+        assert process.poll() is None
+
+
+def test_import_when_the_appliance_wants_nothing_then_it_ends_well(environment, run_dir) -> None:
+    assert run(environment, "--appliance").returncode == ExitCode.OK
+    assert read_imports(run_dir / "run") == []
+
+
+def test_import_when_done_then_the_store_is_free_again(environment, run_dir) -> None:
+    run(environment, "tts_models/en/stand-in/offline")
+    with locked(VoiceStore(run_dir / "data").folder) as is_free:
+        assert is_free

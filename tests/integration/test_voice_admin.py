@@ -1,0 +1,143 @@
+"""Imports as a part of the appliance: begun by its start or over HTTP, told everywhere, harming nobody."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from appliance.voice_imports import IMPORTS_FILE
+from appliance.voice_store import VoiceStore
+from processes.ttsctl.gateway_socket import ask_json
+from processes.ttsctl.outcome import CommandError
+from tests.parts.appliance import Appliance, eventually, running_appliance
+from tests.parts.scrape import scrape
+from tests.parts.stand_in_coqui import broken_coqui, stand_in_coqui
+from tests.parts.stored_voices import put
+from tests.parts.ttsctl import run_ttsctl
+
+pytestmark = pytest.mark.timeout(120)
+MODEL = "tts_models/en/ljspeech/vits"
+HANGS = "tts_models/en/stand-in/hangs"
+
+
+@pytest.fixture
+def base() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="tts-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def stand_in(base: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Appliance]:
+    """An appliance on whose machine the stand-in lies in Coqui's place."""
+    monkeypatch.setenv("PYTHONPATH", stand_in_coqui(base / "lib")["PYTHONPATH"])
+    with running_appliance(base) as appliance:
+        yield appliance
+
+
+def admin(appliance: Appliance, method: str = "GET", path: str = "", body: dict[str, Any] | None = None):
+    return ask_json(appliance.run_dir, method, f"/admin/voices{path}", body, statuses=(200, 202))
+
+
+def refusal(appliance: Appliance, method: str, path: str, body: dict[str, Any] | None = None) -> str:
+    with pytest.raises(CommandError) as refused:
+        admin(appliance, method, path, body)
+    return refused.value.code
+
+
+def states(appliance: Appliance) -> dict[str, str]:
+    return {entry["model"]: entry["state"] for entry in json.loads(appliance.get("/health"))["imports"]}
+
+
+def test_start_when_a_wanted_voice_cannot_be_imported_then_said_everywhere_and_all_else_is_well(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", broken_coqui(base / "lib")["PYTHONPATH"])
+    with running_appliance(base, WORKERS_ESPEAK=1, WORKERS_TONE=0, VOICES_IMPORT=MODEL) as appliance:
+        failed = appliance.wait_for("voice_import_failed", model=MODEL)
+        assert (failed["level"], failed["code"]) == ("ERROR", "engine_failed")
+        assert "no Coqui on this machine" in failed["message"]
+        eventually(lambda: states(appliance) == {MODEL: "failed"})
+        eventually(lambda: json.loads(appliance.get("/health"))["status"] == "ok")
+        assert scrape(appliance.base_url)["tts_voice_imports", "failed"] == 1
+        appliance.wait_until_running()
+        shown = run_ttsctl(appliance, "status")
+        assert shown.returncode == 0, shown
+        assert "failed" in shown.stdout
+        assert "no Coqui on this machine" in shown.stdout
+        eventually(lambda: "importer" not in appliance.programs())
+        assert appliance.supervisorctl("status").returncode == 0
+        assert run_ttsctl(appliance, "say", "Hello.", "-o", str(base / "hello.wav")).returncode == 0
+        assert "program_degraded" not in {line["event"] for line in appliance.lines}
+        assert appliance.stop() == 0
+
+
+def test_import_when_begun_over_http_then_told_and_no_second_one_begins(stand_in: Appliance) -> None:
+    assert admin(stand_in, "POST", body={"model": HANGS}) == {"model": HANGS, "state": "waiting"}
+    eventually(lambda: states(stand_in) == {HANGS: "downloading"})
+    eventually(lambda: scrape(stand_in.base_url)["tts_voice_imports", "downloading"] == 1)
+    assert refusal(stand_in, "POST", "", {"model": MODEL}) == "import_busy"
+    assert admin(stand_in)["imports"][0]["state"] == "downloading"
+    maker = stand_in.program("importer").children()[0]
+    assert stand_in.stop() == 0
+    assert not psutil.pid_exists(maker.pid)
+    assert list((stand_in.base / "data" / "voices").iterdir()) == []
+
+
+def test_import_when_killed_then_failed_and_the_next_start_cleans_up(stand_in: Appliance) -> None:
+    admin(stand_in, "POST", body={"model": HANGS})
+    folder = stand_in.base / "data" / "voices"
+    eventually(lambda: list(folder.glob(".making-*/half")))
+    importer = stand_in.program("importer")
+    importer.kill()
+    eventually(lambda: states(stand_in) == {HANGS: "failed"})
+    eventually(lambda: "importer" not in stand_in.programs())
+    assert list(folder.iterdir()) != []
+    assert stand_in.stop() == 0
+    with running_appliance(stand_in.base) as again:
+        assert list(folder.iterdir()) == []
+        assert not (again.run_dir / IMPORTS_FILE).exists()
+        assert states(again) == {}
+
+
+def test_import_when_the_last_one_has_failed_then_the_next_one_can_begin(stand_in: Appliance) -> None:
+    first, second = (f"tts_models/en/stand-in/{kind}" for kind in ("absent", "terms"))
+    admin(stand_in, "POST", body={"model": first})
+    eventually(lambda: states(stand_in) == {first: "failed"})
+    admin(stand_in, "POST", body={"model": second})
+    eventually(lambda: states(stand_in) == {second: "failed"})
+
+
+@pytest.mark.parametrize(
+    "model", ["/etc/passwd", "../voices", "tts_models/../../x", "", 7, None, ["tts_models/en/ljspeech/vits"]]
+)
+def test_import_when_a_path_is_named_then_refused_as_a_bad_value(speaking: Appliance, model: object) -> None:
+    assert refusal(speaking, "POST", "", {"model": model}) == "invalid_value"
+
+
+def test_voice_when_removed_then_gone_from_the_store(stand_in: Appliance) -> None:
+    store = VoiceStore(stand_in.base / "data")
+    put(store, license="CC0", figures={"snr_db": 39.5})
+    [listed] = admin(stand_in)["voices"]
+    assert (listed["id"], listed["license"], listed["figures"]) == ("amy", "CC0", {"snr_db": 39.5})
+    assert (listed["listed"], listed["speakers"], listed["bytes"]) == (False, 0, 7)
+    assert admin(stand_in, "DELETE", "/amy") == {"removed": "amy"}
+    assert admin(stand_in)["voices"] == []
+    stand_in.wait_for("voices_changed")
+
+
+@pytest.mark.parametrize("voice", ["amy", "..", "%2e%2e%2fconfig", ".hidden", "A"])
+def test_voice_when_there_is_none_then_not_found(speaking: Appliance, voice: str) -> None:
+    assert refusal(speaking, "DELETE", f"/{voice}") in {"voice_not_found", "not_found", "method_not_allowed"}
+
+
+def test_admin_voices_when_asked_for_over_tcp_without_a_key_in_force_then_not_there(
+    speaking: Appliance,
+) -> None:
+    with pytest.raises(OSError, match="404"):
+        speaking.get("/admin/voices")

@@ -1,0 +1,169 @@
+"""What the import of a voice for the coqui engine refuses, and what it makes of a model with statistics."""
+
+import json
+import pickle
+
+import pytest
+
+from appliance.engines.vits.making.make import Wanted
+from appliance.errors import (
+    CheckpointBrokenError,
+    CheckpointMismatchError,
+    CheckpointUnsafeError,
+    ModelUnsupportedError,
+    VoiceConfigError,
+    VoiceImportError,
+)
+from appliance.voice_store import VoiceStore
+from tests.parts.coqui_voices import make_coqui_voice_of, make_vits
+
+np = pytest.importorskip("numpy", reason="needs the extra neural")
+pytest.importorskip("torch", reason="needs torch")
+pytest.importorskip("coqpit", reason="needs the extra coqui")
+pytestmark = [pytest.mark.neural, pytest.mark.timeout(120)]
+
+STATISTICS = {
+    "mel_mean": np.zeros(80),
+    "mel_std": np.ones(80),
+    "linear_mean": np.zeros(513),
+    "linear_std": np.ones(513, np.float32),
+    "audio_config": {"num_mels": 80, "sample_rate": 22050},
+}
+
+
+class Code:
+    """A pickle of it makes a file when it is loaded."""
+
+    def __init__(self, path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return exec, (f"open({str(self.path)!r}, 'w').close()",)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return VoiceStore(tmp_path / "data")
+
+
+@pytest.fixture
+def model(tmp_path):
+    return make_vits(tmp_path / "model")
+
+
+def make(model, store, **arguments):
+    from appliance.engines.vits.making.with_coqui import make_coqui_voice
+
+    return make_coqui_voice(model, store, Wanted("made", "Made"), lambda *_: None, **arguments)
+
+
+def change_config(folder, **values) -> None:
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, **values}), "utf-8")
+
+
+def assert_refused(model, store, error_class) -> None:
+    with pytest.raises(VoiceImportError) as caught:
+        make(model, store)
+    assert type(caught.value) is error_class, caught.value
+    assert "Traceback" not in caught.value.message
+    assert list(store.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["bark", "Tortoise"])
+def test_model_when_it_fetches_parts_of_itself_then_refused(model, store, kind) -> None:
+    change_config(model, model=kind)
+    assert_refused(model, store, ModelUnsupportedError)
+
+
+def test_config_when_it_names_a_class_of_somebody_else_then_refused(model, store) -> None:
+    change_config(model, characters={"characters_class": "subprocess.Popen"})
+    assert_refused(model, store, VoiceConfigError)
+
+
+def test_config_when_it_is_no_json_then_refused(model, store) -> None:
+    (model / "config.json").write_text("{", "utf-8")
+    assert_refused(model, store, VoiceConfigError)
+
+
+def test_config_when_it_is_another_models_then_refused(model, store) -> None:
+    change_config(model, model="glow_tts")
+    assert_refused(model, store, CheckpointMismatchError)
+
+
+def test_checkpoint_when_missing_then_refused(model, store) -> None:
+    (model / "model.pth").unlink()
+    assert_refused(model, store, CheckpointBrokenError)
+
+
+def test_checkpoint_when_it_holds_code_then_refused_and_the_code_has_not_run(model, store, tmp_path) -> None:
+    (model / "model.pth").write_bytes(pickle.dumps({"model": Code(tmp_path / "ran")}))
+    assert_refused(model, store, CheckpointUnsafeError)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_progress_when_it_raises_then_nothing_is_left(model, store) -> None:
+    from appliance.engines.vits.making.with_coqui import make_coqui_voice
+
+    def stop(stage: str, _: float) -> None:
+        if stage == "judge":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_coqui_voice(model, store, Wanted("made", "Made"), stop)
+    assert list(store.folder.iterdir()) == []
+
+
+def test_vocoder_when_in_a_folder_of_its_own_then_it_is_the_voices(tmp_path, store) -> None:
+    make_coqui_voice_of(tmp_path, "glow")
+    glow, vocoder = tmp_path / "models" / "glow", tmp_path / "vocoder"
+    vocoder.mkdir()
+    (glow / "vocoder.pth").rename(vocoder / "model_file.pth")
+    (glow / "vocoder_config.json").rename(vocoder / "config.json")
+    manifest = make(glow, store, vocoder=vocoder)
+    assert {"model.pth", "config.json", "vocoder.pth", "vocoder_config.json"} == set(manifest.files)
+
+
+def test_model_when_it_has_statistics_then_they_are_copied_and_used(tmp_path, store) -> None:
+    from loadtests.coqui_checkpoints import make_tacotron2
+
+    manifest = make(make_tacotron2(tmp_path / "model", STATISTICS), store)
+    copied = np.load(store.path("made") / "scale_stats.npy", allow_pickle=True).item()
+    assert copied.keys() == STATISTICS.keys()
+    assert copied["audio_config"] == STATISTICS["audio_config"]
+    assert all(
+        np.array_equal(copied[name], STATISTICS[name]) for name in STATISTICS if name != "audio_config"
+    )
+    assert "scale_stats.npy" in manifest.files
+
+
+def test_statistics_when_they_hold_code_then_refused_and_the_code_has_not_run(tmp_path) -> None:
+    from appliance.engines.coqui.statistics import copy_statistics
+
+    np.save(tmp_path / "stats.npy", np.array({"mel_mean": Code(tmp_path / "ran")}, dtype=object))
+    with pytest.raises(CheckpointUnsafeError):
+        copy_statistics(tmp_path / "stats.npy", tmp_path / "copy.npy")
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "copy.npy").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"no numbers", b"\x93NUMPY\x01\x00\x02\x00{}"])
+def test_statistics_when_damaged_then_refused(tmp_path, content) -> None:
+    from appliance.engines.coqui.statistics import copy_statistics
+
+    (tmp_path / "stats.npy").write_bytes(content)
+    with pytest.raises(CheckpointBrokenError):
+        copy_statistics(tmp_path / "stats.npy", tmp_path / "copy.npy")
+
+
+@pytest.mark.parametrize("are_accepted", [True, False])
+def test_terms_when_the_setting_answers_then_nobody_is_asked(tmp_path, are_accepted, monkeypatch) -> None:
+    from appliance.engines.coqui.library import answer_terms, import_coqui
+
+    import_coqui()
+    from TTS.utils.manage import ModelManager
+
+    monkeypatch.setattr(ModelManager, "ask_tos", ModelManager.ask_tos)  # put back afterwards
+    answer_terms(are_accepted=are_accepted)
+    assert ModelManager.ask_tos(tmp_path) is are_accepted
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,94 @@
+"""The rearranged decoder and the context that it needs, against Coqui's own modules."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs torch, Coqui and the extras neural and coqui")
+pytest.importorskip("coqpit", reason="needs Coqui, which only our shim can import")
+pytestmark = [pytest.mark.neural, pytest.mark.timeout(120)]
+
+SHAPES = {
+    "vits": ("1", [16, 16, 4, 4], [8, 8, 2, 2], [3, 7, 11]),
+    "small": ("2", [8, 8, 4], [4, 4, 2], [3, 5]),
+    "without-overlap": ("1", [8, 8], [8, 8], [3]),
+    "wide-taps": ("1", [20, 14], [4, 2], [3]),
+}
+
+
+@pytest.fixture(params=sorted(SHAPES))
+def generator(request):
+    from appliance.engines.coqui.library import import_coqui
+
+    import_coqui()
+    from torch.nn.utils import parametrize
+    from TTS.vocoder.models.hifigan_generator import HifiganGenerator
+
+    kind, taps, factors, kernels = SHAPES[request.param]
+    dilations = [[1, 3, 5] if kind == "1" else [1, 3]] * len(kernels)
+    torch.manual_seed(5)
+    made = HifiganGenerator(16, 1, kind, dilations, kernels, taps, 32, factors, 0, cond_channels=6)
+    for module in made.modules():
+        if parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight")
+    return made.eval()
+
+
+def make_positive(module) -> None:
+    """Have every weight positive, so that no path cancels another, and small, so that nothing saturates."""
+    with torch.no_grad():
+        for parameter in module.double().parameters():
+            parameter.fill_(0.1 * parameter.shape[0] / parameter.numel())
+
+
+def test_decoder_when_rearranged_then_computes_the_same(generator) -> None:
+    from appliance.engines.vits.making.decoder import Decoder
+
+    z, speaker = torch.randn(1, 16, 21), torch.randn(1, 6, 1)
+    with torch.inference_mode():
+        wanted, found = generator(z, g=speaker), Decoder(generator)(z, speaker)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("side", ["before", "behind"])
+def test_decoder_reach_when_computed_then_exactly_the_frames_that_matter(generator, side) -> None:
+    """Gradients show what one frame's audio depends on: nothing beyond the reach, and something at it."""
+    from appliance.engines.vits.making.decoder import decoder_reach_frames
+
+    reach = decoder_reach_frames(generator)
+    make_positive(generator)
+    with torch.no_grad():
+        generator.conv_post.weight.mul_(1e-6)
+    middle, frames = reach + 3, 2 * reach + 7
+    z = torch.ones(1, 16, frames, dtype=torch.float64, requires_grad=True)
+    audio = generator(z, g=torch.zeros(1, 6, 1, dtype=torch.float64))
+    hop = audio.shape[2] // frames
+    audio[0, 0, middle * hop : (middle + 1) * hop].sum().backward()
+    touched = torch.nonzero(z.grad.abs().sum((0, 1))).ravel().tolist()
+    found = middle - touched[0] if side == "before" else touched[-1] - middle
+    assert found == reach
+
+
+def test_upsampling_when_its_taps_leave_a_remainder_then_it_is_refused() -> None:
+    from appliance.engines.vits.making.decoder import Polyphase
+    from appliance.errors import ModelUnsupportedError
+
+    with pytest.raises(ModelUnsupportedError, match="7 taps for a factor of 4"):
+        Polyphase(torch.nn.ConvTranspose1d(4, 4, 7, 4, padding=1))
+
+
+def test_flow_reach_when_computed_then_exactly_the_frames_that_matter() -> None:
+    from appliance.engines.coqui.library import import_coqui
+
+    import_coqui()
+    from TTS.tts.layers.vits.networks import ResidualCouplingBlocks
+
+    from appliance.engines.vits.making.decoder import flow_reach_frames
+
+    torch.manual_seed(5)
+    flow = ResidualCouplingBlocks(4, 8, 5, 2, 3, num_flows=4)
+    make_positive(flow)
+    reach = flow_reach_frames(flow)
+    z_p = torch.zeros(1, 4, 2 * reach + 7, dtype=torch.float64, requires_grad=True)
+    z = flow(z_p, torch.ones(1, 1, z_p.shape[2], dtype=torch.float64), reverse=True)
+    z[0, :, reach + 3].abs().sum().backward()
+    touched = torch.nonzero(z_p.grad.abs().sum((0, 1))).ravel().tolist()
+    assert (touched[0], touched[-1]) == (3, 2 * reach + 3)

@@ -1,0 +1,264 @@
+"""The vits engine: chunks, marks, speakers, odd texts, broken voices."""
+
+import itertools
+import shutil
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+for package in ("numpy", "onnxruntime", "onnx"):
+    pytest.importorskip(package, reason="the extras neural and coqui aren't installed")
+
+from appliance.engine_settings import VitsSettings
+from appliance.engines.vits.engine import VitsEngine
+from appliance.errors import EngineFailedError, SynthesisError, UnspeakableTextError
+from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, WordMark
+from appliance.voice_store import MANIFEST_FILE, VoiceStore
+from tests.parts.utterances import audio_s, utterance, whole_pcm
+from tests.parts.vits_voice import HOP, put_tiny_voice
+
+pytestmark = pytest.mark.neural
+
+TEXT = "The quick brown fox jumps over the lazy dog, and nobody in the village says anything about it."
+RATE_HZ = 16000
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data_dir = tmp_path_factory.mktemp("data")
+    put_tiny_voice(data_dir)
+    put_tiny_voice(data_dir, "many", has_speakers=True, has_languages=True)
+    return data_dir
+
+
+@pytest.fixture(scope="module")
+def engine(data_dir: Path) -> Iterator[VitsEngine]:
+    engine = made(data_dir)
+    engine.warm_up()
+    yield engine
+    engine.close()
+
+
+def made(data_dir: Path, default_voice: str = "en-us", **fields: int) -> VitsEngine:
+    return VitsEngine(VitsSettings(**fields), VoiceStore(data_dir), default_voice)
+
+
+def speak(engine: VitsEngine, text: str = TEXT, voice: str = "tiny/0", **fields) -> list[PcmChunk]:
+    chunks = list(engine.synthesize(utterance(text, voice, "vits", **fields)))
+    assert [chunk.is_last for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert {chunk.sample_rate_hz for chunk in chunks} == {RATE_HZ}
+    assert all(len(chunk.pcm) % 2 == 0 for chunk in chunks)
+    assert all(chunk.pcm for chunk in chunks[:-1])
+    return chunks
+
+
+def peak(chunks: list[PcmChunk]) -> int:
+    return max(abs(sample) for sample in array("h", whole_pcm(chunks)))
+
+
+def test_warm_up_when_done_then_every_speaker_and_language_is_a_voice(engine) -> None:
+    assert engine.version
+    assert engine.variants() == ()
+    names = [voice.id for voice in engine.voices()]
+    assert names[:2] == ["many", "many-de"]
+    assert len(names) == len(set(names)) == 2 * (1 + 3) + 1
+    for voice in engine.voices():
+        assert speak(engine, "a word", voice.engine_voice)
+
+
+def test_warm_up_when_there_is_a_default_voice_then_that_one_is_loaded(data_dir) -> None:
+    for default, loaded in (("tiny", "tiny"), ("many-s1-de", "many"), ("en-us", "many")):
+        engine = made(data_dir, default)
+        engine.warm_up()
+        assert engine._loaded.ids() == [loaded]
+
+
+def test_warm_up_when_nothing_was_imported_then_there_is_no_voice(tmp_path) -> None:
+    engine = made(tmp_path)
+    engine.warm_up()
+    assert engine.voices() == []
+
+
+def test_synthesize_when_early_sound_is_wanted_then_a_small_window_first_and_each_needs_a_grant(
+    engine,
+) -> None:
+    chunks = speak(engine)
+    sizes = [len(chunk.pcm) // (2 * HOP) for chunk in chunks]
+    assert sizes[:4] == [24, 38, 61, 96]
+    assert [chunk.ends_window for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
+    assert len(speak(engine, wants_early_sound=False)[0].pcm) == 96 * 2 * HOP
+
+
+def test_synthesize_when_repeated_then_the_same_audio_whatever_the_windows(data_dir, engine) -> None:
+    once = whole_pcm(speak(engine))
+    assert whole_pcm(speak(engine)) == once
+    other = made(data_dir, first_window_frames=10, max_window_frames=20)
+    differences = [
+        abs(a - b) for a, b in zip(array("h", once), array("h", whole_pcm(speak(other))), strict=True)
+    ]
+    assert max(differences) <= 1
+    assert whole_pcm(speak(engine, seed=5)) == whole_pcm(speak(engine, seed=5)) != once
+
+
+def test_synthesize_when_stopped_between_windows_then_the_next_is_as_ever(engine) -> None:
+    chunks = engine.synthesize(utterance(TEXT, "tiny/0", "vits"))
+    first = next(chunks)
+    chunks.close()
+    assert speak(engine)[0] == first
+
+
+def test_synthesize_when_louder_or_silent_then_so_and_never_beyond_full_scale(engine) -> None:
+    usual = peak(speak(engine))
+    assert 1000 < usual <= 32767
+    assert peak(speak(engine, volume=0.5)) == pytest.approx(usual / 2, abs=1)
+    assert peak(speak(engine, volume=2.0)) == min(2 * usual, 32767) or peak(speak(engine, volume=2.0)) > usual
+    assert peak(speak(engine, volume=0.0)) == 0
+
+
+@pytest.mark.parametrize("speed", [0.5, 0.8, 1.5, 2.0])
+def test_synthesize_when_faster_then_as_much_shorter(engine, speed) -> None:
+    assert audio_s(speak(engine, speed=speed)) == pytest.approx(audio_s(speak(engine)) / speed, rel=0.01)
+
+
+@pytest.mark.parametrize("pitch", [0.5, 0.9, 1.3, 2.0])
+def test_synthesize_when_at_another_pitch_then_as_long(engine, pitch) -> None:
+    chunks = speak(engine, pitch=pitch, wants_word_marks=True)
+    usual = speak(engine, wants_word_marks=True)
+    assert audio_s(chunks) == pytest.approx(audio_s(usual), rel=0.01)
+    assert marked(chunks)[-1].time_s == pytest.approx(marked(usual)[-1].time_s, rel=0.15)
+    assert peak(chunks) > 500
+
+
+def marked(chunks: list[PcmChunk]) -> list[WordMark]:
+    return [mark for chunk in chunks for mark in chunk.word_marks]
+
+
+def test_word_marks_when_wanted_then_every_word_with_the_chunk_it_begins_in(engine) -> None:
+    chunks = speak(engine, wants_word_marks=True)
+    marks = marked(chunks)
+    assert [TEXT[mark.start_char : mark.end_char] for mark in marks] == TEXT.replace(",", "").rstrip(
+        "."
+    ).split()
+    assert all(before.time_s < after.time_s for before, after in itertools.pairwise(marks))
+    end_s = 0.0
+    for chunk in chunks:
+        end_s += chunk.audio_s
+        assert all(mark.time_s < end_s for mark in chunk.word_marks)
+    assert not marked(speak(engine))
+
+
+def test_ssml_when_it_breaks_then_silence_and_marks_count_in_the_document(engine) -> None:
+    text = '<speak>One <break time="250ms"/><sub alias="two">2</sub> three</speak>'
+    chunks = speak(engine, text, is_ssml=True, wants_word_marks=True)
+    silent = [chunk for chunk in chunks if not any(chunk.pcm)]
+    assert [len(chunk.pcm) for chunk in silent] == [2 * RATE_HZ // 4]
+    assert not silent[0].ends_window
+    marks = marked(chunks)
+    assert [text[mark.start_char : mark.end_char] for mark in marks] == ["One", "2", "three"]
+    assert marks[1].time_s > marks[0].time_s + 0.25
+
+
+def test_ssml_when_it_ends_with_a_break_then_the_silence_is_last(engine) -> None:
+    text = '<speak><break time="100ms"/>One<break time="200ms"/></speak>'
+    chunks = speak(engine, text, is_ssml=True)
+    assert [any(chunk.pcm) for chunk in chunks] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "!",
+        "a!",
+        "1",
+        "a" * 300,
+        "x" * 299 + ".",
+        "ab " * 100,
+        "?!?!",
+        "\U0001f600a",
+        "e\u0301",
+        "日本 a",
+    ],
+)
+def test_synthesize_when_the_text_is_odd_then_it_is_spoken(engine, text) -> None:
+    assert audio_s(speak(engine, text)) > 0
+
+
+@pytest.mark.parametrize("text", ["", " ", "日本語", "\0", "\ud800", "\U0001f600"])
+def test_synthesize_when_the_voice_knows_nothing_of_it_then_says_so(engine, text) -> None:
+    with pytest.raises(UnspeakableTextError):
+        speak(engine, text)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text(max_size=40),
+    st.booleans(),
+    st.sampled_from([0.25, 1.0, 4.0]),
+    st.sampled_from([0.5, 1.0, 2.0]),
+)
+def test_synthesize_when_the_text_is_anything_then_audio_or_an_error_that_says_so(
+    engine, text, is_ssml, speed, pitch
+) -> None:
+    try:
+        chunks = speak(engine, text, is_ssml=is_ssml, speed=speed, pitch=pitch, wants_word_marks=True)
+    except UnspeakableTextError:
+        return
+    assert 0 < len(whole_pcm(chunks)) <= MAX_UTTERANCE_PCM_BYTES
+
+
+@pytest.mark.parametrize("voice", ["tiny/1", "tiny/0/de", "many/9", "many/0/fr", "nobody/0", "..", "tiny"])
+def test_synthesize_when_voice_speaker_or_language_are_unknown_then_an_error_of_the_engine(
+    engine, voice
+) -> None:
+    with pytest.raises(EngineFailedError):
+        speak(engine, voice=voice)
+
+
+def test_voices_when_they_take_more_than_may_be_then_the_one_unused_for_longest_goes(tmp_path) -> None:
+    for name in ("a", "b", "c"):
+        put_tiny_voice(tmp_path, name)
+    manifest = VoiceStore(tmp_path).read("a")
+    size_bytes = sum(record.bytes for record in manifest.files.values())
+    engine = made(tmp_path, memory_bytes=2 * size_bytes)
+    for names, held in (("ab", "ab"), ("a", "ba"), ("c", "ac"), ("b", "cb")):
+        for name in names:
+            speak(engine, "word", f"{name}/0")
+        assert engine._loaded.ids() == list(held)
+    tight = made(tmp_path, memory_bytes=0)
+    assert whole_pcm(speak(tight, "word", "a/0")) == whole_pcm(speak(engine, "word", "a/0"))
+    assert tight._loaded.ids() == ["a"]
+
+
+def test_voice_when_it_is_imported_anew_or_removed_then_the_next_utterance_knows(tmp_path) -> None:
+    put_tiny_voice(tmp_path)
+    engine = made(tmp_path)
+    one = whole_pcm(speak(engine, voice="tiny/0"))
+    put_tiny_voice(tmp_path, has_speakers=True)
+    assert whole_pcm(speak(engine, voice="tiny/0")) != one
+    VoiceStore(tmp_path).remove("tiny")
+    with pytest.raises(EngineFailedError):
+        speak(engine, voice="tiny/0")
+    assert engine._loaded.ids() == []
+
+
+@pytest.mark.parametrize("name", ["flow.weights", "decoder.onnx", MANIFEST_FILE])
+def test_voice_when_broken_then_only_it_fails_and_the_engine_gets_warm_with_another(tmp_path, name) -> None:
+    for voice in ("a", "b"):
+        put_tiny_voice(tmp_path, voice)
+    path = VoiceStore(tmp_path).path("a") / name
+    path.write_bytes(path.read_bytes()[:-3] + b"...")
+    engine = made(tmp_path, "a")
+    engine.warm_up()
+    with pytest.raises(SynthesisError):
+        speak(engine, voice="a/0")
+    assert speak(engine, voice="b/0")
+    shutil.rmtree(VoiceStore(tmp_path).path("b"))
+    put_tiny_voice(tmp_path, "a")
+    path.write_bytes(path.read_bytes()[:-3] + b"...")
+    with pytest.raises(EngineFailedError, match="no imported voice"):
+        made(tmp_path).warm_up()

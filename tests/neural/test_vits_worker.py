@@ -1,0 +1,124 @@
+"""A real worker process with the vits engine: windows by grants, cancelling, and no torch."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+for package in ("numpy", "onnxruntime", "onnx"):
+    pytest.importorskip(package, reason="the extras neural and coqui aren't installed")
+
+from appliance.engines import create_engine
+from appliance.errors import EngineFailedError
+from appliance.ipc.messages import Cancel, Done, Failed, Grant, Heartbeat, Synthesize
+from appliance.settings import ROOT, Settings
+from tests.parts.utterances import SENTENCE, utterance, whole_pcm
+from tests.parts.vits_voice import put_tiny_voice
+from tests.parts.worker_link import WorkerProcess, WorkersSocket
+
+pytestmark = pytest.mark.neural
+
+ORDER = utterance(SENTENCE, "tiny/0", "vits", wants_word_marks=True)
+MADE_WITH = ("torch", "TTS", "onnx", "transformers")
+"""Packages that voices are made with; a worker has none of them."""
+SPEAK_AND_LIST = """
+import sys
+from appliance.engines import create_engine
+from appliance.settings import load_settings
+from tests.parts.utterances import utterance
+engine = create_engine("vits", load_settings())
+engine.warm_up()
+for text in ("Hello.", "<speak>1, <break/> 2</speak>"):
+    list(engine.synthesize(utterance(text, "tiny/0", "vits", is_ssml=text[0] == "<", pitch=1.2)))
+print(*sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+@pytest.fixture
+def vits(run_dir: Path, tmp_path: Path):
+    """A worker and its connection, after hello."""
+    put_tiny_voice(tmp_path)
+    with (
+        WorkersSocket(run_dir) as socket,
+        WorkerProcess(run_dir, "vits", APPLIANCE_DATA_DIR=str(tmp_path)) as worker,
+        socket.accept() as link,
+    ):
+        (page,) = link.hello()
+        assert [voice.id for voice in page.voices] == ["tiny"]
+        yield worker, link
+
+
+def test_worker_when_it_speaks_then_a_window_for_each_grant(vits) -> None:
+    _, link = vits
+    link.send(Synthesize(1, ORDER))
+    link.send(Grant(1))
+    chunks = [link.next_audio()]
+    while not chunks[-1].is_last:
+        assert isinstance(link.next_heartbeat(), Heartbeat)
+        link.send(Grant(1))
+        chunks.append(link.next_audio())
+    assert isinstance(link.next_message(), Done)
+    assert len(chunks) > 3
+    again, ending = link.speak(2, ORDER)
+    assert isinstance(ending, Done)
+    assert again == chunks
+
+
+def test_worker_when_cancelled_between_windows_then_free_at_once(vits) -> None:
+    _, link = vits
+    link.send(Synthesize(1, ORDER))
+    link.send(Grant(1))
+    assert link.next_audio().ends_window
+    link.send(Cancel(1))
+    ending = link.next_message()
+    assert isinstance(ending, Done)
+    assert ending.was_cancelled
+    assert link.speak(2, ORDER)[0]
+
+
+def test_worker_when_the_text_is_unspeakable_then_failed_by_its_name_and_the_next_is_spoken(vits) -> None:
+    _, link = vits
+    _, ending = link.speak(1, utterance("日本語", "tiny/0", "vits"))
+    assert isinstance(ending, Failed)
+    assert ending.code == "unspeakable_text"
+    assert whole_pcm(link.speak(2, ORDER)[0])
+
+
+def test_worker_when_it_has_spoken_then_no_library_of_torch_is_mapped(vits) -> None:
+    worker, link = vits
+    assert link.speak(1, ORDER)[0]
+    mapped = Path(f"/proc/{worker.pid}/maps").read_text("utf-8")
+    assert "onnxruntime" in mapped
+    assert "torch" not in mapped
+
+
+def test_engine_when_it_has_spoken_then_no_module_that_voices_are_made_with_is_there(
+    tmp_path, monkeypatch
+) -> None:
+    put_tiny_voice(tmp_path)
+    monkeypatch.setenv("APPLIANCE_DATA_DIR", str(tmp_path))
+    command = [sys.executable, "-c", SPEAK_AND_LIST]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    modules = said.stdout.split()
+    assert "onnxruntime" in modules
+    assert [name for name in MADE_WITH if name in modules] == []
+
+
+def test_worker_when_no_voice_was_imported_then_it_is_ready_with_none(run_dir, tmp_path) -> None:
+    with (
+        WorkersSocket(run_dir) as socket,
+        WorkerProcess(run_dir, "vits", APPLIANCE_DATA_DIR=str(tmp_path)),
+        socket.accept() as link,
+    ):
+        (page,) = link.hello()
+        assert page.voices == ()
+
+
+def test_engine_when_the_extra_is_missing_then_says_which_package(monkeypatch) -> None:
+    for name in list(sys.modules):
+        if name.startswith("appliance.engines.vits"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(EngineFailedError, match=r"`neural`.*onnxruntime"):
+        create_engine("vits", Settings())

@@ -1,0 +1,108 @@
+"""What a manifest says, and which form of a voice is chosen."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.engines.vits.making.description import file_record, language_tag, plain_id, speakers, versions
+from appliance.engines.vits.making.texts import TEXTS, texts_for
+from appliance.engines.vits.making.verdict import Limits, Measured, choose
+from appliance.errors import VoiceQualityError
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [
+        ("en", "en"),
+        ("en-us", "en-US"),
+        ("fr-fr", "fr-FR"),
+        ("pt_br", "pt-BR"),
+        ("zh-hans-cn", "zh-Hans-CN"),
+        ("ewe", "ewe"),
+        ("en-gb-x-rp", "en-GB"),
+        ("", "und"),
+        ("1", "und"),
+    ],
+)
+def test_language_when_named_by_coqui_then_a_bcp_47_tag(name, tag) -> None:
+    assert language_tag(name) == tag
+
+
+def test_speakers_when_their_names_look_alike_then_every_id_is_another() -> None:
+    made = speakers(["Anna", "anna", "Żółć", "日本", "p225\n"])
+    assert [speaker.id for speaker in made] == ["anna", "anna-1", "zoc", "speaker-3", "p225"]
+    assert [speaker.index for speaker in made] == [0, 1, 2, 3, 4]
+    assert made[4].name == "p225"
+
+
+@given(st.lists(st.text(min_size=1).filter(str.strip), max_size=20))
+def test_speakers_when_named_by_anything_then_their_ids_are_different_and_plain(names) -> None:
+    ids = [speaker.id for speaker in speakers(names)]
+    assert len(set(ids)) == len(names)
+    assert set("".join(ids)) <= set(string.ascii_lowercase + string.digits + "-")
+
+
+@given(st.text())
+def test_plain_id_when_made_of_anything_then_fit_for_a_voice(name) -> None:
+    made = plain_id(name)
+    assert len(made) <= 60
+    assert not made or (made[0].isalnum() and made[-1].isalnum() and made.isascii())
+
+
+def test_file_when_recorded_then_its_size_and_hash(tmp_path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    record = file_record(tmp_path / "a")
+    assert record.bytes == 3
+    assert record.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_versions_when_asked_then_at_least_the_processor() -> None:
+    assert versions()["cpu"]
+
+
+@pytest.mark.parametrize("language", sorted(TEXTS))
+def test_texts_when_compared_then_none_is_both_calibrated_with_and_held_out(language) -> None:
+    texts = TEXTS[language]
+    assert not set(texts.calibration) & set(texts.held_out)
+    assert all(len(text) <= 90 for text in texts.calibration + texts.held_out)
+
+
+def test_texts_when_the_language_is_not_there_then_the_configs_own_or_english() -> None:
+    assert texts_for("xx-XX", ["one", ["two", "speaker"], "three"]) == (("one", "two"), ("three",))
+    assert texts_for("xx", [None, 5, []]) == TEXTS["en"]
+    assert texts_for("pl-PL", ["one", "two"]) == TEXTS["pl"]
+
+
+GOOD = Measured("int8", 34.0, 0.5, 0.0, 5.0)
+EXACT = Measured("fp32", 120.0, 0.0, 5e-7, 2.0)
+
+
+def test_choice_when_several_pass_then_the_fastest_here() -> None:
+    name, reasons = choose([GOOD, EXACT], Limits())
+    assert name == "int8"
+    assert reasons[0] == "int8: SNR 34.0 dB, log-mel distance 0.50 dB, 5.0 times real time; passes."
+    assert reasons[-1].startswith("int8 was chosen")
+    assert choose([Measured("int8", 34.0, 0.5, 0.0, 1.0), EXACT], Limits())[0] == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (Measured("int8", 24.9, 0.5, 0.0, 9.0), "SNR below 25 dB"),
+        (Measured("int8", float("nan"), 0.5, 0.0, 9.0), "SNR below 25 dB"),
+        (Measured("int8", 34.0, 1.1, 0.0, 9.0), "log-mel distance above 1 dB"),
+        (Measured("int8", 34.0, float("nan"), 0.0, 9.0), "log-mel distance above 1 dB"),
+        (Measured("int8", 34.0, 0.5, 1e-9, 9.0), "windowed and whole audio differ"),
+    ],
+)
+def test_choice_when_a_form_misses_a_limit_then_another_and_the_reason_is_said(bad, why) -> None:
+    name, reasons = choose([bad, EXACT], Limits())
+    assert name == "fp32"
+    assert why in reasons[0]
+
+
+def test_choice_when_no_form_passes_then_an_error_with_every_reason() -> None:
+    with pytest.raises(VoiceQualityError, match=r"int8: SNR 20.*fails"):
+        choose([Measured("int8", 20.0, 0.5, 0.0, 9.0)], Limits())

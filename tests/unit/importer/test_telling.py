@@ -1,0 +1,40 @@
+"""How an import looks at a terminal and in a pipe."""
+
+import io
+import json
+
+from appliance.voice_imports import ImportState, VoiceImport
+from processes.importer.keeper import Made
+from processes.importer.telling import JsonLines, TerminalBar
+
+EXPORTING = VoiceImport("tiny", ImportState.EXPORTING, 0.5)
+DONE = VoiceImport("tiny", ImportState.DONE, 1.0, voice="tiny")
+
+
+def test_bar_when_the_import_goes_on_then_one_line_that_grows() -> None:
+    stream = io.StringIO()
+    bar = TerminalBar(stream)
+    bar.changed(VoiceImport("tiny", ImportState.DOWNLOADING), 53 * 1024 * 1024)
+    bar.changed(EXPORTING)
+    drawn = stream.getvalue()
+    assert "\n" not in drawn
+    assert [line.split("[")[0].strip() for line in drawn.split("\r")[1:]] == ["downloading", "exporting"]
+    assert "53 MiB" in drawn
+    assert f"[{'#' * 15}{'.' * 15}] 50%" in drawn
+
+
+def test_bar_when_the_voice_is_there_then_the_reasons_and_its_name() -> None:
+    stream = io.StringIO()
+    bar = TerminalBar(stream)
+    bar.made(Made("tiny", "int8", ("It sounds alike.",)))
+    bar.changed(DONE)
+    assert "It sounds alike.\n" in stream.getvalue()
+    assert stream.getvalue().endswith("tiny is the voice tiny\n")
+
+
+def test_lines_when_only_the_fraction_changes_then_no_further_line() -> None:
+    stream = io.StringIO()
+    lines = JsonLines(stream)
+    for entry in (EXPORTING, VoiceImport("tiny", ImportState.EXPORTING, 0.7), DONE):
+        lines.changed(entry)
+    assert [json.loads(line)["state"] for line in stream.getvalue().splitlines()] == ["exporting", "done"]
