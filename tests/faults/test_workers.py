@@ -285,18 +285,16 @@ def test_grandchildren_when_they_have_a_session_of_their_own_then_the_launcher_e
 def daemons_gone_after_s(appliance: Appliance, clients: Clients, words: str) -> float:
     """Kill all workers at once; return how long their children, of which no group knows, outlived them."""
     seen, lost = len(appliance.lines), exits(appliance, "lost")
-    begun = [threading.Event() for _ in range(SIZE)]
-    hearing = [
-        clients.ask(
-            f"Parent {number} {words} speaks, then stays. __DAEMON____HANG_1__", sound="pcm", begun=each
-        )
-        for number, each in enumerate(begun)
-    ]
-    assert all(each.wait(30) for each in begun)
     workers = [appliance.program(f"worker-tone-{slot + 1}") for slot in range(SIZE)]
+
+    def are_parents() -> bool:
+        asked = [clients.ask(f"Parent {number} {words} speaks. __DAEMON__") for number in range(SIZE)]
+        assert [answer.status for answer in answers_of(asked)] == [200] * SIZE
+        return all(worker.children() for worker in workers)
+
+    eventually(are_parents)
     daemons = {child: child.name() for worker in workers for child in worker.children()}
-    assert [os.getsid(daemon.pid) for daemon in daemons] == [daemon.pid for daemon in daemons]
-    assert len(daemons) == SIZE
+    eventually(lambda: all(os.getsid(daemon.pid) == daemon.pid for daemon in daemons))
     for worker in workers:
         worker.send_signal(signal.SIGKILL)
     begun_s = time.monotonic()
@@ -305,9 +303,10 @@ def daemons_gone_after_s(appliance: Appliance, clients: Clients, words: str) -> 
     for daemon, name in daemons.items():
         line = appliance.wait_for("orphan_killed", after=seen, orphan_pid=daemon.pid)
         assert (line["program"], line["level"], line["name"]) == ("launcher", "WARNING", name)
-    assert [answer.is_whole for answer in answers_of(hearing)] == [False] * SIZE
-    eventually(lambda: exits(appliance, "lost") == lost + SIZE)
     assert speak(appliance, f"Somebody {words} speaks on.").status == 200
+    for slot in range(SIZE):
+        appliance.wait_for("worker_lost", after=seen, worker=f"worker-tone-{slot + 1}", cause="lost")
+    assert exits(appliance, "lost") == lost + SIZE
     return gone_s
 
 
