@@ -53,7 +53,7 @@ _WORD = re.compile(r"\S+")
 LEAK_BYTES = 8 * 1024 * 1024
 """What `__LEAK__` in a text leaks."""
 _LEAK_HOOK = "__LEAK__"
-_HOOK = re.compile(r"__(EXIT|SEGV|HANG|SPIN|BLOCK|FORK|FAIL)(?:_([0-9]{1,3}))?__")
+_HOOK = re.compile(r"__(EXIT|SEGV|HANG|SPIN|BLOCK|FORK|DAEMON|FAIL)(?:_([0-9]{1,3}))?__")
 
 
 class ToneEngine:
@@ -98,7 +98,8 @@ class ToneEngine:
         Args:
             utterance: With hooks switched on, `__FAIL__` in its text is a fault before the first chunk,
                 `__FAIL_2__` after the second; likewise EXIT, SEGV, HANG (asleep), SPIN (busy in Python),
-                BLOCK (asleep in C with the interpreter's lock held) and FORK (speaks on beside a child).
+                BLOCK (asleep in C with the interpreter's lock held), FORK (speaks on beside a child) and
+                DAEMON (beside one in a session of its own).
                 `__LEAK__` leaks `LEAK_BYTES`, once for an utterance.
 
         Yields:
@@ -211,7 +212,7 @@ def _sine(frequency_hz: int, frames: int, amplitude: int) -> bytes:
 
 
 def _misbehave(fault: str | None) -> None:
-    """Do what was asked for; returns where nothing was, and from a fork."""
+    """Do what was asked for; returns where nothing was, and beside a child."""
     if fault is not None:
         _FAULTS[fault]()
 
@@ -250,6 +251,12 @@ def _fork() -> None:
         _hang()
 
 
+def _daemon() -> None:
+    if os.fork() == 0:
+        os.setsid()
+        _hang()
+
+
 _FAULTS = {
     "FAIL": _fail,
     "EXIT": _exit,
@@ -258,4 +265,5 @@ _FAULTS = {
     "SPIN": _spin,
     "BLOCK": _block,
     "FORK": _fork,
+    "DAEMON": _daemon,
 }

@@ -14,6 +14,8 @@ and `MAX_UNREAD_BYTES` more; then it is hung up on.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -107,6 +109,16 @@ class StreamChannel(asyncio.BufferedProtocol):
         """Break the connection off; `on_close` follows. Nothing more is decoded or sent."""
         if self.transport is not None:
             self.transport.abort()
+
+    def end_input(self) -> None:
+        """Let the stream end behind what has come already, whoever else holds its other end; doesn't block.
+
+        For a peer that has died: what it has forked may keep the connection open. `on_close` follows.
+        """
+        if self.transport is not None and not self.transport.is_closing():
+            descriptor = os.dup(self.transport.get_extra_info("socket").fileno())
+            with socket.socket(fileno=descriptor) as connection:  # uvloop's own has no shutdown
+                connection.shutdown(socket.SHUT_RD)
 
     def _break_off(self, error: ProtocolError) -> None:
         self._error = error

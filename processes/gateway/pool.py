@@ -296,7 +296,8 @@ class WorkerPool:
         link.release(must_end=has_left)
 
     def _process_ended(self, link: WorkerLink, status: ExitStatus | None) -> None:
-        """Say how a worker's process has ended, if it can be told."""
+        """End its connection, which a child of it may hold, and say how it has ended, if it can be told."""
+        link.channel.end_input()
         if status is None:
             return
         names = {"worker": link.name, "worker_pid": link.pid}

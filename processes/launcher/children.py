@@ -1,12 +1,13 @@
 """The processes below the launcher: supervisord and whatever it may leave behind.
 
 Owns: starting supervisord in a session of its own with a clean environment, reaping every child (the launcher
-is the subreaper of all), killing what is left at the end.
+is the subreaper of all), ending what has lost its parent, killing what is left at the end.
 Refuses to know: in which order the appliance stops.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from appliance.lifecycle import become_subreaper
 from appliance.settings import ROOT
@@ -26,6 +28,17 @@ KEPT_PREFIXES = ("APPLIANCE_", "PYTHON", "LC_", "COVERAGE_")
 """The environment that programs get; what a desktop session or a container adds stays out."""
 KILL_S = 5.0
 """Seconds that killed processes may take to disappear."""
+INIT_PID = 1
+
+
+class Child(NamedTuple):
+    """A process whose parent is this one."""
+
+    pid: int
+    name: str
+    """Of its command, at most 15 bytes."""
+    is_dead: bool
+    """Whether only its exit status is left."""
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -49,6 +62,10 @@ class Children:
             configuration: Its configuration file.
         """
         become_subreaper()
+        self._spared = {child.pid for child in _children_of(os.getpid())}
+        """Children that it came with, as of a shell's `exec … > >(…)`, and those that it has killed once."""
+        self.orphans: frozenset[int] = frozenset()
+        """Processes that the last `end_orphans` saw and didn't end."""
         self.output, output_end = os.pipe()
         """Read end of what supervisord and the programs write."""
         command = [sys.executable, "-m", "processes.launcher.supervisord", "-n", "-c", str(configuration)]
@@ -80,6 +97,31 @@ class Children:
                 self.exit_status = os.waitstatus_to_exitcode(status)
                 self._supervisord.returncode = self.exit_status
 
+    def end_orphans(self) -> list[Child]:
+        """Kill what has lost its parent and was seen by the last call too; never blocks.
+
+        A worker's child in a session of its own outlives its worker: it is in nobody's process group. Between
+        two calls it may end by itself, and when supervisord dies, its programs are seen here before that is
+        known. Does nothing once it is known, nor where this is process 1 and so the parent of whatever
+        `docker exec` has left behind; the image has tini for that.
+
+        Returns:
+            What was killed.
+        """
+        if self.exit_status is not None or os.getpid() == INIT_PID:
+            return []
+        found = {child.pid: child for child in _children_of(os.getpid()) if not child.is_dead}
+        found.pop(self._supervisord.pid, None)
+        self._spared &= found.keys()
+        ended = []
+        for pid in self.orphans & found.keys():
+            self._spared.add(pid)  # even if the kernel takes its time or refuses
+            with contextlib.suppress(PermissionError):
+                os.kill(pid, signal.SIGKILL)
+                ended.append(found[pid])
+        self.orphans = frozenset(found.keys() - self._spared)
+        return ended
+
     def terminate(self) -> None:
         """Ask supervisord to stop; never blocks."""
         if self.exit_status is None:
@@ -95,7 +137,9 @@ class Children:
         """
         killed: set[int] = set()
         deadline_s = time.monotonic() + KILL_S
-        while (children := list(_children_of(os.getpid()))) and time.monotonic() < deadline_s:
+        while (
+            children := [child.pid for child in _children_of(os.getpid())]
+        ) and time.monotonic() < deadline_s:
             for pid in children:
                 os.kill(pid, signal.SIGKILL)
             killed.update(children)
@@ -105,17 +149,19 @@ class Children:
         return sorted(killed)
 
 
-def _children_of(parent: int) -> Iterator[int]:
+def _children_of(parent: int) -> Iterator[Child]:
     """Yield every process, a zombie or not, whose parent this is.
 
-    Source: proc(5), `/proc/pid/stat`: the parent's id is the second field behind the parenthesised name.
+    Source: proc(5), `/proc/pid/stat`: the state and the parent's id stand behind the parenthesised name.
     """
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal():
             continue
         try:
-            fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+            front, _, rest = (entry / "stat").read_bytes().rpartition(b")")
         except OSError:
             continue
-        if int(fields[1]) == parent:
-            yield int(entry.name)
+        state, its_parent, *_ = rest.split()
+        if int(its_parent) == parent:
+            name = front.partition(b"(")[2].decode(errors="replace")
+            yield Child(int(entry.name), name, is_dead=state == b"Z")

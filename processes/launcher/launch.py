@@ -49,9 +49,9 @@ from processes.launcher.watchdog_care import WatchdogCare
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 READY_TICK_S = 0.1
-"""Seconds between two looks for the gateway's readiness, until it is there."""
+"""Seconds between two looks for the gateway's readiness, or at a process that has lost its parent."""
 IDLE_TICK_S = 1.0
-"""Seconds between two looks at the count of dropped log lines."""
+"""Seconds between two looks for everything else."""
 STOP_TICK_S = 0.05
 """Seconds between two questions to supervisord while it stops programs; they also keep its own loop awake."""
 LATE_S = 2.0
@@ -112,8 +112,9 @@ class Launch:
         self._publish()
         verdict: dict[str, Any] = {}
         while not (self._stop_requests or verdict) and self._children.exit_status is None:
-            self._wait(IDLE_TICK_S if self._is_ready else READY_TICK_S)
+            self._wait(IDLE_TICK_S if self._is_ready and not self._children.orphans else READY_TICK_S)
             self._look_for_readiness()
+            self._end_orphans()
             self._watchdog.look()
             self._hand_over.keep(self._selector)
             self._publish()
@@ -199,6 +200,11 @@ class Launch:
         logger.info("appliance_ready", url=url, port=self._address[1])
         if sys.stdout.isatty():
             self._writer.put(f"\n  The appliance speaks at {url}  (Ctrl-C stops it)\n\n".encode())
+
+    def _end_orphans(self) -> None:
+        """Kill what has lost its parent, unless all is about to end anyway."""
+        for orphan in self._children.end_orphans() if not self._stop_requests else ():
+            logger.warning("orphan_killed", orphan_pid=orphan.pid, name=orphan.name)
 
     def _stop(self) -> None:
         """Stop the gateway, then all else, then supervisord, each within its time."""

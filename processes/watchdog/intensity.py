@@ -93,6 +93,11 @@ def is_due(program: Program, now_s: float) -> bool:
     return until_s is not None and now_s >= until_s and program.state in GONE_STATES
 
 
+def left_s(program: Program, now_s: float) -> float:
+    """Return the seconds of its back-off that a program still has to wait; 0 without one."""
+    return 0.0 if program.held_until_s is None else round(max(0.0, program.held_until_s - now_s), 3)
+
+
 def stopped_for_hold(program: Program) -> Program:
     """Return the program whose process was stopped because it is held: nobody else asked for that end."""
     return replace(program, held_pid=program.pid)

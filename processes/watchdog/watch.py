@@ -278,6 +278,7 @@ class Watch:
                     "program_held",
                     name=name,
                     hold_s=intensity.hold_s(program.holds),
+                    left_s=intensity.left_s(program, time.monotonic()),
                     early_deaths=program.early_deaths,
                     restarts=program.restarts,
                 )

@@ -42,8 +42,14 @@ def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
 
 
 @pytest.fixture(autouse=True)
-def _well(appliance: Appliance) -> None:
+def _well(appliance: Appliance) -> Iterator[None]:
     """Each test begins and ends with an appliance of which all runs."""
+    wait_until_well(appliance)
+    yield
+    wait_until_well(appliance)
+
+
+def wait_until_well(appliance: Appliance) -> None:
     appliance.wait_until_running()
     eventually(lambda: b'"status":"ok"' in appliance.get("/health"))
 

@@ -32,6 +32,7 @@ BACKLOG = 64
 MODEST = 5
 CROWDS = 3
 SENTENCE = "A sentence of which a crowd wants to hear one each."
+REFUSED = 'tts_requests_rejected_total{reason="capacity"}'
 PROBED_AT = 'tts_probe_timestamp_seconds{engine="tone"}'
 
 
@@ -81,7 +82,7 @@ async def test_overload_when_many_clients_come_at_once_then_each_is_served_whole
     appliance: Appliance, clients: Speakers
 ) -> None:
     seen = len(appliance.lines)
-    refused_before = counted(appliance, 'tts_requests_rejected_total{reason="capacity"}')
+    refused_before = counted(appliance, REFUSED)
     lines = await ask_at_once(clients, "crowd", 100, 100)
     served = [line for line in lines if line.is_acknowledged]
     refused = [line for line in lines if line.is_rejected]
@@ -98,8 +99,7 @@ async def test_overload_when_many_clients_come_at_once_then_each_is_served_whole
     appliance.wait_for("request_refused", after=seen, code="overloaded", status=503)
     spoken = {line["request_id"] for line in appliance.lines[seen:] if line["event"] == "request_finished"}
     assert not ids & spoken, "a refusal touched a worker"
-    refused_after = counted(appliance, 'tts_requests_rejected_total{reason="capacity"}')
-    assert refused_after - refused_before == len(refused)
+    assert counted(appliance, REFUSED) - refused_before == len(refused)
     eventually(lambda: json.loads(appliance.get("/health"))["status"] == "ok")
     assert all(line.is_acknowledged for line in await ask_at_once(clients, "calm", 3, 3))
 
@@ -140,10 +140,14 @@ async def test_overload_when_refused_clients_come_back_as_told_then_all_are_serv
             await stay_away_as_told(line.retry_after_s or 0)
         return -1
 
+    seen, refused_before = len(appliance.lines), counted(appliance, REFUSED)
     attempts = await asyncio.gather(*map(insist, range(50)))
     assert min(attempts) == 0
     assert max(attempts) > 0
     assert -1 not in attempts
+    assert counted(appliance, REFUSED) - refused_before == sum(attempts)
+    appliance.wait_for("request_refused", after=seen, code="overloaded", status=503)
+    eventually(lambda: counted(appliance, "tts_requests_in_flight") == 0)
 
 
 async def test_overload_when_a_crowd_is_refused_then_no_second_of_its_return_is_more_than_can_be_done(

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,8 @@ def test_stop_when_signalled_twice_then_it_hurries_and_no_client_takes_a_part_fo
         assert len(answers) == CLIENTS
         assert 200 not in answers
         appliance.assert_nothing_left()
+        assert (appliance.lines[-1]["event"], appliance.lines[-1]["exit_code"]) == ("launcher_ends", EXIT_OK)
+        assert not any(line.get("outcome") == "completed" for line in appliance.lines)
     print(f"ended {took_s:.2f} s after the second SIGTERM (limit {HURRY_S:g} s and what the kernel needs)")
     assert_next_one_speaks(run_dir)
 
@@ -224,6 +227,12 @@ def assert_refused(base: Path, *words: str, **settings: object) -> str:
     return result.stderr
 
 
+def assert_right(base: Path, **settings: object) -> None:
+    """See that a launcher has nothing more to say against the settings."""
+    result = run_launcher(base, "--check-config", **settings)
+    assert (result.returncode, result.stderr) == (EXIT_OK, ""), result
+
+
 SECRET = "sk-0123456789abcdef"
 
 
@@ -250,6 +259,8 @@ def test_start_when_the_settings_file_is_wrong_then_the_line_names_the_key_and_n
     file.write_text(text)
     (run_dir / "voices.toml").write_bytes((ROOT / "config" / "voices.toml").read_bytes())
     assert SECRET not in assert_refused(run_dir, key, CONFIG=file)
+    file.write_text("")
+    assert_right(run_dir, CONFIG=file)
 
 
 def test_start_when_there_is_to_be_no_worker_then_the_line_names_the_key(run_dir: Path) -> None:
@@ -273,6 +284,9 @@ def test_start_when_a_key_file_is_wrong_then_the_line_names_the_key_and_no_secre
     file.write_text(content)
     file.chmod(mode)
     assert SECRET not in assert_refused(run_dir, "admin.key_file", word, ADMIN_KEY_FILE=file)
+    file.write_text(SECRET)
+    file.chmod(0o600)
+    assert_right(run_dir, ADMIN_KEY_FILE=file)
 
 
 def test_start_when_a_secret_stands_in_the_environment_by_mistake_then_only_its_name_is_said(
@@ -286,9 +300,10 @@ def test_gateway_when_it_is_replaced_by_one_that_exits_at_once_then_the_applianc
 ) -> None:
     with inserted_code(tmp_path, ENDS_AT_ONCE.format(package="processes.gateway")):
         appliance = Appliance(run_dir)
-    with contextlib.closing(appliance):
+    with contextlib.closing(appliance), contextlib.ExitStack() as stack:
         appliance.wait_for("launcher_started")
         begun_s = time.monotonic()
+        asked = stack.enter_context(ThreadPoolExecutor(1)).submit(speak, appliance)
         exporter_url = appliance.exporter_url
         eventually(lambda: scrape(exporter_url)["tts_process_restarts_total", "gateway"] > 0)
         values = scrape(exporter_url)
@@ -299,6 +314,8 @@ def test_gateway_when_it_is_replaced_by_one_that_exits_at_once_then_the_applianc
         assert any(
             line["event"] == "verdict" and line["reason"] == "gateway_fatal" for line in appliance.lines
         )
+        assert asked.result() in {"URLError", "ConnectionResetError"}  # it waited in the launcher's socket
+    assert_next_one_speaks(run_dir)
     print(f"exit code {EXIT_FATAL} after {took_s:.1f} s (bound {FATAL_WITHIN_S:g} s)")
     assert took_s <= FATAL_WITHIN_S + allowance_s(FATAL_WITHIN_S)
 

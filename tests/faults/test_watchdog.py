@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from appliance.lifecycle import EXIT_FATAL, VERDICT_FILE, read_json, supervisor_rpc
+from appliance.lifecycle import EXIT_FATAL, EXIT_OK, VERDICT_FILE, read_json, supervisor_rpc
 from appliance.watched import BEAT_FILE, read_beat
 from processes.launcher import watchdog_care
 from processes.ttsctl.outcome import ExitCode
 from processes.watchdog.intensity import MAX_EARLY_DEATHS
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.speaking import speak
 from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -28,6 +30,8 @@ PAUSE_S = 5.0
 """Longer than any silence that means hung."""
 SEEN_WITHIN_S = 30.0
 """Bound of row S3 of the fault matrix."""
+NO_ENGINE_S = 15
+"""Longer than a start takes on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +222,7 @@ def test_watchdog_when_it_hangs_then_live_names_it_and_it_is_replaced(appliance:
     assert done["reason"].startswith("watchdog: no heartbeat for ")
     # The control: who only asks the gateway sees nothing.
     assert json.loads(appliance.get("/health/live"))["status"] == "ok"
+    assert speak(appliance, "Nobody watches.").status == 200
     appliance.wait_for("watchdog_hung", after=seen, program="launcher")
     eventually(lambda: run_ttsctl(appliance, "live").returncode == ExitCode.OK)
     healed_s = time.monotonic() - hung_s
@@ -283,9 +288,21 @@ def dead_parts(appliance: Appliance) -> dict[str, object] | None:
 def test_engines_when_none_gets_ready_then_the_appliance_ends_with_an_error(
     appliance_factory: Callable[..., Appliance],
 ) -> None:
-    appliance = appliance_factory(TONE_FAIL_WARM_UP="true", WATCHDOG_NO_ENGINE_S=5)
+    appliance = appliance_factory(
+        TONE_FAIL_WARM_UP="true", WATCHDOG_NO_ENGINE_S=NO_ENGINE_S, VOICES_DEFAULT="tone-low"
+    )
+    appliance.wait_for("gateway_ready")
+    refused = speak(appliance, "Is anybody there?")
+    assert (refused.status, refused.code) == (503, "no_workers")
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        appliance.get("/health/tts")
+    assert metric(appliance, "tts_process_ready", program="worker") == 0
     appliance.wait_for("verdict", program="watchdog", reason="no_engine_ready")
     assert appliance.wait() == EXIT_FATAL
     assert read_json(appliance.run_dir / VERDICT_FILE) == {"reason": "no_engine_ready"}
     assert any(line["event"] == "appliance_gave_up" for line in appliance.lines)
     appliance.assert_nothing_left()
+    with closing(Appliance(appliance.base)) as next_one:  # its cause is gone
+        next_one.wait_until_ready()
+        eventually(lambda: speak(next_one, "Well again.").status == 200)
+        assert next_one.stop() == EXIT_OK

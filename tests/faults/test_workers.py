@@ -51,8 +51,8 @@ GONE_WITHIN_S = 2.0
 CAUSES = ("lost", "hung", "progress")
 RECOVERED_WITHIN_S = 10.0
 REQUESTS = 60
-FAMILIES = rounds(1, 20)
-"""How often all workers are parents of a child that they leave behind (row W13)."""
+FAMILIES = rounds(1, 34)
+"""How often all workers are parents of a child that they leave behind (row W13): 100 times and more."""
 
 
 @pytest.fixture(scope="module")
@@ -268,6 +268,45 @@ def orphans_gone_after_s(appliance: Appliance, clients: Clients, words: str) -> 
     assert exits(appliance, "lost") == lost + len(others)
     assert exits(appliance, "progress") == progress + 1
     eventually(lambda: signals(appliance, "SIGKILL") >= killed + len(others))
+    return gone_s
+
+
+def test_grandchildren_when_they_have_a_session_of_their_own_then_the_launcher_ends_them(
+    appliance: Appliance, clients: Clients
+) -> None:
+    gone_s = []
+    for number in range(FAMILIES):
+        wait_until_whole(appliance, SIZE)
+        gone_s.append(daemons_gone_after_s(appliance, clients, f"of household {number}"))
+    print(f"W13: daemons gone at most {max(gone_s):.3f} s after their parents, {FAMILIES} times {SIZE}")
+    assert max(gone_s) <= GONE_WITHIN_S + allowance_s()
+
+
+def daemons_gone_after_s(appliance: Appliance, clients: Clients, words: str) -> float:
+    """Kill all workers at once; return how long their children, of which no group knows, outlived them."""
+    seen, lost = len(appliance.lines), exits(appliance, "lost")
+    workers = [appliance.program(f"worker-tone-{slot + 1}") for slot in range(SIZE)]
+
+    def are_parents() -> bool:
+        asked = [clients.ask(f"Parent {number} {words} speaks. __DAEMON__") for number in range(SIZE)]
+        assert [answer.status for answer in answers_of(asked)] == [200] * SIZE
+        return all(worker.children() for worker in workers)
+
+    eventually(are_parents)
+    daemons = {child: child.name() for worker in workers for child in worker.children()}
+    eventually(lambda: all(os.getsid(daemon.pid) == daemon.pid for daemon in daemons))
+    for worker in workers:
+        worker.send_signal(signal.SIGKILL)
+    begun_s = time.monotonic()
+    assert psutil.wait_procs(daemons, 30)[1] == []
+    gone_s = time.monotonic() - begun_s
+    for daemon, name in daemons.items():
+        line = appliance.wait_for("orphan_killed", after=seen, orphan_pid=daemon.pid)
+        assert (line["program"], line["level"], line["name"]) == ("launcher", "WARNING", name)
+    assert speak(appliance, f"Somebody {words} speaks on.").status == 200
+    for slot in range(SIZE):
+        appliance.wait_for("worker_lost", after=seen, worker=f"worker-tone-{slot + 1}", cause="lost")
+    assert exits(appliance, "lost") == lost + SIZE
     return gone_s
 
 

@@ -175,3 +175,11 @@ def test_speech_when_every_worker_or_the_gateway_is_held_then_it_is_wanted(name)
         slot.die(1)
     slot.look("STOPPED")
     assert slot.table.is_speech_wanted()
+
+
+def test_intensity_when_a_program_is_held_then_the_rest_of_its_back_off_is_told():
+    slot = Slot()
+    assert intensity.left_s(slot.program, slot.now_s) == 0
+    program = intensity.held(slot.program, slot.now_s)
+    assert intensity.left_s(program, slot.now_s + 0.25) == intensity.hold_s(1) - 0.25
+    assert intensity.left_s(program, slot.now_s + 100) == 0
