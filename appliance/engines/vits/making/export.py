@@ -24,7 +24,7 @@ import torch
 from torch import nn
 
 from appliance.engines.vits.making.decoder import Decoder
-from appliance.engines.vits.making.graphs import open_graph, run
+from appliance.engines.vits.making.graphs import open_graph, run, save_with_data
 from appliance.engines.vits.making.load import LoadedModel
 from appliance.errors import VoiceQualityError
 
@@ -35,9 +35,6 @@ CHECKED_TOKENS, CHECKED_FRAMES = 37, 53
 MAX_DIFFERENCE = 1e-3
 """Of any output of a graph, relative to the output's peak. Float noise is 1e-6; a wrong graph is off by 1."""
 SEED = 20_260
-SMALLEST_BYTES = 1024
-"""Smaller weights stay inside the graph."""
-FILE_MODE = 0o644
 
 
 class TextGraph(nn.Module):
@@ -174,23 +171,6 @@ def _export(plan: _Plan, folder: Path) -> None:
             dynamo=False,
         )
     save_with_data(onnx.load(str(path)), path)
-
-
-def save_with_data(graph: Any, path: Path) -> None:
-    """Write a graph with its large weights in one file beside it, which workers map instead of copying.
-
-    Args:
-        graph: An ONNX model, whole in memory.
-        path: Its place; the weights go to the same name with `.data` behind it.
-    """
-    data = path.with_name(f"{path.name}.data")
-    data.unlink(missing_ok=True)  # onnx would append to it
-    onnx.save_model(
-        graph, str(path), save_as_external_data=True, location=data.name, size_threshold=SMALLEST_BYTES
-    )
-    for file in (path, data):
-        if file.exists():
-            file.chmod(FILE_MODE)  # onnx leaves the data to its owner alone
 
 
 def _reference(loaded: LoadedModel) -> dict[str, list[Any]]:

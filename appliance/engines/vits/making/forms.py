@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 
 from appliance.engines.vits.making.examples import Encode, Example, examples_of, in_windows
-from appliance.engines.vits.making.export import FlowGraph, TextGraph, save_with_data
-from appliance.engines.vits.making.graphs import open_graph, run
+from appliance.engines.vits.making.export import FlowGraph, TextGraph
+from appliance.engines.vits.making.graphs import open_graph, run, settle
 from appliance.engines.vits.making.load import LoadedModel
 from appliance.engines.vits.making.quality import WINDOW_FRAMES, Bench, Case
 from appliance.engines.vits.making.quantise import FORMS, quantise
@@ -98,10 +97,11 @@ def choose_form(spoken: Spoken, folder: Path, limits: Limits, on_stage: OnStage)
 
 
 def _keep(chosen: str, paths: dict[str, Path], folder: Path) -> None:
-    """Leave the chosen decoder under its name, and no other."""
+    """Leave the chosen decoder under its name, and no other; have all graphs settled."""
+    for name in ("text.onnx", "flow.onnx"):
+        settle(folder / name, folder / name)
     kept = folder / DECODER
-    if paths[chosen] != kept:
-        save_with_data(onnx.load(str(paths[chosen])), kept)
+    settle(paths.pop(chosen), kept)
     for path in set(paths.values()) - {kept}:
         path.unlink()
         path.with_name(f"{path.name}.data").unlink(missing_ok=True)

@@ -26,7 +26,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from appliance.engines.vits.making.export import save_with_data
+from appliance.engines.vits.making.graphs import save_with_data
 
 
 @dataclass(frozen=True, slots=True)
