@@ -89,7 +89,8 @@ def choose_form(spoken: Spoken, folder: Path, limits: Limits, on_stage: OnStage)
         on_stage("quantise", number / len(forms))
         quantise(folder / DECODER, paths[form.name], form, spoken.calibration)
     on_stage("judge", 0.0)
-    measured = spoken.bench.measure({name: open_graph(path) for name, path in paths.items()})
+    decoders = {name: open_graph(path) for name, path in paths.items()}
+    measured = spoken.bench.measure(decoders, lambda done: on_stage("judge", done))
     chosen, reasons = choose(measured, limits)
     _keep(chosen, paths, folder)
     figures = {key: value for entry in measured for key, value in entry.figures().items()}

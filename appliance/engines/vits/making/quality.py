@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,26 +52,28 @@ class Bench:
     hop: int
     """PCM frames of a model frame."""
 
-    def measure(self, forms: dict[str, Any]) -> list[Measured]:
+    def measure(self, forms: dict[str, Any], on_done: Callable[[float], None]) -> list[Measured]:
         """Measure every form on the same cases.
 
         Blocks for as long as it takes to speak each case `ROUNDS` + 2 times in each form.
 
         Args:
             forms: Name → the decoder's session.
+            on_done: Takes how much of it is done, 0 to 1, after each round.
         """
-        speeds = self._speeds(forms)
+        speeds = self._speeds(forms, on_done)
         return [self._measured(name, decoder, speeds[name]) for name, decoder in forms.items()]
 
-    def _speeds(self, forms: dict[str, Any]) -> dict[str, float]:
+    def _speeds(self, forms: dict[str, Any], on_done: Callable[[float], None]) -> dict[str, float]:
         """Time the forms in turn, so that what else the machine does hits all of them."""
         spent_s: dict[str, list[float]] = {name: [] for name in forms}
-        for _ in range(ROUNDS):
+        for number in range(ROUNDS):
             for name, decoder in forms.items():
                 begun_s = time.process_time()
                 for case in self.cases:
                     self._in_windows(decoder, case)
                 spent_s[name].append(time.process_time() - begun_s)
+            on_done((number + 1) / (ROUNDS + 2))
         audio_s = sum(case.frames.shape[2] for case in self.cases) * self.hop / self.rate_hz
         return {name: audio_s / max(sorted(times)[ROUNDS // 2], 1e-6) for name, times in spent_s.items()}
 
