@@ -19,10 +19,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from appliance.engines.coqui.downloads import ModelEntry, download, look_up
+from appliance.engines.coqui.downloads import CONFIG_FILE, Download, ModelEntry, download, look_up
+from appliance.engines.vits.making.config import read_object
 from appliance.engines.vits.making.make import Wanted, make_voice
 from appliance.engines.vits.making.verdict import Limits
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, CheckpointForeignError, ModelUnsupportedError
 from appliance.import_errors import VoiceNotWrittenError
 from appliance.lifecycle import die_with_parent
 from appliance.settings import Settings, load_settings
@@ -35,6 +36,8 @@ OOM_SCORE_ADJ = 1000
 """When memory is short, this process goes first. Source: proc(5)."""
 MAX_FILE_BYTES = 8 * 1024**3
 """No file that an import writes may be larger; XTTS has 1.9 GB."""
+VITS = "vits"
+"""What a VITS model's config calls its kind."""
 MEASURE_S = 1.0
 """Seconds between two looks at how much has been downloaded."""
 
@@ -80,22 +83,22 @@ def import_voice(errand: Errand, settings: Settings, tell: Tell) -> VoiceManifes
         EngineFailedError: torch or Coqui isn't installed.
         OSError: The disk is full or can't be written.
     """
-    store = VoiceStore(settings.data.dir)
     if not errand.is_model:
-        return _make(Path(errand.source), settings, errand, tell)
+        return _make(Download(Path(errand.source), None), settings, errand, tell)
     tell({"stage": "download", "fraction": 0.0})
     entry = look_up(errand.source, accept_terms=settings.coqui.accept_terms)
-    with store.making() as workspace:
+    with VoiceStore(settings.data.dir).making() as workspace:
         with _measured(workspace, tell):
-            source = download(errand.source, entry, workspace)
-        return _make(source, settings, errand, tell, entry)
+            came = download(errand.source, entry, workspace)
+        return _make(came, settings, errand, tell, entry)
 
 
 def _make(
-    source: Path, settings: Settings, errand: Errand, tell: Tell, entry: ModelEntry = NO_ENTRY
+    came: Download, settings: Settings, errand: Errand, tell: Tell, entry: ModelEntry = NO_ENTRY
 ) -> VoiceManifest:
+    """Make a voice that speaks without torch where that can be, else one that Coqui speaks."""
     gate = settings.importer
-    limits = Limits(gate.forms, gate.min_snr_db, gate.max_log_mel_db)
+    store, limits = VoiceStore(settings.data.dir), Limits(gate.forms, gate.min_snr_db, gate.max_log_mel_db)
     wanted = Wanted(
         errand.id,
         errand.name,
@@ -104,12 +107,23 @@ def _make(
         languages=errand.languages,
         **({"model": errand.source} if errand.is_model else {}),
     )
-    store = VoiceStore(settings.data.dir)
 
     def on_progress(stage: str, fraction: float) -> None:
         tell({"stage": stage, "fraction": fraction})
 
-    return make_voice(source, store, wanted, limits, on_progress)
+    try:
+        return make_voice(came.model, store, wanted, limits, on_progress)
+    except (CheckpointForeignError, ModelUnsupportedError) as error:
+        if isinstance(error, CheckpointForeignError) and _is_vits(came.model):
+            raise
+        reasons = (f"{error.message.rstrip('.')}, so only Coqui itself can speak it.",)
+    from appliance.engines.vits.making.with_coqui import make_coqui_voice
+
+    return make_coqui_voice(came.model, store, wanted, on_progress, reasons=reasons, vocoder=came.vocoder)
+
+
+def _is_vits(folder: Path) -> bool:
+    return str(read_object(folder / CONFIG_FILE).get("model", "")).lower() == VITS
 
 
 @contextmanager

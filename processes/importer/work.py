@@ -25,6 +25,7 @@ from processes.importer.telling import Teller
 
 STATES = {
     "download": ImportState.DOWNLOADING,
+    "copy": ImportState.LOADING,
     "load": ImportState.LOADING,
     "export": ImportState.EXPORTING,
     "speak": ImportState.EXPORTING,

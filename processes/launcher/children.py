@@ -23,7 +23,9 @@ from appliance.settings import ROOT
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(8 * 1024**2), "MALLOC_TRIM_THRESHOLD_": str(32 * 1024**2)}
 """Buffers of audio come from the heap instead of fresh pages each time: a request costs a tenth less CPU, and
 memory doesn't step. Source: mallopt(3); measured with `make bench`."""
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
+PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
+"""The importer downloads models."""
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", *PROXY_VARIABLES)
 KEPT_PREFIXES = ("APPLIANCE_", "PYTHON", "LC_", "COVERAGE_")
 """The environment that programs get; what a desktop session or a container adds stays out."""
 KILL_S = 5.0

@@ -26,7 +26,7 @@ TEXT = (
     "The library closes at eight this evening, so please bring back your books before then, "
     "or leave them in the box beside the front door on your way home."
 )
-"""150 characters or nearly so: a long sentence."""
+"""A long sentence of 151 characters."""
 REFERENCE_ENGINE = "espeak"
 PCM_BYTES_PER_S = 48_000
 """`pcm` is 24 kHz, 16 bit, one channel. Source: OpenAI's speech API."""
@@ -87,10 +87,14 @@ def _reference(run_dir: Path, wanted: dict[str, Any]) -> list[dict[str, Any]]:
     """Return espeak-ng's voice of the same language; none where it is the one that is measured."""
     if wanted["engine"] == REFERENCE_ENGINE:
         return []
-    voices = ask_json(run_dir, "GET", f"/v1/audio/voices?engine={REFERENCE_ENGINE}")["voices"]
-    language = wanted["languages"][0].partition("-")[0].lower()
-    alike = [voice for voice in voices if voice["languages"][0].lower().partition("-")[0] == language]
-    return (alike or voices)[:1]
+    answer = ask_json(run_dir, "GET", f"/v1/audio/voices?engine={REFERENCE_ENGINE}")
+    voices = sorted(answer["voices"], key=lambda voice: voice["id"] != answer["default"])
+    language = _language(wanted)
+    return ([voice for voice in voices if _language(voice) == language] or voices)[:1]
+
+
+def _language(voice: dict[str, Any]) -> str:
+    return str(voice["languages"][0]).partition("-")[0].lower()
 
 
 def _speak(run_dir: Path, figures: Figures) -> None:

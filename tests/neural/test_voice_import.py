@@ -18,6 +18,7 @@ from appliance.settings import ROOT
 from appliance.voice_imports import ImportState, read_imports
 from appliance.voice_store import VoiceStore
 from loadtests.checkpoints import Kind, make_checkpoint
+from loadtests.coqui_checkpoints import make_glow_tts
 from processes.importer.exit_code import ExitCode
 from processes.ttsctl.gateway_socket import ask_json
 from tests.parts.appliance import Appliance, eventually, launcher_environment, running_appliance
@@ -27,6 +28,9 @@ from tests.parts.ttsctl import run_ttsctl
 pytestmark = [pytest.mark.neural, pytest.mark.timeout(300)]
 MODEL = "tts_models/en/ljspeech/vits"
 VOICE = "en-ljspeech-vits"
+GLOW = "tts_models/en/ljspeech/glow-tts"
+GLOW_VOCODER = "vocoder_models/en/ljspeech/multiband-melgan"
+"""As Coqui's list has it for that model; what it is makes no difference here."""
 LIMIT_S = 120.0
 """An import goes at the lowest priority, and takes as long as others leave it no core."""
 
@@ -90,6 +94,26 @@ def test_folder_when_its_import_is_killed_then_nothing_stays_and_the_next_one_is
     store = VoiceStore(base / "data")
     store.verify(store.read("mine"))
     assert read_imports(base / "run")[0].state is ImportState.DONE
+
+
+def test_model_when_it_is_not_vits_then_downloaded_with_its_vocoder_and_left_to_coqui(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_glow_tts(base / "glow")
+    vocoder = base / "vocoder"
+    vocoder.mkdir()
+    for name, plain in (("vocoder.pth", "model_file.pth"), ("vocoder_config.json", "config.json")):
+        (made / name).rename(vocoder / plain)
+    models = {GLOW: made, GLOW_VOCODER: vocoder}
+    with served_models(base / "served", models) as variables:
+        done = subprocess.run(
+            command(GLOW), cwd=ROOT, env=launcher_environment(base) | variables, check=False, timeout=LIMIT_S
+        )
+    assert done.returncode == ExitCode.OK
+    manifest = VoiceStore(base / "data").read("en-ljspeech-glow-tts")
+    assert (manifest.engine, manifest.model) == ("coqui", GLOW)
+    assert "vocoder.pth" in manifest.files
+    assert "only Coqui itself can speak it" in manifest.reasons[0]
 
 
 @pytest.mark.parametrize("fault", ["truncated", "no config", "empty"])

@@ -26,8 +26,6 @@ from appliance.voice_store import FILE_NAME
 
 MODEL_FILE = "model.pth"
 CONFIG_FILE = "config.json"
-VOCODER_FILE = "vocoder.pth"
-VOCODER_CONFIG_FILE = "vocoder_config.json"
 ACCEPTED = "COQUI_TOS_AGREED"
 """Tells Coqui that somebody has accepted the terms. Source: TTS.utils.manage."""
 TRAINING_PARTS = re.compile(r"\.wav$|\.md$|\.zip$|\.txt$|^\.|optimizer", re.IGNORECASE)
@@ -44,6 +42,14 @@ class ModelEntry:
     needs_terms: bool
     vocoder: str
     """The list's name of the vocoder that belongs to it; empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A model that has come: folders with `model.pth`, `config.json` and what belongs to them, no links."""
+
+    model: Path
+    vocoder: Path | None
 
 
 def look_up(name: str, *, accept_terms: bool) -> ModelEntry:
@@ -74,16 +80,13 @@ def look_up(name: str, *, accept_terms: bool) -> ModelEntry:
     return entry
 
 
-def download(name: str, entry: ModelEntry, workspace: Path) -> Path:
+def download(name: str, entry: ModelEntry, workspace: Path) -> Download:
     """Fetch a model and its vocoder; blocks for as long as the network takes, with no limit of its own.
 
     Args:
         name: As `look_up` has taken it.
         entry: As `look_up` has returned it, which means that its terms are accepted.
         workspace: An empty folder for everything that comes; it needs twice the model's size.
-
-    Returns:
-        A folder inside it with `model.pth`, `config.json` and what belongs to them, no links and no folders.
 
     Raises:
         VoiceDownloadError: There is no network, or what came is no model.
@@ -93,12 +96,9 @@ def download(name: str, entry: ModelEntry, workspace: Path) -> Path:
     if entry.needs_terms:
         os.environ[ACCEPTED] = "1"
     manager = _manager(workspace)
-    made = workspace / "model"
-    made.mkdir()
-    _gather(_fetch(manager, name), made, MODEL_FILE, CONFIG_FILE)
-    if entry.vocoder:
-        _gather(_fetch(manager, entry.vocoder), made, VOCODER_FILE, VOCODER_CONFIG_FILE, is_all=False)
-    return made
+    model = _gather(_fetch(manager, name), workspace / "model")
+    vocoder = _gather(_fetch(manager, entry.vocoder), workspace / "vocoder") if entry.vocoder else None
+    return Download(model, vocoder)
 
 
 def _manager(folder: Path) -> Any:
@@ -129,22 +129,19 @@ def _fetch(manager: Any, name: str) -> tuple[Path, Path]:
     return Path(checkpoint), Path(config)
 
 
-def _gather(
-    found: tuple[Path, Path], made: Path, checkpoint_name: str, config_name: str, *, is_all: bool = True
-) -> None:
-    """Move a model's files into a folder, links as what they point at."""
+def _gather(found: tuple[Path, Path], made: Path) -> Path:
+    """Move a model's files into a new folder, links as what they point at."""
     checkpoint, config = found
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    names = (
-        {config: config_name} if checkpoint.is_dir() else {checkpoint: checkpoint_name, config: config_name}
-    )
-    others = [path for path in sorted(folder.iterdir()) if _is_part(path)] if is_all else []
-    files = names | {path: path.name for path in others if path not in names}
+    names = {config: CONFIG_FILE} | ({} if checkpoint.is_dir() else {checkpoint: MODEL_FILE})
+    others = {path: path.name for path in sorted(folder.iterdir()) if _is_part(path)}
+    files = others | names
     if len(files) > MAX_FILES:
         raise VoiceImportError(f"The model consists of more than {MAX_FILES} files")
+    made.mkdir()
     for path, name in files.items():
-        if not (made / name).exists():
-            shutil.move(path.resolve(), made / name)
+        shutil.move(path.resolve(), made / name)
+    return made
 
 
 def _is_part(path: Path) -> bool:

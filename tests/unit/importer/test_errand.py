@@ -67,7 +67,7 @@ def test_exit_code_when_a_class_has_none_then_its_parents() -> None:
 
 
 def test_states_when_compared_with_the_stages_of_making_then_every_one_has_one() -> None:
-    assert set(STATES) == {"download", *STAGES}
+    assert set(STATES) == {"download", "copy", *STAGES}
 
 
 def test_states_when_compared_with_the_metric_then_the_same() -> None:
