@@ -26,6 +26,8 @@ class LoadedVoice:
     manifest: VoiceManifest
     tokenizer: Tokenizer
     voice: VitsVoice
+    speakers: frozenset[int]
+    """The indexes that an utterance may name."""
 
     @property
     def size_bytes(self) -> int:
@@ -94,7 +96,8 @@ class LoadedVoices:
             voice = VitsVoice(self._store.path(voice_id), manifest.vits, self._threads)
         except EngineFailedError as error:
             raise ConfigurationError(f"{voice_id}: {error.message}") from None
-        return LoadedVoice(manifest, tokenizer, voice)
+        speakers = frozenset(speaker.index for speaker in manifest.speakers) or frozenset({0})
+        return LoadedVoice(manifest, tokenizer, voice, speakers)
 
     def _drop_oldest(self) -> None:
         held_bytes = sum(voice.size_bytes for _, voice in self._loaded.values())

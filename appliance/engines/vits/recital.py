@@ -77,7 +77,7 @@ class Recital:
         language = choice.language or manifest.languages[0]
         if choice.language is not None and language not in manifest.model_languages:
             raise EngineFailedError(f"The voice {manifest.id!r} doesn't speak this language")
-        if choice.speaker not in {speaker.index for speaker in manifest.speakers} | {0}:
+        if choice.speaker not in loaded.speakers:
             raise EngineFailedError(f"The voice {manifest.id!r} has no such speaker")
         self._loaded = loaded
         self._choice = choice
