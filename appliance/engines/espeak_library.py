@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -39,6 +40,8 @@ COMMANDS_TO_SPACES = dict.fromkeys((*range(1, 9), 11, 12, *range(14, 32)), " ")
 
 Source: espeak-ng 1.52, readclause.c, CTRL_EMBEDDED.
 """
+LONE_BACKTICKS = re.compile(r"(?<![^\W_])`+(?![^\W_])")
+"""espeak-ng 1.52 crashes over a clause that holds nothing else, in Vietnamese; elsewhere they are silent."""
 VARIANT_PREFIX = "!v/"
 """What the identifier of every variant begins with."""
 
@@ -326,7 +329,8 @@ class EspeakLibrary:
 def _encode(text: str) -> bytes:
     """Return a text as the library takes it."""
     try:
-        encoded = text.translate(COMMANDS_TO_SPACES).encode()
+        spaced = LONE_BACKTICKS.sub(lambda found: " " * len(found[0]), text)
+        encoded = spaced.translate(COMMANDS_TO_SPACES).encode()
     except UnicodeEncodeError:
         raise EngineFailedError("The text holds a lone surrogate") from None
     if b"\0" in encoded:

@@ -222,3 +222,11 @@ def test_name_voices_when_two_have_one_language_then_the_later_is_called_by_its_
         ("yue", "sit/yue", Gender.FEMALE),
         ("yue-latn", "sit/yue-Latn", Gender.MALE),
     ]
+
+
+@pytest.mark.parametrize("text", ["`", "a. `", "(`)", "'`'", "` `", "`.", "_`"])
+def test_synthesize_when_a_clause_is_backticks_alone_then_silence_and_no_crash(engine, text) -> None:
+    voices = {voice.id: voice.engine_voice for voice in engine.voices()}
+    for language in ("vi", "en-us"):
+        chunks = list(engine.synthesize(english(text, voices[language])))
+        assert chunks[-1].is_last
