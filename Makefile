@@ -6,34 +6,33 @@ PYTEST = $(BIN)/python -m pytest
 rings = $(wildcard $(addprefix tests/,$(1)))
 COMPILE = .venv/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-index-url --no-annotate --no-header $(UPGRADE) setup.cfg requirements/build.in
+# +cpu is in no index that has builds for CUDA, and --no-deps brings nothing along (docs/decisions/0011-dependencies.md).
+TORCH = $(BIN)/python -m pip install -q --no-deps torch==2.13.0+cpu
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 15
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 15
 
 $(BIN)/python:
 	$(if $(PYTHON),,$(error Python 3.11 or newer is needed: apt-get install python3, or make PYTHON=/path/to/python3))
 	$(if $(shell $(PYTHON) -c 'import ensurepip' 2>&1),$(error Python has no venv module: apt-get install python3-venv))
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
-
-# A stamp for each lock. The dev lock holds everything that run needs, and browser and load hold all of dev.
+# A stamp for each lock. dev holds everything that run needs, browser and load hold all of dev, neural all of load.
 .venv/%.stamp: requirements/%.txt setup.cfg | $(BIN)/python
 	$(BIN)/python -m pip install -q --require-hashes -r $<
+	$(if $(filter neural,$*),$(TORCH) 2>/dev/null || $(TORCH) --index-url https://download.pytorch.org/whl/cpu)
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
-	@touch .venv/run.stamp $(if $(filter-out run,$*),.venv/dev.stamp) $@
-
+	@touch .venv/run.stamp $(if $(filter-out run,$*),.venv/dev.stamp) $(if $(filter neural,$*),.venv/load.stamp) $@
 run: .venv/run.stamp ## start the appliance on port 8000 (Ctrl-C stops it)
 	@exec $(BIN)/python -m processes.launcher
-
+voice-demo: .venv/neural.stamp ## a neural voice from a checkpoint to its first sound (installs torch; some five minutes)
+	$(BIN)/python -m loadtests.voice_demo
 test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a container
 	$(PYTEST) -m "not slow" $(call rings,unit docs wire integration faults)
 	@echo "not run here: slow tests (pytest -m slow tests/faults tests/integration), browser (make browser), acceptance (make accept)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
-
 check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/codespell
+	$(BIN)/lint-imports && $(BIN)/codespell
 	$(PYTEST) -q $(call rings,unit docs)
 faults: .venv/dev.stamp ## break things on purpose, as often as it takes, and see that they mend
 	FAULTS_FULL=1 $(PYTEST) -s tests/faults
@@ -41,9 +40,9 @@ accept: .venv/dev.stamp ## what players make of the audio (needs ffmpeg)
 	$(PYTEST) tests/acceptance
 browser: .venv/browser.stamp ## the page at / in a headless Chromium
 	$(PYTEST) tests/browser
-bench: .venv/dev.stamp ## measure the figures of docs/benchmarks.md
+bench: .venv/neural.stamp ## measure the figures of docs/benchmarks.md
 	$(BIN)/python -m loadtests.bench
-load: .venv/load.stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
+load: .venv/$(if $(filter neural,$(PROFILE)),neural,load).stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
 	$(BIN)/python -m loadtests.load $(HOST:%=--host %) $(PROFILE:%=--profile %) $(SHORT:%=--short)
 soak: .venv/dev.stamp ## load with a fault every 15 s and an account of every request (SOAK=--short takes 105 s, SOAK=--restarts restarts the gateway)
 	$(BIN)/python -m loadtests.ledger $(or $(SOAK),--minutes 15 --rate 60 --every 15)
@@ -54,7 +53,8 @@ lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-
 	$(COMPILE) -o requirements/run.txt
 	$(COMPILE) -c requirements/run.txt --extra dev -o requirements/dev.txt
 	for e in browser load; do $(COMPILE) -c requirements/dev.txt --extra dev --extra $$e -o requirements/$$e.txt || exit 1; done
+	$(COMPILE) requirements/torch.in -c requirements/load.txt $(patsubst %,--extra %,dev load neural coqui) -o requirements/neural.txt
 clean: ## remove what was built; data and run stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
 
-.PHONY: help run test check faults accept browser bench load soak docs lock clean
+.PHONY: help run voice-demo test check faults accept browser bench load soak docs lock clean

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +64,14 @@ class Appliance:
         time.sleep(during_s)
         return (self.cpu_s() - begun_s) / during_s
 
+    def shared_out_bytes(self) -> int:
+        """Return the memory of all processes, what several share counted once (PSS)."""
+        return sum(each.memory_full_info().pss for each in self._processes.values())
+
+    def resident_bytes(self, name: str) -> int:
+        """Return the memory of one process, with what it shares (RSS)."""
+        return int(self._processes[name].memory_info().rss)
+
     def memory_bytes(self) -> dict[str, int]:
         """Return the memory that each process has for itself (USS)."""
         return {name: each.memory_full_info().uss for name, each in self._processes.items()}
@@ -78,6 +86,17 @@ class Appliance:
     def file_count(self) -> int:
         """Return how many files lie in its directories: run, data and temporary ones."""
         return sum(len(names) for _, _, names in os.walk(self.run_dir.parent))
+
+
+@contextlib.contextmanager
+def on_cores(cores: Iterable[int]) -> Iterator[None]:
+    """Have what this thread starts within the block, processes and threads, run on these cores alone."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager

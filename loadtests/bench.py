@@ -47,6 +47,12 @@ def _run_memory(arguments: argparse.Namespace) -> list[Figure]:
     return figures
 
 
+def _run_neural(arguments: argparse.Namespace) -> list[Figure]:
+    from loadtests.neural import section  # takes numpy and onnxruntime, which other sections do without
+
+    return section.run(is_short=arguments.short)
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "cpu": lambda arguments: cpu_section.run(is_short=arguments.short),
     "first-audio": lambda arguments: first_audio.run(is_short=arguments.short),
@@ -54,6 +60,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "memory": _run_memory,
     "long-run": lambda arguments: long_run.run(is_short=arguments.short),
     "overload": lambda arguments: overload.run(is_short=arguments.short),
+    "neural": _run_neural,
 }
 
 

@@ -1,5 +1,7 @@
 """Makes checkpoints with random weights, as Coqui's own trainer saves them.
 
+`python -m loadtests.checkpoints FOLDER` makes one at a shell.
+
 Owns: which models there are, tiny for tests and full-size for measurements, and what makes random weights
 audible and of a sensible length.
 Refuses to know: what becomes of a checkpoint.
@@ -10,6 +12,7 @@ Source of the figures: measurements C2.
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 from dataclasses import dataclass
@@ -141,3 +144,19 @@ def _set_loudness(model: Any, kind: Kind) -> None:
     }
     audio = model.inference(torch.randint(4, 60, (1, 30)), aux_input=aux)["model_outputs"]
     model.waveform_decoder.conv_post.weight.mul_(LOUDEST / audio.abs().max())
+
+
+def main() -> None:
+    """Make the checkpoint that the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="checkpoints", description="Make a VITS checkpoint with random weights."
+    )
+    parser.add_argument("folder", type=Path, help="where model.pth and config.json go")
+    parser.add_argument("--tiny", action="store_true", help="1.5 million weights instead of 36 million")
+    parser.add_argument("--speakers", type=int, default=0, help="how many (default: one without a number)")
+    arguments = parser.parse_args()
+    make_checkpoint(arguments.folder, Kind(is_tiny=arguments.tiny, speakers=arguments.speakers))
+
+
+if __name__ == "__main__":
+    main()

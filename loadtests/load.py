@@ -66,9 +66,18 @@ def main() -> int:
 
 
 def _start(stack: ExitStack, profile: Profile) -> str:
-    """Start an appliance as the profile wants it; return its address."""
+    """Start an appliance as the profile wants it; return its address.
+
+    Imported voices need one to be there: that of the measurements is made by need. Their appliance has one
+    core to itself, as in the measurements, and Locust the others.
+    """
     settings: dict[str, Any] = {name.upper(): value for name, value in profile.start.items()}
-    appliance = stack.enter_context(running_appliance(**settings))
+    if profile.engine != "vits":
+        appliance = stack.enter_context(running_appliance(**settings))
+    else:
+        from loadtests.neural.alone import one_core  # takes numpy and onnxruntime
+
+        appliance = stack.enter_context(one_core(**settings))
     return f"http://127.0.0.1:{appliance.port}"
 
 

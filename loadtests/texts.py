@@ -16,6 +16,18 @@ CHARS_150 = (
 """Two sentences, about eight seconds of speech."""
 CHARS_6000 = " ".join([CHARS_150] * 40)[:5999] + "."
 """The same again and again."""
+SENTENCE_40 = "The library opens today at nine o'clock."
+SENTENCE_150 = (
+    "The library opens at nine in the morning and closes at six in the evening, on Saturdays it stays open "
+    "until three, and on Sundays all of it is closed."
+)
+"""One sentence, which can't be cut at a full stop."""
+SENTENCE_400 = (
+    "In summer, when the days are long and the evenings are warm, the library opens at nine in the morning "
+    "and closes at eight in the evening, on Saturdays it stays open until five, and in winter, when it gets "
+    "dark early and most people are at home, it opens at ten and closes at six, while on Sundays and on "
+    "holidays the reading room and the garden behind it are closed all day, as they always were here."
+)
 SEED = 20_000
 
 

@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 from tests.docs.checkout import ROOT
 
-LOCKS = ["run", "dev", "browser", "load"]
+LOCKS = ["run", "dev", "browser", "load", "neural"]
 
 
 @pytest.fixture
@@ -90,7 +90,9 @@ def test_aiohttp_when_its_private_attributes_may_be_others_then_it_is_refused(
     assert (version in Requirement(line).specifier) is is_right
 
 
-@pytest.mark.parametrize(("smaller", "larger"), [("run", "dev"), ("dev", "browser"), ("dev", "load")])
+@pytest.mark.parametrize(
+    ("smaller", "larger"), [("run", "dev"), ("dev", "browser"), ("dev", "load"), ("load", "neural")]
+)
 def test_locks_when_compared_then_the_larger_holds_the_smaller(smaller: str, larger: str) -> None:
     held = _locked(larger)
     assert {name: version for name, version in _locked(smaller).items() if held.get(name) != version} == {}
@@ -112,8 +114,8 @@ def test_makefile_when_measured_then_fits_a_screen(makefile: str) -> None:
 
 
 def test_make_targets_when_compared_with_help_then_each_is_explained_and_phony(makefile: str) -> None:
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    explained = set(re.findall(r"^([a-z]+):.*? ## \S", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    explained = set(re.findall(r"^([a-z-]+):.*? ## \S", makefile, re.MULTILINE))
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert phony
     assert targets == explained == set(phony.group(1).split())
@@ -123,7 +125,7 @@ def test_continuous_integration_when_it_calls_make_then_the_targets_exist(makefi
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     called = set(re.findall(r"^step (?:twice )?make ([a-z]+)$", script, re.MULTILINE))
     assert {"check", "test", "browser"} <= called
-    assert called <= set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert called <= set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
 
 def _lines(value: str) -> list[str]:
