@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
-from loadtests.exchange import PCM_BYTES_PER_S, Manner, Order, Outcome, Target, speak
+from loadtests.exchange import Manner, Order, Outcome, Target, speak
+from loadtests.sound import PCM_BYTES_PER_S
 from loadtests.texts import SEED, sentences
 
 PAUSE_S = 3.0

@@ -210,8 +210,9 @@ def test_limits_when_they_ship_then_promise_what_the_appliance_promises() -> Non
     assert (short.first_audio_p90_s, short.answer_p90_s, short.least_samples) == (0.5, 0.5, 200)
     assert neural[Entry.SENTENCE].first_audio_p90_s == neural[Entry.TEXT].first_audio_p90_s == 0.5
     assert neural[Entry.TEXT].most_underruns == espeak[Entry.TEXT].most_underruns == 0.02
+    assert Entry.BURST in espeak  # a burst of 32 is more than one core can speak with a neural voice
     for entries in (espeak, neural):
-        assert {Entry.SENTENCE, Entry.TEXT, Entry.BURST, Entry.LEAVER} <= set(entries)
+        assert {Entry.SENTENCE, Entry.TEXT, Entry.LEAVER} <= set(entries)
         assert {limits.least_success for limits in entries.values()} == {0.95}
         refusing = {entry for entry, limits in entries.items() if limits.least_answered is not None}
         assert refusing <= {Entry.GREEDY}
