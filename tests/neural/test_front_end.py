@@ -12,8 +12,12 @@ import pytest
 from appliance.engines.vits.front_end import EspeakPhonemizer, Tokenizer, chinese_numbers, english_numbers
 from appliance.engines.vits.front_end.cleaners import CLEANERS, clean
 from appliance.engines.vits.front_end.traced import TracedText
+from appliance.engines.vits.making.characters import front_end
+from appliance.engines.vits.making.load import load_model
 from appliance.errors import NothingToSpeakError
 from appliance.voice_store import FrontEnd
+from loadtests.checkpoints import make_checkpoint
+from tests.parts.checkpoints import KINDS as CHECKPOINTS
 from tests.parts.espeak_program import write_program
 from tests.parts.front_ends import CORPUS, HARD
 
@@ -74,7 +78,7 @@ def described(kind: str, **fields: Any) -> FrontEnd:
     return FrontEnd.model_validate({"vocabulary": tuple(found.vocab), **specials, **fields})
 
 
-def coqui_tokenizer(kind: str, front_end: FrontEnd) -> Any:
+def coqui_tokenizer(kind: str, voice: FrontEnd) -> Any:
     """Return Coqui's tokenizer for the same fields."""
     from TTS.tts.utils.text import cleaners
     from TTS.tts.utils.text.phonemizers.espeak_wrapper import ESpeak
@@ -82,17 +86,17 @@ def coqui_tokenizer(kind: str, front_end: FrontEnd) -> Any:
     from TTS.tts.utils.text.tokenizer import TTSTokenizer
 
     phonemizer = None
-    if front_end.phonemizer == "espeak":
-        phonemizer = ESpeak(front_end.phoneme_language)
-    elif front_end.phonemizer:
-        phonemizer = MultiPhonemizer(dict(front_end.phonemizers))
+    if voice.phonemizer == "espeak":
+        phonemizer = ESpeak(voice.phoneme_language)
+    elif voice.phonemizer:
+        phonemizer = MultiPhonemizer(dict(voice.phonemizers))
     return TTSTokenizer(
         use_phonemes=phonemizer is not None,
-        text_cleaner=getattr(cleaners, front_end.cleaner) if front_end.cleaner else None,
+        text_cleaner=getattr(cleaners, voice.cleaner) if voice.cleaner else None,
         characters=characters(kind),
         phonemizer=phonemizer,
-        add_blank=front_end.add_blank,
-        use_eos_bos=front_end.use_eos_bos,
+        add_blank=voice.add_blank,
+        use_eos_bos=voice.use_eos_bos,
     )
 
 
@@ -148,8 +152,8 @@ KINDS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 @pytest.mark.parametrize("name", KINDS)
 def test_ids_when_compared_with_coqui_then_are_the_same(phonemizer, name) -> None:
     kind, fields, languages = KINDS[name]
-    front_end = described(kind, **fields)
-    theirs, ours = coqui_tokenizer(kind, front_end), Tokenizer(front_end, phonemizer)
+    voice = described(kind, **fields)
+    theirs, ours = coqui_tokenizer(kind, voice), Tokenizer(voice, phonemizer)
     hard = HARD if fields.get("phonemizer") != MULTIPLE else HARD[:6]
     for language in languages:
         for text in CORPUS[language.partition("-")[0]] + (hard if language == languages[0] else ()):
@@ -159,17 +163,17 @@ def test_ids_when_compared_with_coqui_then_are_the_same(phonemizer, name) -> Non
             try:
                 ids = ours.encode(text, language, wants_words=True).ids
             except NothingToSpeakError:
-                silent = {front_end.blank, front_end.bos, front_end.eos, " "}
-                assert {front_end.vocabulary[token] for token in expected} <= silent, text
+                silent = {voice.blank, voice.bos, voice.eos, " "}
+                assert {voice.vocabulary[token] for token in expected} <= silent, text
                 continue
             assert ids == tuple(expected), (language, text)
 
 
 def test_ids_when_only_a_mark_stands_before_the_words_then_coqui_loses_them(phonemizer) -> None:
     """The one place where the ids differ on purpose; when this fails, Coqui has mended it."""
-    front_end = described("vits", **ESPEAK, phoneme_language="en-us")
-    assert len(coqui_tokenizer("vits", front_end).text_to_ids("¡Hello", language="en")) == 1
-    assert len(Tokenizer(front_end, phonemizer).encode("¡Hello").ids) > 10
+    voice = described("vits", **ESPEAK, phoneme_language="en-us")
+    assert len(coqui_tokenizer("vits", voice).text_to_ids("¡Hello", language="en")) == 1
+    assert len(Tokenizer(voice, phonemizer).encode("¡Hello").ids) > 10
 
 
 PIECES = (
@@ -205,3 +209,23 @@ def test_numbers_when_compared_with_coqui_then_are_the_same_words() -> None:
         text = unicodedata.normalize("NFC", f"{number}\u5757")
         expected = replace_numbers_to_characters_in_text(text)
         assert chinese_numbers.say_numbers(TracedText(text)).text == expected
+
+
+@pytest.mark.parametrize(("kind", "language"), [("single", "en"), ("phonemes", "en"), ("multilingual", None)])
+def test_ids_when_a_model_was_loaded_then_are_those_of_its_own_tokenizer(
+    phonemizer, tmp_path, kind, language
+) -> None:
+    from TTS.tts.configs.vits_config import VitsConfig
+    from TTS.tts.utils.text.tokenizer import TTSTokenizer
+
+    folder = make_checkpoint(tmp_path, CHECKPOINTS[kind])
+    loaded = load_model(folder)
+    voice = front_end(loaded.config, loaded.characters)
+    config = VitsConfig()
+    config.load_json(str(folder / "config.json"))
+    theirs, _ = TTSTokenizer.init_from_config(config)
+    assert voice.language == language
+    for asked in loaded.languages or (language,):
+        for text in ("Mr. Fox: and so on, st. co.!", "\u00c4h, na\u00efve (caf\u00e9)"):
+            ids = Tokenizer(voice, phonemizer).encode(text, asked).ids
+            assert ids == tuple(theirs.text_to_ids(text, language=asked)), (asked, text)

@@ -11,12 +11,15 @@ Source: TTS.tts.utils.text.phonemizers.espeak_wrapper, `phonemize_espeak`. Two t
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from appliance.engines.espeak_library import EspeakLibrary
 from appliance.errors import EngineFailedError, ModelUnsupportedError
 
 LANGUAGE_NAMES = {"en": "en-us", "zh-cn": "cmn"}
 """Coqui's name of a language → espeak-ng's, where they differ."""
+MAX_WORDS = 4096
+"""Words whose phonemes are remembered: about 1 MiB. Each takes 0.3 ms to make."""
 _CHANGE_OF_LANGUAGE = re.compile(r"\(.+?\)")
 
 
@@ -26,6 +29,7 @@ class EspeakPhonemizer:
     def __init__(self, library: EspeakLibrary | None = None) -> None:
         """Take the process's library, or load it when it is first needed."""
         self._library = library
+        self._word = lru_cache(MAX_WORDS)(self.phonemes)
         self._voices: dict[str, str] = {}
         self._current: str | None = None
 
@@ -68,6 +72,10 @@ class EspeakPhonemizer:
         clauses = library.to_phonemes(text)
         kept = (_CHANGE_OF_LANGUAGE.sub("", clause.strip()).strip() for clause in clauses)
         return "".join(kept).replace("_", "")
+
+    def word(self, word: str, language: str) -> str:
+        """Return the phonemes of a word alone, as `phonemes` does; the last `MAX_WORDS` are remembered."""
+        return self._word(word, language)
 
     def _loaded(self) -> EspeakLibrary:
         if self._library is None:

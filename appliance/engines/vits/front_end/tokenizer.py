@@ -68,12 +68,16 @@ class Tokens:
 class Tokenizer:
     """The front end of one voice."""
 
-    def __init__(self, front_end: FrontEnd, phonemizer: EspeakPhonemizer) -> None:
+    def __init__(
+        self, front_end: FrontEnd, phonemizer: EspeakPhonemizer, said_language: str | None = None
+    ) -> None:
         """Check that this voice's texts can be prepared here.
 
         Args:
             front_end: What `voice.json` says.
             phonemizer: The process's one; it is only used where the voice needs phonemes.
+            said_language: BCP 47 tag of the language in which a voice with one language says numbers. Models
+                that don't name theirs count as English for their cleaner, so their own name won't do.
 
         Raises:
             ModelUnsupportedError: The cleaner, the phonemizer or its language isn't there; says which.
@@ -82,6 +86,7 @@ class Tokenizer:
         """
         self._front_end = front_end
         self._phonemizer = phonemizer
+        self._said_language = said_language or front_end.language
         self._ids = {symbol: place for place, symbol in enumerate(front_end.vocabulary)}
         self._cleaner = find_cleaner(front_end.cleaner)
         self._blank_id = self._special("blank", front_end.blank) if front_end.add_blank else None
@@ -111,8 +116,9 @@ class Tokenizer:
         """
         if len(text) > MAX_TEXT_CHARS:
             raise TextTooLongError(f"A voice takes at most {MAX_TEXT_CHARS} characters at once")
+        said = language or self._said_language
         language = language or self._front_end.language
-        written = self._write(TracedText(_UNWRITABLE.sub(" ", text)), language)
+        written = self._write(TracedText(_UNWRITABLE.sub(" ", text)), language, said)
         sounds = self._speak(written, language, wants_words=wants_words)
         known = [(self._ids[symbol], at) for at, symbol in enumerate(sounds.text) if symbol in self._ids]
         if not any(not sounds.text[at].isspace() for _, at in known):
@@ -146,13 +152,13 @@ class Tokenizer:
             raise VoiceConfigError(f"The voice's {role} {symbol!r} isn't in its vocabulary")
         return self._ids[symbol]
 
-    def _write(self, text: TracedText, language: str | None) -> TracedText:
+    def _write(self, text: TracedText, language: str | None, said: str | None) -> TracedText:
         """Return the text cleaned, and spelled out where the voice speaks letters."""
         if self._front_end.phonemizer is not None:
             return clean(text, self._cleaner, language)
         if self._front_end.cleaner in SPEAKS_NUMBERS:
-            return spell_out(clean(text, self._cleaner, language), language, self._ids.keys())
-        return clean(spell_out(text, language, self._ids.keys()), self._cleaner, language)
+            return spell_out(clean(text, self._cleaner, language), said, self._ids.keys())
+        return clean(spell_out(text, said, self._ids.keys()), self._cleaner, language)
 
     def _speak(self, text: TracedText, language: str | None, *, wants_words: bool) -> TracedText:
         """Return the text's phonemes with its punctuation; a voice that speaks letters gets the text."""
@@ -180,7 +186,7 @@ class Tokenizer:
     def _origins(self, part: TracedText, sounds: str, language: str, *, wants_words: bool) -> list[int]:
         if not wants_words:
             return [part.origins[0]] * len(sounds)
-        places = align(part.text, sounds, lambda word: self._phonemizer.phonemes(word, language))
+        places = align(part.text, sounds, lambda word: self._phonemizer.word(word, language))
         return [part.origins[at] for at in places]
 
     def _check_length(self, symbols: int) -> None:

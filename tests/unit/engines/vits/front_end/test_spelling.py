@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.engines.vits.front_end import EspeakPhonemizer, Tokenizer
 from appliance.engines.vits.front_end.spelling import spell_out
 from appliance.engines.vits.front_end.traced import TracedText
+from tests.parts.front_ends import letters_voice
 
 pytest.importorskip("num2words", reason="needs the extra neural")
 pytestmark = pytest.mark.neural
@@ -65,3 +67,10 @@ def test_spell_out_when_given_any_number_then_never_fails(text, language) -> Non
 
 def test_spell_out_when_a_number_is_longer_than_any_name_then_ends() -> None:
     assert spelled("9" * 400, "en").count("nine") == 400
+
+
+def test_encode_when_a_model_does_not_name_its_language_then_numbers_are_said_in_the_voices() -> None:
+    """Coqui cleans the texts of such a model as English ones, whatever it speaks."""
+    front_end = letters_voice(language="en")
+    tokens = Tokenizer(front_end, EspeakPhonemizer(), "pl").encode("21 & 7")
+    assert "".join(front_end.vocabulary[token] for token in tokens.ids) == "dwadzieścia jeden i siedem"

@@ -1,7 +1,5 @@
 """Texts become the ids that Coqui gives, literal here; words find their tokens; no other error is raised."""
 
-import sys
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -225,16 +223,3 @@ def test_encode_when_given_anything_then_tokens_or_a_declared_error(phonemizer, 
     assert 0 < len(tokens.ids) <= MAX_TOKENS
     assert set(tokens.ids) <= set(range(len(front_end.vocabulary)))
     check_words(text, tokens)
-
-
-def test_package_when_imported_then_brings_neither_torch_nor_coqui() -> None:
-    package = "appliance.engines.vits.front_end"
-    modules = [module for name, module in sys.modules.items() if name.startswith(package)]
-    assert len(modules) >= 10
-    names = {name.partition(".")[0] for module in modules for name in _imported(module)}
-    assert names.isdisjoint({"torch", "TTS", "numpy", "onnx"})
-
-
-def _imported(module: object) -> set[str]:
-    values = vars(module).values()
-    return {str(getattr(value, "__module__", None) or getattr(value, "__name__", "")) for value in values}
