@@ -210,7 +210,9 @@ def check_words(text: str, tokens: Tokens) -> None:
         letters_voice(vocabulary=EVERY_LETTER, blank="#", add_blank=True, cleaner="english_cleaners"),
         letters_voice(vocabulary=EVERY_LETTER, cleaner="italian_cleaners", language="it"),
         phoneme_voice(),
-        phoneme_voice("vi", cleaner=None, add_blank=False),
+        phoneme_voice(
+            "pl", cleaner=None, add_blank=False
+        ),  # espeak-ng 1.52 crashes on some signs in Vietnamese
     ],
 )
 @given(text=ANY_TEXT)
