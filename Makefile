@@ -35,7 +35,7 @@ check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit 
 	$(BIN)/lint-imports && $(BIN)/codespell
 	$(PYTEST) -q $(call rings,unit docs)
 faults: .venv/dev.stamp ## break things on purpose, as often as it takes, and see that they mend
-	FAULTS_FULL=1 $(PYTEST) -s tests/faults
+	rm -f build/fault-figures.jsonl; FAULTS_FULL=1 $(PYTEST) -s tests/faults tests/wire/test_fuzz.py
 accept: .venv/dev.stamp ## what players make of the audio (needs ffmpeg)
 	$(PYTEST) tests/acceptance
 browser: .venv/browser.stamp ## the page at / in a headless Chromium

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 PCM_BYTES_PER_S = 48_000
@@ -41,6 +41,8 @@ MPEG1_RATES_HZ = (44100, 48000, 32000)
 FLAC_LEAST_HEADER_BYTES, FLAC_MOST_HEADER_BYTES = 6, 16
 FLAC_BLOCKS = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(256 << power for power in range(8)))
 """PCM frames by size code; 6 and 7 say it in one or two bytes of their own. Source: RFC 9639, 9.1.1."""
+FLAC_VARIABLE = 1
+"""Bit of the sync's second byte: blocks are of any size. Source: RFC 9639, 9.1."""
 _FLAC_SYNC = re.compile(rb"\xff[\xf8\xf9]")
 
 
@@ -202,26 +204,36 @@ def _measure_flac(data: bytes | bytearray) -> Sound:
         place += 4 + int.from_bytes(data[place + 1 : place + 4], "big")
     if not rate_hz:
         return Sound()
-    blocks = [
-        block for found in _FLAC_SYNC.finditer(data, place) for block in _flac_block(data, found.start())
-    ]
-    byte_count = max(0, len(data) - place - FLAC_MOST_HEADER_BYTES) if blocks else 0
-    return Sound(byte_count, sum(blocks) / rate_hz)
+    count = pcm_frames = 0
+    for found in _FLAC_SYNC.finditer(data, place):
+        number, block = _flac_header(data, found.start()) or (-1, 0)
+        # One checksum of 256 is right by chance: the number must be the next one too.
+        if number == (pcm_frames if data[found.start() + 1] & FLAC_VARIABLE else count):
+            count, pcm_frames = count + 1, pcm_frames + block
+    byte_count = max(0, len(data) - place - FLAC_MOST_HEADER_BYTES) if count else 0
+    return Sound(byte_count, pcm_frames / rate_hz)
 
 
-def _flac_block(data: bytes | bytearray, place: int) -> Iterator[int]:
-    """Yield the PCM frames of the frame whose header is at a place, if its checksum says that it is one."""
+def _flac_header(data: bytes | bytearray, place: int) -> tuple[int, int] | None:
+    """Return a frame's number and its PCM frames, if the checksum at a place says that one begins there.
+
+    The number is that of its first PCM frame where `FLAC_VARIABLE` is set.
+    """
     head = bytes(data[place : place + FLAC_MOST_HEADER_BYTES])
     if len(head) < FLAC_LEAST_HEADER_BYTES:
-        return
+        return None
     size_code, rate_code = head[2] >> 4, head[2] & 0xF
     number_bytes = max(1, 8 - (head[4] ^ 0xFF).bit_length())
     size_at = 4 + number_bytes
     rate_at = size_at + {6: 1, 7: 2}.get(size_code, 0)
     end = rate_at + {12: 1, 13: 2, 14: 2}.get(rate_code, 0)
-    if end < len(head) and _crc8(head[:end]) == head[end]:
-        own = head[size_at:rate_at]
-        yield int.from_bytes(own, "big") + 1 if own else FLAC_BLOCKS[size_code]
+    if end >= len(head) or _crc8(head[:end]) != head[end]:
+        return None
+    number = head[4] & (0x7F if number_bytes == 1 else 0x7F >> number_bytes)
+    for each in head[5:size_at]:
+        number = number << 6 | each & 0x3F
+    own = head[size_at:rate_at]
+    return number, int.from_bytes(own, "big") + 1 if own else FLAC_BLOCKS[size_code]
 
 
 def _crc8(data: bytes) -> int:

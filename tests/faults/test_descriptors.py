@@ -12,8 +12,10 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from loadtests.figures import Figure
 from processes.gateway.connection_watch import KEPT_CONNECTIONS
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.measured import say
 from tests.parts.rounds import allowance_s
 from tests.parts.slow_clients import (
     HALF_A_HEAD,
@@ -104,9 +106,11 @@ def test_descriptors_when_half_open_connections_take_them_then_the_socket_answer
         answer = speak(appliance)  # it waits in the listening queue behind all of them
         waited_s = time.monotonic() - begun_s
         assert answer.startswith(b"HTTP/1.1 200 ")
-    print(
-        f"at most {most} of {DESCRIPTORS} descriptors; run/gateway.sock answered within "
-        f"{max(taken_s) * 1000:.0f} ms; who waited behind 300 half-open ones was heard after {waited_s:.1f} s"
+    say(
+        "L8",
+        Figure(f"of {DESCRIPTORS} descriptors in use, at most", most, "", most=DESCRIPTORS - 1),
+        Figure("run/gateway.sock meanwhile, slowest", max(taken_s) * 1000, "ms", most=ANSWER_S * 1000),
+        Figure("heard behind 300 half-open connections after", waited_s, "s"),
     )
     assert most < DESCRIPTORS
     assert max(taken_s) < ANSWER_S + allowance_s(BUSY_ANSWER_S)

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from loadtests.figures import Figure
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.measured import say
 from tests.parts.slow_clients import (
     HALF_A_HEAD,
     LIVE,
@@ -139,9 +141,12 @@ def test_gateway_when_one_address_holds_500_half_open_connections_then_others_ar
             is_over.set()
 
     success = sum(heard) / len(heard)
-    print(
-        f"{attack.opened} half-open connections; others' success {success:.2%} of {len(heard)}; "
-        f"/health/live p99 {p99(live_s) * 1000:.0f} ms; run/gateway.sock p99 {p99(local_s) * 1000:.0f} ms"
+    say(
+        "L5",
+        Figure("half-open connections made", attack.opened, ""),
+        Figure(f"{HALF_OPEN} half-open connections, others' success", success * 100, "%", least=99),
+        Figure("/health/live meanwhile, p99", p99(live_s) * 1000, "ms", most=HEALTH_P99_S * 1000),
+        Figure("run/gateway.sock meanwhile, p99", p99(local_s) * 1000, "ms", most=LOCAL_S * 1000),
     )
     assert success >= 0.99
     assert p99(live_s) <= HEALTH_P99_S

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from loadtests.figures import Figure
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.measured import say
 from tests.parts.rounds import rounds
 from tests.parts.speaking import (
     connected_workers,
@@ -86,10 +88,13 @@ def test_workers_when_they_leak_then_replaced_one_at_a_time_and_no_request_fails
     told = [line for line in appliance.lines[seen:] if line["event"] == "worker_recycling"]
     over_bytes = [line["rss_bytes"] - limit_bytes for line in told]
     took_s = [answer.took_s for answer in others.answers]
-    print(
-        f"W8: {len(told)} recycles, {len(others.failed())} of {len(others.answers)} requests failed, "
-        f"{min(over_bytes) / MIB:.2f} to {max(over_bytes) / MIB:.2f} MiB over the limit, "
-        f"answers p50 {percentile(took_s, 0.5) * 1000:.0f} ms, p99 {percentile(took_s, 0.99) * 1000:.0f} ms"
+    say(
+        "W8",
+        Figure("workers recycled", len(told), "", least=RECYCLES),
+        Figure("requests meanwhile", len(others.answers), ""),
+        Figure("requests that failed", len(others.failed()), "", most=0),
+        Figure("memory over the limit, at most", max(over_bytes) / MIB, "MiB", most=WAITING_BYTES / MIB),
+        Figure("answers meanwhile, p99", percentile(took_s, 0.99) * 1000, "ms"),
     )
     assert others.failed() == []
     assert over_bytes[0] <= 2 * LEAK_BYTES + MIB

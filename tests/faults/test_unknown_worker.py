@@ -12,7 +12,9 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from loadtests.figures import Figure
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.measured import say
 from tests.parts.scrape import scrape
 from tests.parts.speaking import Clients, connected_workers, counted, speak, wait_until_whole
 
@@ -86,7 +88,7 @@ def test_worker_when_it_blocks_and_its_gateway_is_killed_then_the_watchdog_repla
     seen_s = time.monotonic() - begun_s
     assert (line["hung_pid"], line["cause"], line["level"]) == (pid, "unknown", "ERROR")
     eventually(lambda: len(connected_workers(appliance, "ready")) == SIZE)
-    print(f"worker that no gateway knows: seen {seen_s:.1f} s after the next gateway knew the others")
+    say("W5", Figure("worker that no gateway knows, seen after", seen_s, "s"))
     eventually(lambda: "in _block" in stacks(appliance, seen))
     eventually(lambda: appliance.programs()[name]["last_exit"] == "hung")
     assert appliance.programs()[name]["hangs"] == 1

@@ -17,7 +17,9 @@ from concurrent.futures import Future, wait
 import psutil
 import pytest
 
+from loadtests.figures import Figure
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.measured import say
 from tests.parts.rounds import MACHINE_IS_BUSY_S, allowance_s, rounds
 from tests.parts.speaking import (
     HOOKED,
@@ -177,7 +179,11 @@ def test_workers_when_stopped_in_a_request_then_seen_replaced_and_the_clients_se
     for victim in victims:
         appliance.wait_for("worker_joined", after=seen, worker=victim)
     replaced_s = time.monotonic() - begun_s
-    print(f"W4: hung workers seen after {seen_s:.2f} s, replaced after {replaced_s:.2f} s")
+    say(
+        "W4",
+        Figure("hung workers, seen after", seen_s, "s", most=SEEN_WITHIN_S),
+        Figure("hung workers, replaced after", replaced_s, "s", most=REPLACED_WITHIN_S),
+    )
     assert seen_s <= SEEN_WITHIN_S + allowance_s()
     assert replaced_s <= REPLACED_WITHIN_S + allowance_s(2 * MACHINE_IS_BUSY_S)  # two starts of Python
     assert exits(appliance, "hung") == hung + len(victims)
@@ -233,7 +239,12 @@ def test_grandchildren_when_their_worker_is_killed_then_none_survives(
     for number in range(FAMILIES):
         wait_until_whole(appliance, SIZE)
         gone_s.append(orphans_gone_after_s(appliance, clients, f"of family {number}"))
-    print(f"W13: grandchildren gone at most {max(gone_s):.3f} s after their parents, {FAMILIES} times")
+    say(
+        "W13",
+        Figure(
+            f"children of {FAMILIES} × 2 killed workers, gone after", max(gone_s), "s", most=GONE_WITHIN_S
+        ),
+    )
     assert max(gone_s) <= GONE_WITHIN_S + allowance_s()
 
 
@@ -278,7 +289,15 @@ def test_grandchildren_when_they_have_a_session_of_their_own_then_the_launcher_e
     for number in range(FAMILIES):
         wait_until_whole(appliance, SIZE)
         gone_s.append(daemons_gone_after_s(appliance, clients, f"of household {number}"))
-    print(f"W13: daemons gone at most {max(gone_s):.3f} s after their parents, {FAMILIES} times {SIZE}")
+    say(
+        "W13",
+        Figure(
+            f"children in sessions of their own, {FAMILIES} × {SIZE}, gone after",
+            max(gone_s),
+            "s",
+            most=GONE_WITHIN_S,
+        ),
+    )
     assert max(gone_s) <= GONE_WITHIN_S + allowance_s()
 
 

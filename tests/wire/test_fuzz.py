@@ -1,4 +1,4 @@
-"""The short form of `python -m loadtests.fuzz_frames`, and that it would see a crash."""
+"""A short form of `python -m loadtests.fuzz_frames`, a long one in `make faults`; it would see a crash."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import pytest
 
 from appliance.ipc.frames import Frame, FrameDecoder
 from loadtests import fuzz_frames
+from loadtests.figures import Figure
 from loadtests.fuzz_frames import GROWTH_LIMIT_BYTES, MAX_CRASHES, fuzz
+from tests.parts.measured import say
+from tests.parts.rounds import rounds
 
-SHORT_EXECUTIONS = 30_000
+EXECUTIONS = rounds(30_000, 10_000_000)
 KINDS_OF_ERRORS = {
     "bad_magic",
     "unsupported_version",
@@ -21,13 +24,19 @@ KINDS_OF_ERRORS = {
 }
 
 
+@pytest.mark.timeout(rounds(20, 3600))
 def test_decoder_when_fuzzed_then_nothing_crashes_and_no_memory_is_kept() -> None:
-    result = fuzz(SHORT_EXECUTIONS, seed=1)
+    result = fuzz(EXECUTIONS, seed=1)
+    say(
+        "I1",
+        Figure("broken streams fed to the decoder", result.executions, "", least=EXECUTIONS),
+        Figure("crashes of the decoder", len(result.crashes), "", most=0),
+    )
     assert result.crashes == []
-    assert result.executions == SHORT_EXECUTIONS
+    assert result.executions == EXECUTIONS
     assert result.growth_bytes < GROWTH_LIMIT_BYTES
     assert set(result.errors) == KINDS_OF_ERRORS
-    assert result.frames > SHORT_EXECUTIONS / 10
+    assert result.frames > EXECUTIONS / 10
 
 
 def test_fuzzing_when_the_seed_is_the_same_then_so_is_all_that_comes_of_it() -> None:

@@ -76,6 +76,14 @@ def test_measure_when_a_wav_has_other_chunks_then_they_do_not_sound() -> None:
     assert measure("wav", noted) == measure("wav", body)
 
 
+def test_measure_when_the_sound_of_a_flac_looks_like_a_frame_then_it_counts_once() -> None:
+    body = spoken("flac")
+    first = body.index(b"\xff\xf8")
+    header = body[first : first + 16]
+    for place in (len(body) // 2, len(body) - 20):
+        assert measure("flac", body[:place] + header + body[place:]).seconds == measure("flac", body).seconds
+
+
 @pytest.mark.parametrize("name", ["wav", "pcm"])
 def test_lack_when_all_is_zero_then_silence(name: str) -> None:
     body = stream(AudioFormat(name), [bytes(2 * RATE_HZ)])
