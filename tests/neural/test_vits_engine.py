@@ -258,7 +258,8 @@ def test_voice_when_broken_then_only_it_fails_and_the_engine_gets_warm_with_anot
         speak(engine, voice="a/0")
     assert speak(engine, voice="b/0")
     shutil.rmtree(VoiceStore(tmp_path).path("b"))
-    put_tiny_voice(tmp_path, "a")
-    path.write_bytes(path.read_bytes()[:-3] + b"...")
+    if name == MANIFEST_FILE:  # then there is no voice at all
+        made(tmp_path).warm_up()
+        return
     with pytest.raises(EngineFailedError, match="no imported voice"):
         made(tmp_path).warm_up()
