@@ -28,7 +28,7 @@ voice-demo: .venv/neural.stamp ## a neural voice from a checkpoint to its first 
 	$(BIN)/python -m loadtests.voice_demo
 test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a container
 	$(PYTEST) -m "not slow" $(call rings,unit docs wire integration faults)
-	@echo "not run here: slow tests (pytest -m slow tests/faults tests/integration), browser (make browser), acceptance (make accept)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
+	@echo "not run here: slow tests (pytest -m slow tests/faults tests/integration), browser (make browser), acceptance (make accept), neural voices (make neural)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
 check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(BIN)/mypy
@@ -40,6 +40,8 @@ accept: .venv/dev.stamp ## what players make of the audio (needs ffmpeg)
 	$(PYTEST) tests/acceptance
 browser: .venv/browser.stamp ## the page at / in a headless Chromium
 	$(PYTEST) tests/browser
+neural: .venv/neural.stamp ## voices made with Coqui and spoken without it (installs torch)
+	$(PYTEST) tests/neural tests/unit/engines
 bench: .venv/neural.stamp ## measure the figures of docs/benchmarks.md
 	$(BIN)/python -m loadtests.bench
 load: .venv/$(if $(filter neural,$(PROFILE)),neural,load).stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
@@ -50,11 +52,9 @@ docs: .venv/dev.stamp ## write the generated pages anew
 	$(BIN)/python -m tests.docs.generate
 lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-U takes newer releases)
 	test -x .venv/lock/bin/uv || { $(BIN)/python -m venv .venv/lock && .venv/lock/bin/pip install -q uv; }
-	$(COMPILE) -o requirements/run.txt
-	$(COMPILE) -c requirements/run.txt --extra dev -o requirements/dev.txt
+	$(COMPILE) -o requirements/run.txt && $(COMPILE) -c requirements/run.txt --extra dev -o requirements/dev.txt
 	for e in browser load; do $(COMPILE) -c requirements/dev.txt --extra dev --extra $$e -o requirements/$$e.txt || exit 1; done
 	$(COMPILE) requirements/torch.in -c requirements/load.txt $(patsubst %,--extra %,dev load neural coqui) -o requirements/neural.txt
 clean: ## remove what was built; data and run stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
-
-.PHONY: help run voice-demo test check faults accept browser bench load soak docs lock clean
+.PHONY: help run voice-demo test check faults accept browser neural bench load soak docs lock clean

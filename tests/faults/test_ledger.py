@@ -14,6 +14,7 @@ from loadtests.ledger.__main__ import EXIT_HELD, EXIT_UNSURE
 from loadtests.ledger.controls import DEFENCES, NONE
 from loadtests.ledger.run import Plan, Record, judge, make_record
 from loadtests.ledger.spoilers import SPOILERS
+from tests.parts.rounds import is_full
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -55,6 +56,7 @@ def test_ledger_when_heartbeats_are_not_missed_then_the_run_fails_and_says_that_
     assert "pool-stop: false green for " in done.stdout
 
 
+@pytest.mark.skipif(not is_full(), reason="takes five minutes: make faults")
 @pytest.mark.timeout(600)
 def test_controls_when_each_defence_is_switched_off_then_its_bound_is_missed_and_no_other_run_fails() -> None:
     done = run_ledger("--controls", limit_s=590)
