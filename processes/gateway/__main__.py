@@ -232,19 +232,27 @@ async def _look_after(gateway: Gateway, announcement: Announcement) -> None:
 
 
 async def _watch_sockets(run_dir: Path) -> None:
-    """End when somebody has removed a socket of the gateway's: no worker, or no operator, finds it any more.
+    """End when somebody has removed or replaced a socket of the gateway's: nobody finds it there any more.
 
     The next gateway opens it again.
     """
+    own = await asyncio.to_thread(_socket_ids, run_dir)
     while True:
         await asyncio.sleep(SOCKETS_LOOK_S)
-        if gone := await asyncio.to_thread(_removed_sockets, run_dir):
+        found = await asyncio.to_thread(_socket_ids, run_dir)
+        if gone := [name for name, socket_id in own.items() if found.get(name) != socket_id]:
             logger.error("socket_removed", sockets=gone)
             return
 
 
-def _removed_sockets(run_dir: Path) -> list[str]:
-    return [name for name in (WORKERS_SOCKET, GATEWAY_SOCKET) if not (run_dir / name).exists()]
+def _socket_ids(run_dir: Path) -> dict[str, tuple[int, int]]:
+    """Return the device and inode of each of the gateway's sockets that is there."""
+    found = {}
+    for name in (WORKERS_SOCKET, GATEWAY_SOCKET):
+        with suppress(OSError):
+            status = (run_dir / name).stat()
+            found[name] = status.st_dev, status.st_ino
+    return found
 
 
 def _status(gateway: Gateway) -> str:

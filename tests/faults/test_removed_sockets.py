@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -50,15 +52,27 @@ def test_notify_socket_when_removed_then_opened_again_and_nobody_is_killed(appli
     assert seen_now["tts_process_ready", "exporter"] == 1
 
 
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def replace(path: Path) -> None:
+    """Put a socket there that nobody listens at, as a copy of an old run directory would."""
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(f"{path}.other")
+    path.with_name(f"{path.name}.other").replace(path)
+
+
+@pytest.mark.parametrize("undo", [remove, replace])
 @pytest.mark.parametrize("name", [WORKERS_SOCKET, GATEWAY_SOCKET])
 def test_gateway_when_a_socket_of_it_is_removed_then_the_next_one_opens_it_and_no_request_fails(
-    appliance: Appliance, name: str
+    appliance: Appliance, name: str, undo: Callable[[Path], None]
 ) -> None:
     wait_until_whole(appliance, SIZE)
     appliance.wait_until_running()
     before, seen = pids(appliance), len(appliance.lines)
     restarts = gateway_restarts(appliance)
-    (appliance.run_dir / name).unlink()
+    undo(appliance.run_dir / name)
     with contextlib.closing(Clients(appliance, SIZE)) as clients:
         answers = [clients.ask(f"Meanwhile, {number}.") for number in range(4 * SIZE)]
         appliance.wait_for("socket_removed", after=seen, sockets=[name])

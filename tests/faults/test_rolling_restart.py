@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 
 from appliance.settings import ROOT
@@ -125,17 +129,45 @@ def test_rolling_restart_when_there_is_no_such_worker_then_exit_1(
     assert reason in ended.stderr
 
 
+@contextlib.contextmanager
+def successor_suspended(appliance: Appliance, slot: int) -> Iterator[None]:
+    """Stop the next process of a tone worker before it can say hello, until the block ends."""
+    name = f"worker-tone-{slot}"
+    old = pids(appliance)[name]
+    supervisord = appliance.supervisord()
+    ended = threading.Event()
+    stopped: list[psutil.Process] = []
+
+    def is_successor(process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return process.pid != old and process.cmdline()[-4:] == ["--engine", "tone", "--slot", str(slot)]
+        return False
+
+    def look() -> bool:
+        for process in filter(is_successor, supervisord.children()):
+            process.suspend()
+            stopped.append(process)
+        return bool(stopped) or ended.is_set()
+
+    with ThreadPoolExecutor(1) as watcher:
+        seen = watcher.submit(eventually, look)
+        try:
+            yield
+        finally:
+            ended.set()
+            seen.result()
+            for process in stopped:
+                process.resume()
+    assert stopped, f"{name} had no successor"
+
+
 def test_rolling_restart_when_one_does_not_come_back_then_it_stops_there_and_says_so(
     appliance: Appliance,
 ) -> None:
     before = pids(appliance)
     seen = len(appliance.lines)
-    door, elsewhere = appliance.run_dir / "workers.sock", appliance.run_dir / "workers.away"
-    door.rename(elsewhere)  # so that no worker finds the gateway
-    try:
+    with successor_suspended(appliance, 1):
         ended = run_ttsctl(appliance, "restart", "--rolling", "--wait-s", "3")
-    finally:
-        elsewhere.rename(door)
     assert ended.returncode == 1
     assert "worker-tone-1 isn't back after 3 s" in ended.stderr
     appliance.wait_for("worker_joined", after=seen, worker="worker-tone-1")
@@ -145,14 +177,10 @@ def test_rolling_restart_when_one_does_not_come_back_then_it_stops_there_and_say
 
 def test_rolling_restart_when_another_is_missing_then_who_serves_is_left_alone(appliance: Appliance) -> None:
     before = pids(appliance)
-    door, elsewhere = appliance.run_dir / "workers.sock", appliance.run_dir / "workers.away"
-    door.rename(elsewhere)
-    try:
-        appliance.program("worker-tone-2").send_signal(signal.SIGKILL)
+    with successor_suspended(appliance, 2):
+        psutil.Process(before["worker-tone-2"]).kill()
         eventually(lambda: len(connected_workers(appliance)) == SIZE - 1)
         ended = run_ttsctl(appliance, "restart", "--rolling", "--wait-s", "2", "--json")
-    finally:
-        elsewhere.rename(door)
     assert ended.returncode == 1
     assert json.loads(ended.stdout)["error"]["code"] == "worker_missing"
     eventually(lambda: len(connected_workers(appliance, "ready")) == SIZE)
