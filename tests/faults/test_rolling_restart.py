@@ -130,35 +130,33 @@ def test_rolling_restart_when_there_is_no_such_worker_then_exit_1(
 
 
 @contextlib.contextmanager
-def successor_suspended(appliance: Appliance, slot: int) -> Iterator[None]:
-    """Stop the next process of a tone worker before it can say hello, until the block ends."""
-    name = f"worker-tone-{slot}"
-    old = pids(appliance)[name]
+def successors_suspended(appliance: Appliance, slot: int) -> Iterator[None]:
+    """Stop every further process of a tone worker before it can say hello, until the block ends."""
+    command = ["--engine", "tone", "--slot", str(slot)]
+    old = pids(appliance)[f"worker-tone-{slot}"]
     supervisord = appliance.supervisord()
     ended = threading.Event()
-    stopped: list[psutil.Process] = []
-
-    def is_successor(process: psutil.Process) -> bool:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return process.pid != old and process.cmdline()[-4:] == ["--engine", "tone", "--slot", str(slot)]
-        return False
+    stopped: set[psutil.Process] = set()
 
     def look() -> bool:
-        for process in filter(is_successor, supervisord.children()):
-            process.suspend()
-            stopped.append(process)
-        return bool(stopped) or ended.is_set()
+        for process in set(supervisord.children()) - stopped:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if process.pid != old and process.cmdline()[-4:] == command:
+                    process.suspend()
+                    stopped.add(process)
+        return ended.is_set()
 
     with ThreadPoolExecutor(1) as watcher:
-        seen = watcher.submit(eventually, look)
+        watched = watcher.submit(eventually, look)
         try:
             yield
         finally:
             ended.set()
-            seen.result()
+            watched.result()
             for process in stopped:
-                process.resume()
-    assert stopped, f"{name} had no successor"
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
+    assert stopped
 
 
 def test_rolling_restart_when_one_does_not_come_back_then_it_stops_there_and_says_so(
@@ -166,7 +164,7 @@ def test_rolling_restart_when_one_does_not_come_back_then_it_stops_there_and_say
 ) -> None:
     before = pids(appliance)
     seen = len(appliance.lines)
-    with successor_suspended(appliance, 1):
+    with successors_suspended(appliance, 1):
         ended = run_ttsctl(appliance, "restart", "--rolling", "--wait-s", "3")
     assert ended.returncode == 1
     assert "worker-tone-1 isn't back after 3 s" in ended.stderr
@@ -177,7 +175,7 @@ def test_rolling_restart_when_one_does_not_come_back_then_it_stops_there_and_say
 
 def test_rolling_restart_when_another_is_missing_then_who_serves_is_left_alone(appliance: Appliance) -> None:
     before = pids(appliance)
-    with successor_suspended(appliance, 2):
+    with successors_suspended(appliance, 2):
         psutil.Process(before["worker-tone-2"]).kill()
         eventually(lambda: len(connected_workers(appliance)) == SIZE - 1)
         ended = run_ttsctl(appliance, "restart", "--rolling", "--wait-s", "2", "--json")
