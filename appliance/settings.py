@@ -146,7 +146,7 @@ class DispatchSettings(Section):
     """Who is served when, and who is refused."""
 
     cores: int = Field(0, ge=0, le=1024, description="Run grants; 0 takes the CPU quota of this machine.")
-    first_audio_target_s: float = Field(0.5, gt=0, le=60, description="Seconds a first sound should take.")
+    first_audio_target_s: float = Field(0.3, gt=0, le=60, description="Seconds a first sound should take.")
     first_audio_limit_s: float = Field(
         5.0, gt=0, le=600, description="Seconds others' work may keep a first sound waiting."
     )

@@ -46,7 +46,7 @@ MAX_UTTERANCE_CHUNKS = MAX_UTTERANCE_PCM_BYTES // LEAST_CHUNK_BYTES + 2
 MOST_SEEN_S = 1.0
 """Seconds between two looks that count as waiting; a gateway that was stopped for longer saw nothing."""
 MAX_OUTSTANDING = 2
-"""Utterances of one request that are queued or spoken at a time."""
+"""Utterances of one request that are queued or spoken at a time, as long as there are cores for both."""
 
 
 class Dispatcher:
@@ -71,6 +71,8 @@ class Dispatcher:
         self._ids = itertools.count(1)
         self._links: dict[str, WorkerLink] = {}
         self._grants = GrantLedger(cores, self._grant)
+        # On one core the second would only hold a worker that somebody else's first sound may need.
+        self._most_outstanding = min(MAX_OUTSTANDING, cores)
         self.costs = CostModel()
         self.admission = Admission(settings, pool, self.costs)
         pool.events = self
@@ -160,13 +162,12 @@ class Dispatcher:
             chunk = replace(audio.chunk, utterance_index=ticket.utterance.index)
             ticket.chunks.append(chunk)
             ticket.has_last = chunk.is_last
-            ticket.stream.audio_s += chunk.audio_s
+            ticket.stream.take_audio(chunk.audio_s, link.progress_at_s)
             ticket.stream.wakeup.set()
         if audio.chunk.ends_window or audio.chunk.is_last:
             ticket.stream.synthesis_s += link.progress_at_s - link.granted_at_s
         if audio.chunk.ends_window:
-            self._grants.give_back(link.name)
-            self._grants.ask(link.name, self._deadline_s(ticket))
+            self._grants.renew(link.name, self._deadline_s(ticket))
 
     def utterance_ended(self, link: WorkerLink, end: Done | Failed) -> None:
         """Free the worker; the ticket has all that will come."""
@@ -252,7 +253,7 @@ class Dispatcher:
 
     def _advance(self, stream: Stream) -> None:
         """Queue the request's next utterances, unless much of its audio lies unsent."""
-        most = 1 if stream.first_audio_at_s is None else MAX_OUTSTANDING
+        most = 1 if stream.first_audio_at_s is None else self._most_outstanding
         while len(stream.tickets) < most and stream.unsent_audio_s() <= self._settings.ahead_s:
             utterance = stream.source.take()
             if utterance is None:
@@ -314,7 +315,7 @@ class Dispatcher:
     def _try_again(self, ticket: Ticket) -> None:
         stream = ticket.stream
         stream.is_retried = True
-        stream.audio_s -= sum(chunk.audio_s for chunk in ticket.chunks)
+        stream.lose_audio(sum(chunk.audio_s for chunk in ticket.chunks))
         ticket.chunks.clear()
         ticket.pcm_bytes = ticket.chunk_count = 0
         ticket.has_last = False

@@ -45,6 +45,18 @@ class GrantLedger:
         heapq.heappush(self._waiting, (deadline_s, next(self._order), name))
         self._hand_out()
 
+    def renew(self, name: str, deadline_s: float) -> None:
+        """Give a grant back and ask for the next one, in one step.
+
+        Giving back alone would hand it to whoever waits, however much later that one needs its audio.
+
+        Args:
+            name: Who holds one.
+            deadline_s: Monotonic time by which its next audio is needed.
+        """
+        self._holders.discard(name)
+        self.ask(name, deadline_s)
+
     def give_back(self, name: str) -> None:
         """Take a worker's grant or its place in the line back, if it has either."""
         self._holders.discard(name)

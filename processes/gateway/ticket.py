@@ -83,6 +83,8 @@ class Stream:
     """Seconds of audio received so far."""
     first_audio_at_s: float | None = None
     """Monotonic time at which the first chunk was handed to the caller."""
+    audio_came_at_s: float | None = None
+    """Monotonic time at which the first chunk came from a worker; the caller takes it a moment later."""
     queue_wait_s: float | None = None
     """Seconds until a worker took the first utterance."""
     synthesis_s: float = 0.0
@@ -112,6 +114,18 @@ class Stream:
         """Whether somebody waits for its first sound; nobody does for a job's."""
         return self.request_class is not RequestClass.BACKGROUND and self.first_audio_at_s is None
 
+    def take_audio(self, audio_s: float, now_s: float) -> None:
+        """Note that a worker has made some seconds of audio."""
+        if self.audio_came_at_s is None:
+            self.audio_came_at_s = now_s
+        self.audio_s += audio_s
+
+    def lose_audio(self, audio_s: float) -> None:
+        """Note that audio which nobody has heard is made once more."""
+        self.audio_s -= audio_s
+        if self.first_audio_at_s is None:
+            self.audio_came_at_s = None
+
     def unsent_audio_s(self) -> float:
         """Return the seconds of audio that wait for the client."""
         return sum(chunk.audio_s for ticket in self.tickets for chunk in ticket.chunks)
@@ -119,13 +133,16 @@ class Stream:
     @property
     def dry_at_s(self) -> float:
         """Monotonic time at which a listener has heard all that was made; infinite before, and for jobs."""
-        if self.request_class is RequestClass.BACKGROUND or self.first_audio_at_s is None:
+        begun_at_s = self.audio_came_at_s if self.first_audio_at_s is None else self.first_audio_at_s
+        if self.request_class is RequestClass.BACKGROUND or begun_at_s is None:
             return float("inf")
-        return self.first_audio_at_s + self.audio_s
+        return begun_at_s + self.audio_s
 
     def deadline_s(self, first_audio_target_s: float) -> float:
         """Return the monotonic time at which its listener needs the next audio; jobs need it never."""
-        return self.arrived_at_s + first_audio_target_s if self.waits_for_first_audio else self.dry_at_s
+        if self.waits_for_first_audio and self.audio_came_at_s is None:
+            return self.arrived_at_s + first_audio_target_s
+        return self.dry_at_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,17 @@ def test_give_back_when_the_asker_only_waits_then_it_leaves_the_line() -> None:
     assert given_to == ["holder", "next"]
 
 
+def test_renew_when_others_wait_then_the_earliest_deadline_of_all_is_next() -> None:
+    given_to: list[str] = []
+    ledger = GrantLedger(1, given_to.append)
+    ledger.ask("holder", 0.0)
+    ledger.ask("late", 9.0)
+    ledger.renew("holder", 1.0)
+    ledger.renew("holder", 10.0)
+    assert given_to == ["holder", "holder", "late"]
+    assert not ledger.holds("holder")
+
+
 @given(st.integers(1, 3), st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 10)), max_size=60))
 def test_ledger_when_used_at_random_then_no_core_is_given_twice_or_kept_idle(
     cores: int, steps: list[tuple[str, float]]
