@@ -17,7 +17,7 @@ from openai import OpenAI
 
 from appliance.settings import ROOT
 from loadtests.appliance import running_appliance
-from loadtests.neural.voices import FOLDER, FULL, checkpoint, place, voice
+from loadtests.neural.voices import FULL, checkpoint, data_dir, place, voice
 from loadtests.texts import CHARS_150
 
 FILE = ROOT / "build" / "voice-demo.mp3"
@@ -32,7 +32,7 @@ def main() -> int:
     for reason in voice(FULL).reasons:
         _say(reason)
     _say("an appliance with this voice")
-    with running_appliance(WORKERS_VITS=1, VOICES_DEFAULT=FULL, DATA_DIR=FOLDER) as appliance:
+    with running_appliance(WORKERS_VITS=1, VOICES_DEFAULT=FULL, DATA_DIR=data_dir(FULL)) as appliance:
         _say(f"it listens on port {appliance.port}; 150 characters, streamed by the package openai:")
         first_s, whole_s = stream(appliance.port, FILE)
     _say(f"first audio after {1000 * first_s:.0f} ms, all of it after {whole_s:.1f} s")

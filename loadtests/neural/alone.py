@@ -39,7 +39,7 @@ def one_core(voice: str = voices.FULL, **settings: object) -> Iterator[Appliance
         "WORKERS_ESPEAK": 0,
         "DISPATCH_CORES": 1,
         "VOICES_DEFAULT": voice,
-        "DATA_DIR": voices.FOLDER,
+        "DATA_DIR": voices.data_dir(voice),
     }
     with ExitStack() as stack:
         with on_cores({CORE}):

@@ -15,7 +15,7 @@ from appliance.settings import ROOT
 from appliance.voice_store import VoiceManifest, VoiceStore
 
 FOLDER = ROOT / "build" / "neural"
-"""Data folder of the appliances that are measured. `make clean` removes it."""
+"""`make clean` removes it."""
 FULL, HUNDRED = "full", "hundred"
 """Ids of the voices: full size with one speaker, tiny with a hundred."""
 _OPTIONS: dict[str, list[str]] = {FULL: [], HUNDRED: ["--tiny", "--speakers", "100"]}
@@ -25,41 +25,46 @@ class VoiceNotMadeError(Exception):
     """A checkpoint or a voice couldn't be made; what was run has said why."""
 
 
-def checkpoint(name: str, folder: Path = FOLDER) -> Path:
+def checkpoint(name: str) -> Path:
     """Return the folder of a checkpoint; makes it if it isn't there, which blocks for some ten seconds.
+
+    Args:
+        name: `FULL` or `HUNDRED`.
 
     Raises:
         VoiceNotMadeError: torch or Coqui isn't installed, or doesn't work.
     """
-    place = folder / "checkpoints" / name
-    if not (place / "config.json").exists():  # written last
-        _run("loadtests.checkpoints", str(place), *_OPTIONS[name])
-    return place
+    folder = FOLDER / "checkpoints" / name
+    if not (folder / "config.json").exists():  # written last
+        _run("loadtests.checkpoints", name, str(folder), *_OPTIONS[name])
+    return folder
 
 
-def voice(name: str, folder: Path = FOLDER) -> VoiceManifest:
+def voice(name: str) -> VoiceManifest:
     """Return what the store says of a voice; imports it if it isn't there, which blocks for minutes.
-
-    Args:
-        name: `FULL` or `HUNDRED`.
-        folder: The data folder.
 
     Raises:
         VoiceNotMadeError: The importer has failed and said why.
     """
-    store = VoiceStore(folder)
+    store = VoiceStore(data_dir(name))
     if name not in {manifest.id for manifest in store.manifests()}:
-        _run("processes.importer", str(checkpoint(name, folder)), "--id", name, "--language", "en")
+        _run("processes.importer", name, str(checkpoint(name)), "--id", name, "--language", "en")
     return store.read(name)
 
 
-def place(name: str, folder: Path = FOLDER) -> Path:
+def data_dir(name: str) -> Path:
+    """Return the data folder of an appliance that has this voice and no other."""
+    return FOLDER / name
+
+
+def place(name: str) -> Path:
     """Return the folder of a voice."""
-    return VoiceStore(folder).path(name)
+    return VoiceStore(data_dir(name)).path(name)
 
 
-def _run(module: str, *arguments: str) -> None:
-    environment = {"APPLIANCE_DATA_DIR": str(FOLDER), "APPLIANCE_RUN_DIR": str(FOLDER / "run")}
+def _run(module: str, name: str, *arguments: str) -> None:
+    folder = data_dir(name)
+    environment = {"APPLIANCE_DATA_DIR": str(folder), "APPLIANCE_RUN_DIR": str(folder / "run")}
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments], cwd=ROOT, env=os.environ | environment, check=False
     )
