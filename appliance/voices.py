@@ -86,7 +86,7 @@ class Variant:
 class VoiceCatalog:
     """All voices that were ever heard of, found by any name; survives an empty pool.
 
-    Filled from the workers' HELLOs, of which the newest of each engine counts; lists are answered from memory
+    Filled from the HELLOs of all that are connected whenever a worker joins; lists are answered from memory
     at any time.
     """
 

@@ -253,8 +253,7 @@ class WorkerPool:
         link.introduce(hello)
         if hello.page + 1 == hello.pages and self.events is not None:
             link.has_joined = True
-            self._catalog.replace(link.engine, link.voices, link.variants)
-            link.voices, link.variants = [], []
+            self._learn_voices(link.engine)
             link.joined_at_s = time.monotonic()
             self._recycler.greet(link)
             logger.info(
@@ -268,6 +267,12 @@ class WorkerPool:
             self.joined.set()
             self._watch_process(link)
             self.events.worker_joined(link)
+
+    def _learn_voices(self, engine: str) -> None:
+        """Have the catalogue know what an engine's workers name together: one alone takes no voice away."""
+        joined = self.links(engine)
+        voices = [voice for each in joined for voice in each.voices]
+        self._catalog.replace(engine, voices, [variant for each in joined for variant in each.variants])
 
     def _watch_process(self, link: WorkerLink) -> None:
         """Have the end of a worker's process told once, even of one that hung up and came back."""
