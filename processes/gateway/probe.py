@@ -84,6 +84,8 @@ class Prober:
                 voice = self._voice(engine)
                 if voice is not None:
                     self._take(await self._probe(voice))
+                elif self.results.pop(engine, None) is not None:
+                    logger.info("probe_ended", engine=engine)  # its last voice was removed
             self._check_names()
             try:
                 async with asyncio.timeout(self._settings.probe_interval_s):

@@ -74,6 +74,7 @@ def test_voice_when_named_in_the_settings_then_imported_in_the_background_and_sp
             assert (entry["model"], entry["license"], entry["listed"]) == (MODEL, "apache 2.0", True)
             ask_json(appliance.run_dir, "DELETE", f"/admin/voices/{VOICE}")
             eventually(lambda: listed(appliance) == [])
+            eventually(lambda: json.loads(appliance.get("/health"))["status"] == "ok")  # nothing to probe
             assert appliance.stop() == 0
     assert list((base / "data" / "voices").iterdir()) == []
 

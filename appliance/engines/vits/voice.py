@@ -165,7 +165,7 @@ class Speech:
         """
         model = self._voice.model
         plan = WindowPlan(first_frames, max_frames, model.flow_overlap_frames, model.decoder_overlap_frames)
-        z = np.empty((model.hidden_channels, self.total_frames), np.float32)
+        z: FloatArray = np.empty((model.hidden_channels, self.total_frames), np.float32)
         for window in plan.windows(self.total_frames):
             yield self._window(window, z)
 
@@ -188,10 +188,10 @@ class _Latents:
         self, m: FloatArray, logs: FloatArray, frames: IntArray, noise: Noise, model: VitsModel
     ) -> None:
         self._m, self._logs = m, logs
-        self._token_of = np.repeat(np.arange(len(frames)), frames)
+        self._token_of: IntArray = np.repeat(np.arange(len(frames)), frames)
         self._noise = noise
         self._noise_scale = np.float32(model.noise_scale)
-        self._z_p = np.empty((model.hidden_channels, len(self._token_of)), np.float32)
+        self._z_p: FloatArray = np.empty((model.hidden_channels, len(self._token_of)), np.float32)
         self._made = 0
 
     def upto(self, end: int) -> FloatArray:

@@ -68,7 +68,7 @@ class Example:
 
         Source: VITS (arXiv 2106.06103), section 2.2.
         """
-        places = np.repeat(np.arange(len(durations)), durations)
+        places: Any = np.repeat(np.arange(len(durations)), durations)
         drawn = Noise(self.seed).frames(len(places), m.shape[1])
         return m[:, :, places] + drawn * np.exp(logs[:, :, places]) * np.float32(vits.noise_scale)
 
