@@ -21,6 +21,7 @@ from loadtests.control import running_control
 from loadtests.figures import machine
 from loadtests.gate import EXIT_HELD, EXIT_MISSED, EXIT_TOO_FEW
 from loadtests.limits import LimitsError, Profile, load_profile
+from loadtests.neural.voices import VoiceNotMadeError
 from loadtests.shapes import SHAPES
 
 DURATION_S = 180.0
@@ -55,7 +56,11 @@ def main() -> int:
     report = arguments.report or REPORTS / f"load-{arguments.profile}.html"
     report.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        host = arguments.host or _start(stack, profile)
+        try:
+            host = arguments.host or _start(stack, profile)
+        except VoiceNotMadeError as error:
+            print(f"load: {error}", file=sys.stderr)
+            return EXIT_USAGE
         control_port = stack.enter_context(running_control())
         print(f"{host}, profile {arguments.profile}: {machine()}", flush=True)
         code = _run_locust(arguments, host, control_port, report)
