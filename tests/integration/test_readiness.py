@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -52,7 +53,9 @@ def test_exporter_when_it_cannot_write_where_it_listens_then_it_serves_all_the_s
     (run_dir / "run" / "exporter.json").mkdir(parents=True)
     with running_exporter(run_dir) as program:
         program.wait_for("state_not_written")
-        program.wait_for("exporter_ready")
+        port = program.wait_for("exporter_ready")["port"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
+            assert b"tts_up 0" in answer.read()  # there is no gateway
 
 
 def test_ready_when_the_watchdog_is_replaced_and_knew_it_alone_then_it_is_told_again(run_dir: Path) -> None:

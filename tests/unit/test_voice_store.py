@@ -204,3 +204,10 @@ def test_engine_voice_when_read_then_what_it_was_made_of(voice_id, speaker, lang
 def test_engine_voice_when_no_voice_could_be_called_so_then_refused(name) -> None:
     with pytest.raises(EngineFailedError):
         read_engine_voice(name)
+
+
+def test_file_when_recorded_then_its_size_and_hash(tmp_path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    record = FileRecord.of(tmp_path / "a")
+    assert record.bytes == 3
+    assert record.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

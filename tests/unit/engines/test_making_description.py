@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.engines.vits.making.description import file_record, language_tag, plain_id, speakers, versions
+from appliance.engines.vits.making.description import language_tag, plain_id, speakers, versions
 from appliance.engines.vits.making.texts import TEXTS, texts_for
 from appliance.engines.vits.making.verdict import Limits, Measured, choose
 from appliance.errors import VoiceQualityError
@@ -49,13 +49,6 @@ def test_plain_id_when_made_of_anything_then_fit_for_a_voice(name) -> None:
     made = plain_id(name)
     assert len(made) <= 60
     assert not made or (made[0].isalnum() and made[-1].isalnum() and made.isascii())
-
-
-def test_file_when_recorded_then_its_size_and_hash(tmp_path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    record = file_record(tmp_path / "a")
-    assert record.bytes == 3
-    assert record.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_versions_when_asked_then_at_least_the_processor() -> None:

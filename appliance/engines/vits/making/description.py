@@ -6,7 +6,6 @@ Refuses to know: how a voice is made and stored.
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import re
 import unicodedata
@@ -14,7 +13,7 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from appliance.voice_store import FileRecord, Speaker
+from appliance.voice_store import Speaker
 
 PACKAGES = ("coqui-tts", "torch", "onnx", "onnxruntime")
 MAX_ID_CHARS = 60
@@ -22,7 +21,6 @@ MAX_ID_CHARS = 60
 LANGUAGE_NAME = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?")
 UNKNOWN_LANGUAGE = "und"
 REGION_CHARS = 2
-READ_BYTES = 1_048_576
 
 
 def language_tag(name: str) -> str:
@@ -54,15 +52,6 @@ def plain_id(name: str) -> str:
     """Return a name in lower case with nothing but ASCII letters, digits and single hyphens; may be empty."""
     ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:MAX_ID_CHARS].rstrip("-")
-
-
-def file_record(path: Path) -> FileRecord:
-    """Return a file's size and SHA-256; blocks while it is read."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(READ_BYTES):
-            digest.update(piece)
-    return FileRecord(bytes=path.stat().st_size, sha256=digest.hexdigest())
 
 
 def versions() -> dict[str, str]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from appliance.engines.coqui.library import import_coqui
-from appliance.engines.vits.making.description import file_record, language_tag, speakers, versions
+from appliance.engines.vits.making.description import language_tag, speakers, versions
 from appliance.engines.vits.making.verdict import Limits
 from appliance.errors import NothingToSpeakError, VoiceConfigError
-from appliance.voice_store import FrontEnd, VitsModel, VoiceManifest, VoiceStore
+from appliance.voice_store import FileRecord, FrontEnd, VitsModel, VoiceManifest, VoiceStore
 
 OnProgress = Callable[[str, float], None]
 """Takes the stage and how much of the whole is done, 0 to 1; ends with `done` and 1."""
@@ -77,7 +77,7 @@ def make_voice(
     with store.making() as folder:
         manifest = _make(source, folder, wanted, limits, progress)
         progress("store")
-        files = {path.name: file_record(path) for path in sorted(folder.iterdir())}
+        files = {path.name: FileRecord.of(path) for path in sorted(folder.iterdir())}
         manifest = manifest.model_copy(update={"versions": versions(), "files": files})
         store.put(folder, manifest)
     progress("done")

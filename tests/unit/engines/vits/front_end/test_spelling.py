@@ -61,8 +61,9 @@ def test_spell_out_when_a_language_is_missing_then_leaves_the_number() -> None:
     language=st.sampled_from(("en", "pl", "de", "fr", "es", "zh", "hi", "cs", "ar")),
 )
 @settings(deadline=None)
-def test_spell_out_when_given_any_number_then_never_fails(text, language) -> None:
-    spelled(text, language)
+def test_spell_out_when_given_any_number_then_nothing_but_numbers_and_signs_is_lost(text, language) -> None:
+    said = spelled(text, language)
+    assert said.count("a") >= text.count("a")
 
 
 def test_spell_out_when_a_number_is_longer_than_any_name_then_ends() -> None:
