@@ -27,13 +27,13 @@ run: .venv/run.stamp ## start the appliance on port 8000 (Ctrl-C stops it)
 voice-demo: .venv/neural.stamp ## a neural voice from a checkpoint to its first sound (installs torch; some five minutes)
 	$(BIN)/python -m loadtests.voice_demo
 test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a container
-	$(PYTEST) -m "not slow" $(call rings,unit docs wire integration faults)
+	$(PYTEST) -n 2 --dist loadfile -m "not slow" $(call rings,unit docs wire integration faults)
 	@echo "not run here: slow tests (pytest -m slow tests/faults tests/integration), browser (make browser), acceptance (make accept), neural voices (make neural)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
 check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports && $(BIN)/codespell
-	$(PYTEST) -q $(call rings,unit docs)
+	$(PYTEST) -q -n 2 --dist loadfile $(call rings,unit docs)
 faults: .venv/dev.stamp ## break things on purpose, as often as it takes, and see that they mend
 	rm -f build/fault-figures.jsonl; FAULTS_FULL=1 $(PYTEST) -s tests/faults tests/wire/test_fuzz.py
 accept: .venv/dev.stamp ## what players make of the audio (needs ffmpeg)
@@ -42,8 +42,8 @@ browser: .venv/browser.stamp ## the page at / in a headless Chromium
 	$(PYTEST) tests/browser
 neural: .venv/neural.stamp ## voices made with Coqui and spoken without it (installs torch)
 	$(PYTEST) tests/neural tests/unit/engines
-bench: .venv/neural.stamp ## measure the figures of docs/benchmarks.md
-	$(BIN)/python -m loadtests.bench
+bench: .venv/$(if $(filter neural,$(or $(SECTIONS),neural)),neural,dev).stamp ## measure the figures of docs/benchmarks.md (SECTIONS="cpu memory"; only neural installs torch)
+	$(BIN)/python -m loadtests.bench $(SECTIONS) $(SHORT:%=--short)
 load: .venv/$(if $(filter neural,$(PROFILE)),neural,load).stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
 	$(BIN)/python -m loadtests.load $(HOST:%=--host %) $(PROFILE:%=--profile %) $(SHORT:%=--short)
 soak: .venv/dev.stamp ## load with a fault every 15 s and an account of every request (SOAK=--short takes 105 s, SOAK=--restarts restarts the gateway)

@@ -33,6 +33,9 @@ class ToneSettings(Section):
     exit_after_chunks: int = Field(-1, ge=-1, description="Chunks after which to exit; -1 never.")
     window_chunks: int = Field(0, ge=0, description="Chunks per run grant; 0 takes one grant per utterance.")
     leak_bytes: int = Field(0, ge=0, le=1_073_741_824, description="Bytes to leak per utterance.")
+    weights_bytes: int = Field(
+        0, ge=0, le=1_073_741_824, description="Bytes of a file to map with the first utterance, as weights."
+    )
     fail_warm_up: bool = Field(default=False, description="Whether to fail before the engine is ready.")
     warm_up_s: float = Field(0.0, ge=0, le=3600, description="Seconds to take for getting warm.")
     life_s: float = Field(0.0, ge=0, le=3600, description="Seconds after which to exit; 0 never.")

@@ -57,7 +57,7 @@ class NothingToSpeakError(RequestError):
 
 
 class UnsupportedFormatError(RequestError):
-    """The audio format isn't one of mp3, opus, aac, flac, wav, pcm."""
+    """The audio format isn't one of mp3, opus, aac, flac, wav, pcm; m4b is for jobs only."""
 
     code = "unsupported_format"
 
@@ -250,6 +250,13 @@ class UnspeakableTextError(SynthesisError):
     status = 400
 
 
+class UtteranceTooLongError(SynthesisError):
+    """The voice can't speak so much in one go; more sentences of fewer words would help."""
+
+    code = "utterance_too_long"
+    status = 413
+
+
 class WorkerLostError(SynthesisError):
     """The worker died while speaking."""
 
@@ -386,11 +393,6 @@ class VoiceQualityError(VoiceImportError):
     code = "voice_quality"
 
 
-def error_classes() -> list[type[ApplianceError]]:
+def error_classes(root: type[ApplianceError] = ApplianceError) -> list[type[ApplianceError]]:
     """Return every error class of the tree, each parent before its children."""
-
-    def walk(error_class: type[ApplianceError]) -> list[type[ApplianceError]]:
-        children = error_class.__subclasses__()
-        return [error_class, *(found for child in children for found in walk(child))]
-
-    return walk(ApplianceError)
+    return [root, *(found for child in root.__subclasses__() for found in error_classes(child))]

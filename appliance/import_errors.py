@@ -47,6 +47,11 @@ class VoiceNotWrittenError(VoiceImportError):
 
     code = "voice_not_written"
 
+    @classmethod
+    def of(cls, error: OSError) -> VoiceNotWrittenError:
+        """Return it with the system's reason, and without the place."""
+        return cls(f"The voice couldn't be written: {error.strerror or type(error).__name__}")
+
 
 class ImportStoppedError(VoiceImportError):
     """The import was ended before it was done."""

@@ -1,7 +1,6 @@
 """How a program of the appliance starts, says that it is ready, and ends.
 
-Owns: exit codes, ties between parent and child, Unix listening sockets, the hand-over
-of listening sockets, the number of cores.
+Owns: exit codes, ties between parent and child, Unix listening sockets, the hand-over of listening sockets.
 Refuses to know: what any program does between its start and its end.
 """
 
@@ -11,8 +10,8 @@ import contextlib
 import ctypes
 import http.client
 import json
-import math
 import os
+import resource
 import signal
 import socket
 import stat
@@ -46,7 +45,8 @@ WORKERS_SOCKET = "workers.sock"
 GATEWAY_SOCKET = "gateway.sock"
 """In the run directory: the gateway's HTTP for this user alone."""
 LAUNCHER_FILE = "launcher.json"
-"""In the run directory, by the launcher: `pid`, `http_host`, `http_port`, `version`, counts of lost lines."""
+"""In the run directory, by the launcher: `pid`, `http_host`, `http_port`, `version`, `pools`,
+counts of lost lines."""
 PROGRAMS_FILE = "programs.json"
 """In the run directory, by the watchdog: for each program its state, pid and readiness."""
 VERDICT_FILE = "verdict.json"
@@ -55,14 +55,16 @@ VERDICT_FILE = "verdict.json"
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 """Source: linux/prctl.h."""
+NICE = 19
+"""What nobody waits for takes what speaking leaves. Source: nice(2), the least favourable."""
+OOM_SCORE_ADJ = 1000
+"""When memory is short, such a process goes first. Source: proc(5)."""
 BACKLOG = 1024
 """Connections that wait to be accepted; the kernel may allow fewer (net.core.somaxconn)."""
 MAX_SOCKETS = 16
 """Listening sockets that are handed over at most."""
 HAND_OVER_S = 5.0
 """Seconds to wait for the launcher's answer."""
-CGROUPS = Path("/sys/fs/cgroup")
-MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def die_with_parent(signal_number: int = signal.SIGKILL, *, parent: int | None = None) -> None:
@@ -79,6 +81,18 @@ def die_with_parent(signal_number: int = signal.SIGKILL, *, parent: int | None =
     _prctl(PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:  # it died before it was asked for
         os.kill(os.getpid(), signal_number)
+
+
+def be_first_to_go(nice: int = NICE) -> None:
+    """Be the last to compute and the first to be killed, and leave no core file, which would hold texts.
+
+    Args:
+        nice: How far to stand back; less than everything where a client waits for the answer.
+    """
+    os.nice(nice)
+    with contextlib.suppress(OSError):  # a container may forbid it, and nothing depends on it
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJ), "ascii")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def become_subreaper() -> None:
@@ -150,10 +164,13 @@ def supervisor_rpc(run_dir: Path, timeout_s: float = 2.0) -> Iterator[Any]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace a file by JSON in one step, so that a reader never sees half of it; blocks for the disk.
 
+    Nobody but this user may read it.
+
     Raises:
         OSError: The directory can't be written to.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.touch(0o600)
     temporary.write_text(json.dumps(content) + "\n", "utf-8")
     temporary.replace(path)
 
@@ -344,48 +361,3 @@ def receive_sockets(run_dir: Path) -> dict[str, socket.socket]:
         message = f"{path}: the launcher handed over {len(received)} sockets for {len(names)} names"
         raise ConfigurationError(message)
     return dict(zip(names, received, strict=True))
-
-
-def available_cores(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
-    """Return how many cores this process may use: its affinity or its CPU quota, rounded up, at least 1.
-
-    Args:
-        cgroups: Where the cgroup file systems are mounted.
-        membership: The process's list of cgroups.
-
-    Source: cgroup v2 `cpu.max`, cgroup v1 `cpu.cfs_quota_us` and `cpu.cfs_period_us`; the least of all
-    ancestors counts. In a container the paths of the list may be the host's; those that don't exist are
-    skipped and the mount's own root is read.
-    """
-    cores = float(len(os.sched_getaffinity(0)))
-    for directory in _cgroup_dirs(cgroups, membership):
-        cores = min(cores, _quota_cores(directory))
-    return max(1, math.ceil(cores))
-
-
-def _cgroup_dirs(cgroups: Path, membership: Path) -> Iterator[Path]:
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        lines = ["0::/"]
-    for line in lines:
-        _hierarchy, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mounts = [cgroups / controllers, cgroups / "cpu"] if controllers else [cgroups, cgroups / "unified"]
-        inner = Path(path.lstrip("/"))
-        for mount in mounts:
-            yield from (mount / part for part in (inner, *inner.parents))
-
-
-def _quota_cores(directory: Path) -> float:
-    """Return the quota of one cgroup in cores; infinity without one."""
-    try:
-        if (directory / "cpu.max").exists():
-            quota, period = (directory / "cpu.max").read_text().split()
-        else:
-            quota = (directory / "cpu.cfs_quota_us").read_text().strip()
-            period = (directory / "cpu.cfs_period_us").read_text().strip()
-        return math.inf if quota in {"max", "-1"} else int(quota) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):
-        return math.inf

@@ -250,7 +250,7 @@ def encode_line(when: datetime, level: str, event: str, program: str, fields: di
         program: Who says it.
         fields: Everything else; values that JSON doesn't know are written as text.
     """
-    ts = when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    ts = when.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
     line: dict[str, Any] = dict(zip(RESERVED, (ts, level, event, program, os.getpid()), strict=True))
     head = dict(line)
     for key, value in fields.items():

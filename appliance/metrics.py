@@ -20,6 +20,7 @@ Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 DURATION_BUCKETS_S = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
 """An edge exactly at the 500 ms objective."""
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+COMMIT_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 TTFA_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, *DURATION_BUCKETS_S)
 
 OUTCOMES = ("completed", "failed", "cancelled", "expired", "interrupted")
@@ -31,6 +32,21 @@ OTHER_SIGNAL = "other"
 EXIT_SIGNALS = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV", "SIGTERM", OTHER_SIGNAL)
 DENIAL_RULES = ("admin_network", "admin_key", "api_key", "host", "origin", "spoof", "peer_uid")
 ENGINES = ("coqui", "espeak", "tone", "vits")
+FALLBACK_REASONS = (
+    "no_workers",
+    "overloaded",
+    "poison_request",
+    "voice_not_found",
+    "worker_lost",
+    "synthesis_timeout",
+    "engine_failed",
+    "unspeakable_text",
+    "utterance_too_long",
+)
+"""Codes of the errors that another voice can spare a client."""
+UNKNOWN_ENGINE = "unknown"
+"""Of a voice that isn't there."""
+FALLBACK_FROM = ("coqui", "tone", "vits", UNKNOWN_ENGINE)
 IMPORT_STATES = (
     "waiting",
     "downloading",
@@ -43,7 +59,15 @@ IMPORT_STATES = (
     "failed",
 )
 """As `voice_imports.ImportState` has them."""
+STORE_ERRORS = ("busy", "full", "readonly", "corrupt", "failed")
+"""As `store.errors.STATES` has them."""
+BACKUP_RESULTS = ("ok", "failed")
+CACHE_RESULTS = ("hit", "miss", "shared")
+CACHE_PLACES = ("memory", "files")
 CLASSES = ("first", "rest", "background")
+JOB_STATES = ("queued", "running", "paused")
+JOB_OUTCOMES = ("completed", "failed", "cancelled")
+"""As `store.jobs` has both."""
 STATUSES = ("2xx", "3xx", "4xx", "5xx", "broken")
 CONNECTION_STATES = ("head", "body", "answer", "idle")
 CLOSE_REASONS = (
@@ -70,6 +94,8 @@ class GatewayMetrics:
         self._declare_requests()
         self._declare_pool()
         self._declare_http(routes)
+        self._declare_store()
+        self._declare_cache()
         self._declare_process()
 
     def _declare_requests(self) -> None:
@@ -133,6 +159,12 @@ class GatewayMetrics:
             "tts_voice_imports", "Voices of the latest run of the importer, by state.", state=IMPORT_STATES
         )
         self.retries = self._counter("tts_utterance_retries", "Utterances given to a second worker.")
+        self.fallbacks = self._counter(
+            "tts_voice_fallbacks",
+            "Accepted speech requests that espeak-ng was given in a voice's place, by why and its engine.",
+            reason=FALLBACK_REASONS,
+            engine=FALLBACK_FROM,
+        )
         self.stale_frames = self._counter(
             "tts_stale_frames", "Wire frames dropped because their id isn't current."
         )
@@ -171,6 +203,54 @@ class GatewayMetrics:
         )
         self.security_denied = self._counter(
             "tts_security_denied", "Requests turned away by an access rule.", rule=DENIAL_RULES
+        )
+
+    def _declare_store(self) -> None:
+        self.db_commit_s = self._histogram(
+            "tts_db_commit_seconds", "Seconds that a commit to the database took.", COMMIT_BUCKETS_S
+        )
+        self.db_errors = self._counter(
+            "tts_db_errors", "Times that the database couldn't be used, by why.", state=STORE_ERRORS
+        )
+        self.db_up = self._gauge("tts_db_up", "1 while the database takes what is written, else 0.")
+        self.disk_alert = self._gauge(
+            "tts_disk_alert",
+            "1 while disk.alert_ratio of the disk is used or nothing can be written, else 0.",
+        )
+        self.disk_refusing = self._gauge(
+            "tts_disk_refusing",
+            "1 while disk.refuse_ratio of the disk is used or nothing can be written, else 0.",
+        )
+        self.backups = self._counter(
+            "tts_backups",
+            "Backups of the database that the gateway has made or failed to make.",
+            result=BACKUP_RESULTS,
+        )
+        self.backup_last_ok = self._gauge("tts_backup_last_ok", "1, or 0 after a backup that failed.")
+        self.backup_last_ok.set(1)
+        self.backup_last_success_s = self._gauge(
+            "tts_backup_last_success_timestamp_seconds", "Unix time of the newest backup; 0 without one."
+        )
+        self.history_unrecorded = self._counter(
+            "tts_history_unrecorded",
+            "Requests of killed gateways that have no row in the history, found at this one's start.",
+        )
+        self.jobs = self._gauge("tts_jobs", "Jobs that haven't ended, by state.", state=JOB_STATES)
+        self.jobs_accepted = self._counter("tts_jobs_accepted", "Jobs taken in.")
+        self.jobs_finished = self._counter(
+            "tts_jobs_finished", "Jobs that ended, by how.", outcome=JOB_OUTCOMES
+        )
+        self.job_utterances = self._counter("tts_job_utterances", "Utterances that were spoken for jobs.")
+
+    def _declare_cache(self) -> None:
+        self.cache_requests = self._counter(
+            "tts_cache_requests",
+            "Requests for speech whose answer may be kept: found, made, or heard with another one's.",
+            result=CACHE_RESULTS,
+        )
+        self.cache_bytes = self._gauge("tts_cache_bytes", "Bytes of kept answers.", place=CACHE_PLACES)
+        self.cache_evictions = self._counter(
+            "tts_cache_evictions", "Kept answers that had to go for others, for their age or for the disk."
         )
 
     def _declare_process(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from appliance.errors import ConfigurationError
 from appliance.keys import read_keys
 from appliance.settings import Settings
+from appliance.store.migrations import check_not_newer
 from appliance.voices import read_voices_file
 
 
@@ -17,7 +18,8 @@ def check_files(settings: Settings) -> None:
     """Read every file that the settings name and forget what is in it.
 
     Raises:
-        ConfigurationError: A file is missing, holds something else, or others may read its keys.
+        ConfigurationError: A file is missing, holds something else, or others may read its keys; or the
+            database is one of a later version.
     """
     read_voices_file(settings.config_dir() / settings.voices.file)
     key_files = {"http.api_keys_file": settings.http.api_keys_file, "admin.key_file": settings.admin.key_file}
@@ -27,3 +29,4 @@ def check_files(settings: Settings) -> None:
         except ConfigurationError as error:
             message = f"{setting}: {error.message}"
             raise ConfigurationError(message) from None
+    check_not_newer(settings.store_path())

@@ -1,6 +1,6 @@
 """The settings of the appliance: one declaration for check, defaults, reference page and errors.
 
-Owns: the sections and their bounds (the engines' own lie in `engine_settings`), reading
+Owns: the sections and their bounds (some lie in modules of their own), reading
 `config/appliance.toml` and the `APPLIANCE_<SECTION>_<KEY>` environment over it.
 Refuses to know: what the settings are used for; secrets (settings name the files that hold them).
 
@@ -21,9 +21,13 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from appliance.cache_settings import CacheSettings
 from appliance.engine_settings import CoquiSettings, Section, ToneSettings, VitsSettings, settings_of
 from appliance.errors import ConfigurationError
+from appliance.job_settings import JobsSettings
+from appliance.store_settings import BACKUPS_NAME, DiskSettings, StoreSettings, below_data
 from appliance.voice_settings import ImporterSettings, VoicesSettings
+from appliance.worker_settings import WorkersSettings, checked_silence
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout, or the image's application folder."""
@@ -36,24 +40,15 @@ LONGEST_SOCKET_NAME = "supervisor.sock.0000000"
 """supervisord binds its socket under a temporary name with its pid first."""
 SECRET_NAMES = re.compile(r"keys?_file")
 """Settings whose wrong value may be a key in the wrong place, and is never shown."""
-SILENCE_HEARTBEATS = 2
-"""With less, a heartbeat that comes a little late already counts as a hang."""
+
+RENAMED = {"store": {"backup_keep": "backup_daily"}}
+"""Section → what a setting was called in an earlier version → what it is called now."""
 
 
 def _checked_networks(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         ipaddress.ip_network(value)
     return values
-
-
-def _checked_silence(section: str, value: float, info: ValidationInfo) -> float:
-    """Refuse a silence in which a healthy process has no time to beat."""
-    heartbeat_s = info.data.get("heartbeat_s")  # missing if it is wrong itself
-    if heartbeat_s is not None and value < SILENCE_HEARTBEATS * heartbeat_s:
-        bound_s = SILENCE_HEARTBEATS * heartbeat_s
-        message = f"must be at least {bound_s:g}, two heartbeats ({section}.heartbeat_s = {heartbeat_s:g})"
-        raise ValueError(message)
-    return value
 
 
 class HttpSettings(Section):
@@ -72,10 +67,12 @@ class HttpSettings(Section):
         default=True, description="Whether voices and models are listed without a key (Open WebUI asks so)."
     )
     trusted_proxies: tuple[str, ...] = Field((), description="Networks whose X-Forwarded-For is believed.")
-    cache_bytes: int = Field(33_554_432, ge=0, le=1_073_741_824, description="Bytes of kept GET answers.")
     head_limit_s: float = Field(5.0, ge=0.5, le=600, description="Seconds a request's head may take.")
     body_limit_s: float = Field(
-        10.0, ge=0.5, le=600, description="Seconds a body may take, from its head on."
+        10.0,
+        ge=0.5,
+        le=600,
+        description="Seconds a body may take, from its head on, and one more for each 64 KiB that come.",
     )
     write_limit_s: float = Field(
         30.0, ge=0.5, le=3600, description="Seconds a client may take no byte of an answer."
@@ -104,51 +101,16 @@ class AdminSettings(Section):
         return _checked_networks(values)
 
 
-class WorkersSettings(Section):
-    """How many workers each engine has, when one counts as hung, and when one is replaced."""
-
-    espeak: int = Field(2, ge=0, le=64, description="Workers with the espeak engine.")
-    tone: int = Field(0, ge=0, le=64, description="Workers with the tone engine.")
-    vits: int = Field(0, ge=0, le=64, description="Workers with the vits engine, for imported voices.")
-    coqui: int = Field(
-        0, ge=0, le=64, description="Workers with the coqui engine; each takes 0.5 GB or more."
-    )
-    heartbeat_s: float = Field(0.25, ge=0.05, le=10, description="Seconds between two heartbeats.")
-    silence_s: float = Field(
-        1.0, ge=0.2, le=60, description="Seconds without heartbeat that mean hung; two heartbeats or more."
-    )
-    progress_s: float = Field(5.0, ge=0.5, le=600, description="Least seconds without audio that mean hung.")
-    cancel_s: float = Field(
-        2.0, ge=0.1, le=60, description="Seconds a cancelled worker has before it is killed."
-    )
-    warm_up_s: float = Field(
-        120.0, ge=0.1, le=3600, description="Seconds an engine has to get warm before its worker ends."
-    )
-    recycle_rss_bytes: int = Field(
-        268_435_456, ge=0, le=1_099_511_627_776, description="Memory that ends a worker; 0 never."
-    )
-    recycle_utterances: int = Field(
-        0, ge=0, le=1_000_000_000, description="Utterances that end a worker, 10 % more or less; 0 never."
-    )
-
-    def pool_sizes(self) -> dict[str, int]:
-        """Return the number of workers of each engine that has any."""
-        sizes = {"espeak": self.espeak, "tone": self.tone, "vits": self.vits, "coqui": self.coqui}
-        return {engine: size for engine, size in sizes.items() if size}
-
-    @field_validator("silence_s")
-    @classmethod
-    def _spans_heartbeats(cls, value: float, info: ValidationInfo) -> float:
-        return _checked_silence("workers", value, info)
-
-
 class DispatchSettings(Section):
     """Who is served when, and who is refused."""
 
     cores: int = Field(0, ge=0, le=1024, description="Run grants; 0 takes the CPU quota of this machine.")
-    first_audio_target_s: float = Field(0.3, gt=0, le=60, description="Seconds a first sound should take.")
+    first_audio_target_s: float = Field(0.5, gt=0, le=60, description="Seconds a first sound should take.")
     first_audio_limit_s: float = Field(
-        5.0, gt=0, le=600, description="Seconds others' work may keep a first sound waiting."
+        0.3, gt=0, le=600, description="Seconds others' work may keep a first sound waiting, at least."
+    )
+    outage_limit_s: float = Field(
+        5.0, gt=0, le=600, description="Seconds a request waits for an engine that has no worker."
     )
     client_rate_per_min: int = Field(
         0, ge=0, le=1_000_000, description="Requests one client may make in a minute; 0 for any number."
@@ -197,7 +159,7 @@ class WatchdogSettings(Section):
     @field_validator("silence_s")
     @classmethod
     def _spans_heartbeats(cls, value: float, info: ValidationInfo) -> float:
-        return _checked_silence("watchdog", value, info) if value else value
+        return checked_silence("watchdog", value, info) if value else value
 
 
 class ExporterSettings(Section):
@@ -226,11 +188,7 @@ class LogSettings(Section):
     @field_validator("ledger_file")
     @classmethod
     def _below_data(cls, value: str) -> str:
-        path = Path(value)
-        is_file = bool(path.name) or not value
-        if path.is_absolute() or not is_file or ".." in path.parts or "\0" in value:
-            raise ValueError("must be a file's path below data.dir: relative, without ..")
-        return value
+        return below_data(value) if value else value
 
 
 class RunSettings(Section):
@@ -276,6 +234,10 @@ class Settings(Section):
     health: HealthSettings = HealthSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
     exporter: ExporterSettings = ExporterSettings()
+    store: StoreSettings = StoreSettings()
+    disk: DiskSettings = DiskSettings()
+    jobs: JobsSettings = JobsSettings()
+    cache: CacheSettings = CacheSettings()
     wyoming: WyomingSettings = WyomingSettings()
     log: LogSettings = LogSettings()
     run: RunSettings = RunSettings()
@@ -289,9 +251,25 @@ class Settings(Section):
         """Return the file that gets a line for every accepted request, or None."""
         return self.data.dir / self.log.ledger_file if self.log.ledger_file else None
 
+    def warm_path(self) -> Path | None:
+        """Return the file of what is to be spoken ahead, or None."""
+        return self.config_dir() / self.cache.warm_file if self.cache.warm_file else None
+
+    def store_path(self) -> Path:
+        """Return the database's file."""
+        return self.data.dir / self.store.file
+
+    def backups_path(self) -> Path:
+        """Return the folder of the database's backups."""
+        return self.store_path().parent / BACKUPS_NAME
+
+    def config_file(self) -> Path:
+        """Return the settings file in force."""
+        return ROOT / os.environ.get(f"{PREFIX}CONFIG", CONFIG_FILE)
+
     def config_dir(self) -> Path:
-        """Return the folder of the settings file in force, where its neighbours are looked up."""
-        return (ROOT / os.environ.get(f"{PREFIX}CONFIG", CONFIG_FILE)).parent
+        """Return its folder, where its neighbours are looked up."""
+        return self.config_file().parent
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -312,23 +290,27 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigurationError(_one_line(error, path, environ)) from None
-    if not settings.pool_sizes():
-        message = (
-            "workers: every pool is empty; "
-            "set at least one of workers.espeak, workers.tone, workers.vits, workers.coqui"
-        )
-        raise ConfigurationError(message)
     return settings
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return _renamed(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
         message = f"{path}: can't be read: {error.strerror}"
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{path}: isn't TOML: {error}"
     raise ConfigurationError(message)
+
+
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    """Call settings of an earlier version what they are called now, unless the new name is there, too."""
+    for section, names in RENAMED.items():
+        table = values.get(section)
+        for old, new in names.items():
+            if isinstance(table, dict) and old in table and new not in table:
+                table[new] = table.pop(old)
+    return values
 
 
 def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
@@ -339,6 +321,7 @@ def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
             continue
         field = Settings.model_fields.get(section)
         keys = {} if field is None else settings_of(type(field.default))
+        key = RENAMED.get(section, {}).get(key, key)
         if key not in keys:
             message = f"{name}: no such setting; docs/settings.md lists them"
             raise ConfigurationError(message)

@@ -34,11 +34,34 @@ class AudioFormat(StrEnum):
     PCM = "pcm"
 
 
+class JobFormat(StrEnum):
+    """What a client can ask a job for: all that is streamed, and files that are no stream."""
+
+    MP3 = "mp3"
+    OPUS = "opus"
+    AAC = "aac"
+    FLAC = "flac"
+    WAV = "wav"
+    PCM = "pcm"
+    M4B = "m4b"
+
+    @property
+    def audio_format(self) -> AudioFormat:
+        """What the audio in such a file is encoded as."""
+        return AudioFormat.AAC if self is JobFormat.M4B else AudioFormat(self.value)
+
+
 class StreamFormat(StrEnum):
     """How the audio travels: as bytes, or as server-sent events with base64."""
 
     AUDIO = "audio"
     SSE = "sse"
+
+
+class Timestamps(StrEnum):
+    """Of what the times are told."""
+
+    WORD = "word"
 
 
 class InputType(StrEnum):
@@ -78,6 +101,8 @@ class SpeechRequest:
     input_type: InputType = InputType.TEXT
     make_speakable: bool = True
     """Whether markdown and emoji are turned into words first."""
+    wants_word_times: bool = False
+    """Whether it is to be known when each word sounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +114,8 @@ class SpokenText:
     origins: tuple[tuple[int, int], ...] = ()
     """Pairs (offset in `text`, offset in the original request text), in characters, ascending in both.
 
-    Between two pairs both run on in step until the next pair; see `original_offset`.
+    Between two pairs both run on in step until the next pair; see `original_offset`. Several pairs may have
+    the same first offset: what lies between their second ones isn't spoken.
     """
 
     def original_offset(self, offset_chars: int) -> int:
@@ -110,6 +136,37 @@ class SpokenText:
         spoken, original = self.origins[low - 1]
         moved = original + offset_chars - spoken
         return min(moved, self.origins[low][1]) if low < len(self.origins) else moved
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenWord:
+    """A word of the original text, as a reader sees it: without mark-up, with the signs around it."""
+
+    text: str
+    """Neither empty nor with white space in it."""
+    start_char: int
+    """Where its first character stands in the original text, in characters."""
+    end_char: int
+    """Where its last one ends there, exclusive; mark-up may stand in between."""
+    spoken_char: int
+    """Where what is spoken for it begins in the utterance's spoken text, in characters."""
+    is_apart: bool = True
+    """Whether white space stands before it; between Chinese characters there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedWord:
+    """A word of the original text, and when it sounds in a client's audio."""
+
+    text: str
+    start_char: int
+    """As in `WrittenWord`, like all fields of the same name."""
+    end_char: int
+    is_apart: bool
+    start_s: float
+    """Seconds from the beginning of the audio."""
+    end_s: float
+    """Seconds; where the next word of its utterance begins, or the utterance's sound ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +193,14 @@ class Utterance:
     """Seconds of silence that the gateway puts behind this utterance."""
     wants_early_sound: bool = True
     """Whether the first chunk is small, so that a first sound can leave; each further chunk costs work."""
+    has_waited: bool = False
+    """Whether it had to wait for its first run grant, so that others compute, too; only its worker knows."""
     wants_word_marks: bool = False
     """Whether the engine says when each word sounds: work for nothing where somebody only listens."""
     seed: int | None = None
     """What an engine that draws lots draws them from, 0 ≤ seed < 2^64; None leaves it to the engine."""
+    words: tuple[WrittenWord, ...] = ()
+    """The words of the span, where word marks are wanted; the gateway keeps them to itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""Folders that several processes use: held by a lock, and on the disk before they count.
+"""Folders that several processes use: held by a lock, replaced whole, and on the disk before they count.
 
-Owns: a folder's lock, writing a folder through to the disk.
+Owns: a folder's lock, the renames by which one takes another's place, writing a folder through to the disk.
 Refuses to know: what is in a folder.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,60 @@ def _lock(descriptor: int, *, wait: bool) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def replace_folder(made: Path, place: Path, old: Path) -> None:
+    """Rename a folder to another's place; what was there gets the name `old`, locked meanwhile.
+
+    Raises:
+        OSError: A folder can't be renamed.
+    """
+    with locked(place):
+        if place.exists():
+            place.rename(old)
+        made.rename(place)
+
+
+def take_away(place: Path, old: Path, prefix: str) -> list[Path]:
+    """Rename a folder and what a `replace_folder` that was killed has left of the one before.
+
+    Args:
+        place: The folder, which needn't be there.
+        old: The name that `replace_folder` gave the one before.
+        prefix: Begins the new names.
+
+    Returns:
+        The folders under their new names.
+    """
+    taken = []
+    with locked(old, wait=True):
+        for path in (old, place):  # the old one first: with only the other gone, it would be put back
+            gone = place.parent / f"{prefix}{path.name}-{os.getpid()}"
+            try:
+                path.rename(gone)
+            except FileNotFoundError:
+                continue
+            taken.append(gone)
+    return taken
+
+
+def restore_replaced(folder: Path, prefix: str) -> bool:
+    """Mend what a `replace_folder` that was killed has left; return whether a folder has its name again.
+
+    Args:
+        folder: Where places lie.
+        prefix: Stands before the place's name in the name of what was there.
+    """
+    is_restored = False
+    for old in folder.glob(f"{prefix}*"):
+        place = folder / old.name.removeprefix(prefix)
+        with locked(old) as is_ours:
+            if is_ours and place.exists():
+                shutil.rmtree(old, ignore_errors=True)
+            elif is_ours:
+                old.rename(place)
+                is_restored = True
+    return is_restored
 
 
 def sync_folder(folder: Path) -> None:

@@ -65,4 +65,9 @@ class ImporterSettings(Section):
     memory_bytes: int = Field(
         6_442_450_944, ge=0, le=1_099_511_627_776, description="Memory that ends an import; 0 never."
     )
-    limit_s: float = Field(7200.0, ge=1, le=604_800, description="Seconds that an import may take.")
+    limit_s: float = Field(
+        7200.0,
+        ge=1,
+        le=604_800,
+        description="Seconds that a voice's making may take, or its download stand still.",
+    )

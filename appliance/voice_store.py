@@ -7,6 +7,7 @@ Refuses to know: how a voice is made (`engines.vits.making`) and how it is spoke
     data/voices/<id>/voice.json      VoiceManifest
                      text.onnx …     what the manifest's `files` name
     data/voices/.making-<random>/    a voice under way; renamed when it is whole, removed by the next import
+    data/voices/.replaced-<id>/      the voice that <id> was before; its name again if there is no <id>
 
 A folder with a name that begins with a dot is no voice. No name of a file or folder comes from the network:
 ids are checked against `VOICE_ID`, file names against `FILE_NAME`.
@@ -33,12 +34,13 @@ from loguru import logger
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from appliance.errors import ConfigurationError, EngineFailedError
-from appliance.voice_folders import locked, sync, sync_folder
+from appliance.voice_folders import locked, replace_folder, restore_replaced, sync, sync_folder, take_away
 from appliance.voices import Gender, Voice
 
 VOICES_FOLDER = "voices"
 MANIFEST_FILE = "voice.json"
 MAKING_PREFIX = ".making-"
+REPLACED_PREFIX = ".replaced-"
 CHANGE_FILE = "voices.changed"
 """Beside the folder; written anew whenever a voice has come or gone."""
 VOICE_ID = r"[a-z0-9][a-z0-9_.-]{0,79}"
@@ -46,6 +48,7 @@ FILE_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 MAX_MANIFEST_BYTES = 4_194_304
 """A larger `voice.json` isn't read: 4,000 speakers take 0.4 MB."""
 MAX_SPEAKERS = 10_000
+MAX_SPEAKER_NAME_CHARS = 200
 MAX_FILES = 1000
 MAX_ENTRIES = 4000
 """Catalogue entries of one voice: with more speakers times languages, the speakers have the main one only."""
@@ -65,8 +68,10 @@ class Speaker(_Part):
 
     id: str = Field(pattern=rf"^{VOICE_ID}$")
     """Stands behind the voice's id: `<voice id>-<speaker id>`."""
-    name: str = Field(min_length=1, max_length=200)
-    """For a person to read, and Coqui's own name of the speaker."""
+    name: str = Field(min_length=1, max_length=MAX_SPEAKER_NAME_CHARS)
+    """For a person to read."""
+    model_name: str | None = Field(None, max_length=10_000)
+    """Coqui's own name of the speaker, to the letter, where it isn't `name`: some end with a line's end."""
     index: int = Field(ge=0, lt=MAX_SPEAKERS)
     """The speaker's number in the model."""
     gender: Gender = Gender.UNKNOWN
@@ -112,8 +117,8 @@ class FileRecord(_Part):
             return cls(bytes=file.tell(), sha256=digest)
 
 
-class VitsModel(_Part):
-    """What `engines.vits` needs to speak a voice with its three graphs."""
+class VitsModel(_Part, extra="ignore"):
+    """What `engines.vits` needs to speak a voice with its three graphs; other fields are left out."""
 
     hop_length: int = Field(gt=0, le=4096)
     """PCM frames that one model frame becomes."""
@@ -126,8 +131,6 @@ class VitsModel(_Part):
     """Model frames of context that the flow graph needs on either side of a window."""
     decoder_overlap_frames: int = Field(ge=0, le=1024)
     """The same for the decoder graph."""
-    has_stochastic_durations: bool = True
-    """Whether the text graph takes noise."""
 
 
 class VoiceManifest(_Part):
@@ -274,7 +277,12 @@ class VoiceStore:
         _verify(self.path(manifest.id), manifest)
 
     def sweep(self) -> None:
-        """Take away what killed imports have left; a folder whose maker lives is locked, and stays."""
+        """Take away what killed imports have left, and put back the voice that one was about to replace.
+
+        A folder whose maker lives is locked, and stays.
+        """
+        if restore_replaced(self.folder, REPLACED_PREFIX):
+            self._note_change()
         for left in self.folder.glob(f"{MAKING_PREFIX}*"):
             with locked(left) as is_ours:
                 if is_ours:
@@ -314,6 +322,8 @@ class VoiceStore:
     def put(self, made: Path, manifest: VoiceManifest) -> None:
         """Put a finished voice in its place, whole or not at all; one of the same id is replaced.
 
+        Killed between the two renames that this takes, it leaves the old one for `sweep` to put back.
+
         Args:
             made: A folder inside `self.folder` that holds what `manifest.files` names; it is renamed.
             manifest: Written into it as `voice.json`.
@@ -326,24 +336,24 @@ class VoiceStore:
         (made / MANIFEST_FILE).write_text(text + "\n", "utf-8")
         sync_folder(made)
         place = self.path(manifest.id)
-        old = self.folder / f"{MAKING_PREFIX}old-{manifest.id}-{os.getpid()}"
-        if place.exists():
-            place.rename(old)
-        made.rename(place)
+        old = self.folder / f"{REPLACED_PREFIX}{manifest.id}"
+        replace_folder(made, place, old)
         self._note_change()
         sync(self.folder)
         shutil.rmtree(old, ignore_errors=True)
 
     def remove(self, voice_id: str) -> bool:
-        """Take a voice away; return whether there was one. Who speaks it keeps its open files."""
-        gone = self.folder / f"{MAKING_PREFIX}gone-{voice_id}-{os.getpid()}"
-        try:
-            self.path(voice_id).rename(gone)
-        except FileNotFoundError:
-            return False
-        self._note_change()
-        shutil.rmtree(gone)
-        return True
+        """Take a voice away; return whether there was one. Who speaks it keeps its open files.
+
+        With it goes what a killed import has left of the voice that it was before.
+        """
+        old = self.folder / f"{REPLACED_PREFIX}{voice_id}"
+        taken = take_away(self.path(voice_id), old, f"{MAKING_PREFIX}gone-")
+        if taken:
+            self._note_change()
+        for gone in taken:
+            shutil.rmtree(gone)
+        return bool(taken)
 
 
 class VoiceChoice(NamedTuple):

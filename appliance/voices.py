@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import ConfigurationError, VoiceNotFoundError
+
+FALLBACK_ENGINE = "espeak"
+"""The engine that speaks where another can't: it is always there, and knows some way to say anything."""
+AUTOMATIC, NOBODY = "auto", "none"
+"""In the place of a voice that speaks for another: one of the same language; none."""
 
 
 class Gender(StrEnum):
@@ -83,6 +88,21 @@ class Variant:
         return cls(**{**values, "gender": Gender(values["gender"])})
 
 
+def usual_case(tag: str) -> str:
+    """Return a BCP 47 tag as people write it: `en-us` → `en-US`, `vi-vn-x-south` → `vi-VN-x-south`.
+
+    Source: RFC 5646 section 2.1.1: parts of two letters are regions, of four scripts, but for the first part
+    and those behind a single letter.
+    """
+    first, *parts = tag.split("-")
+    written = [first.lower()]
+    for part in parts:
+        is_free = len(written[-1]) > 1 and "x" not in written
+        cased = {2: part.upper(), 4: part.title()}.get(len(part), part.lower())
+        written.append(cased if is_free else part.lower())
+    return "-".join(written)
+
+
 class VoiceCatalog:
     """All voices that were ever heard of, found by any name; survives an empty pool.
 
@@ -90,16 +110,23 @@ class VoiceCatalog:
     at any time.
     """
 
-    def __init__(self, aliases: dict[str, str], default: str) -> None:
-        """Take the names that stand for other names.
+    def __init__(
+        self, aliases: dict[str, str], default: str, fallbacks: dict[str, str] | None = None
+    ) -> None:
+        """Take the names that stand for other names, and who speaks for whom.
 
         Args:
             aliases: Lower-case name → voice id, possibly with a variant.
             default: Voice id for callers that name none.
+            fallbacks: Lower-case voice id or alias, or the beginning of ids with `*` behind it → the voice
+                that speaks in its place, `AUTOMATIC` or `NOBODY`.
         """
         self._aliases = aliases
+        self._fallbacks = {aliases.get(name, name).lower(): by for name, by in (fallbacks or {}).items()}
         self._voices: dict[str, Voice] = {}
         self._variants: dict[tuple[str, str], Variant] = {}
+        self._withdrawn: set[tuple[str, str]] = set()
+        """Engines and, of their voices' names inside them, the first part, of which no voice is listed."""
         self.default = default
 
     def replace(self, engine: str, voices: Iterable[Voice], variants: Iterable[Variant]) -> None:
@@ -108,9 +135,27 @@ class VoiceCatalog:
         A voice of another engine that has one of the ids is replaced.
         """
         kept = {key: voice for key, voice in self._voices.items() if voice.engine != engine}
-        self._voices = kept | {voice.id.lower(): voice for voice in voices}
+        self._voices = kept | {voice.id.lower(): voice for voice in voices if self._is_there(voice)}
         others = {key: variant for key, variant in self._variants.items() if variant.engine != engine}
         self._variants = others | {(variant.engine, variant.id.lower()): variant for variant in variants}
+
+    def withdraw(self, engine: str, stored_id: str) -> None:
+        """Forget what an engine speaks with one stored voice, although workers still name it.
+
+        Args:
+            engine: Of its voices those are forgotten whose name inside the engine is `<stored_id>/…`.
+            stored_id: The voice's id in the store.
+        """
+        self._withdrawn.add((engine, stored_id))
+        self._voices = {key: voice for key, voice in self._voices.items() if self._is_there(voice)}
+
+    def readmit(self, stored_ids: Iterable[str]) -> None:
+        """List stored voices of these ids again, as soon as a worker that joins names them."""
+        present = set(stored_ids)
+        self._withdrawn = {each for each in self._withdrawn if each[1] not in present}
+
+    def _is_there(self, voice: Voice) -> bool:
+        return (voice.engine, voice.engine_voice.partition("/")[0]) not in self._withdrawn
 
     def voices(self) -> list[Voice]:
         """Return every voice, sorted by id."""
@@ -124,6 +169,38 @@ class VoiceCatalog:
         """Return the names that stand for voices, and the voices."""
         return dict(self._aliases)
 
+    def lost_fallbacks(self) -> dict[str, str]:
+        """Return the entries of `fallbacks` whose right side is no voice of `FALLBACK_ENGINE`."""
+        named = {name: by for name, by in self._fallbacks.items() if by not in (AUTOMATIC, NOBODY)}
+        return {name: by for name, by in sorted(named.items()) if self._of_fallback_engine(by) is None}
+
+    def needless_fallbacks(self) -> list[str]:
+        """Return the entries of `fallbacks` that are for a voice of `FALLBACK_ENGINE` itself."""
+        return [name for name in sorted(self._fallbacks) if self._of_fallback_engine(name) is not None]
+
+    def fallback_of(self, voice: Voice) -> Voice | None:
+        """Return the voice of `FALLBACK_ENGINE` that may speak in the place of another.
+
+        None where nobody has asked for that, or there is none of the voice's main language.
+        """
+        if voice.engine == FALLBACK_ENGINE:
+            return None
+        language = voice.languages[0] if voice.languages else ""
+        return self._fallback(self._wished_for(voice.id.lower()), language)
+
+    def fallback_of_absent(self, name: str, *, is_expected: bool) -> Voice | None:
+        """Return the voice that may speak in the place of one that isn't there.
+
+        Its language is what its id begins with, as in the ids that imports give.
+
+        Args:
+            name: As a client has named it.
+            is_expected: Whether it may be there soon; if not, it must be entered by its whole name.
+        """
+        voice_id = self._id_of(name)
+        wish = self._wished_for(voice_id) if is_expected else self._fallbacks.get(voice_id, NOBODY)
+        return self._fallback(wish, voice_id)
+
     def resolve(self, voice_id: str) -> Voice:
         """Find the voice that a client means.
 
@@ -133,8 +210,7 @@ class VoiceCatalog:
         Raises:
             VoiceNotFoundError: No voice has this name.
         """
-        name = voice_id.strip().lower()
-        name = self._aliases.get(name, name).lower()
+        name = self._id_of(voice_id)
         base, plus, variant_id = name.partition("+")
         base = self._aliases.get(base, base).lower() if plus else base
         voice = self._voices.get(base)
@@ -152,15 +228,67 @@ class VoiceCatalog:
             gender=variant.gender if variant.gender != Gender.UNKNOWN else voice.gender,
         )
 
+    def _id_of(self, name: str) -> str:
+        """Return the id that a client means by a name, in lower case; there needn't be such a voice."""
+        name = name.strip().lower()
+        return self._aliases.get(name, name).lower()
 
-def read_voices_file(path: Path) -> tuple[dict[str, str], dict[str, str]]:
-    """Read the names that stand for voices and models.
+    def _wished_for(self, voice_id: str) -> str:
+        """Return what is entered for a voice: by its whole id, or else by the longest beginning of it."""
+        if voice_id in self._fallbacks:
+            return self._fallbacks[voice_id]
+        beginnings = [name for name in self._fallbacks if name[-1:] == "*" and voice_id.startswith(name[:-1])]
+        return self._fallbacks[max(beginnings, key=len)] if beginnings else NOBODY
+
+    def _fallback(self, wish: str, language: str) -> Voice | None:
+        if wish == NOBODY:
+            return None
+        if wish == AUTOMATIC:
+            return self._of_language(language.lower())
+        return self._of_fallback_engine(wish)
+
+    def _of_fallback_engine(self, name: str) -> Voice | None:
+        try:
+            voice = self.resolve(name)
+        except VoiceNotFoundError:
+            return None
+        return voice if voice.engine == FALLBACK_ENGINE else None
+
+    def _of_language(self, tag: str) -> Voice | None:
+        """Return the voice for a language tag, or for the longest beginning of it that there is one for.
+
+        Of several, the one that the tag is a name of; else the one whose file is called so, which is the
+        language's own where the others are of regions; else the one with the shortest id.
+        Source: the lookup of RFC 4647, section 3.4.
+        """
+        mine = [voice for voice in self._voices.values() if voice.engine == FALLBACK_ENGINE]
+        while tag:
+            if (named := self._of_fallback_engine(tag)) is not None:
+                return named
+            if speaking := [voice for voice in mine if tag in voice.languages]:
+                files = {voice.id: voice.engine_voice.rpartition("/")[2].lower() for voice in speaking}
+                return min(speaking, key=lambda voice: (files[voice.id] != tag, len(voice.id), voice.id))
+            tag = tag.rpartition("-")[0]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class VoicesFile:
+    """The tables of `config/voices.toml`; names of voices in lower case."""
+
+    aliases: dict[str, str]
+    """Name → voice id."""
+    models: dict[str, str]
+    """Name → description."""
+    fallbacks: dict[str, str]
+    """Voice id, alias, or the beginning of ids with `*` behind it → who speaks in its place."""
+
+
+def read_voices_file(path: Path) -> VoicesFile:
+    """Read the names that stand for voices and models, and who speaks for whom.
 
     Args:
-        path: A TOML file with the tables `aliases` (name → voice id) and `models` (name → description).
-
-    Returns:
-        Both tables; alias names in lower case.
+        path: A TOML file with the tables of `VoicesFile`.
 
     Raises:
         ConfigurationError: The file can't be read or holds something else.
@@ -173,11 +301,30 @@ def read_voices_file(path: Path) -> tuple[dict[str, str], dict[str, str]]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = f"{path}: isn't TOML: {error}"
         raise ConfigurationError(message) from None
-    aliases, models = tables.pop("aliases", {}), tables.pop("models", {})
-    if tables or not all(_is_text_table(table) for table in (aliases, models)):
-        message = f"{path}: must hold the tables aliases and models, with texts, and nothing else"
+    names = [field.name for field in fields(VoicesFile)]
+    found = {name: tables.pop(name, {}) for name in names}
+    if tables or not all(_is_text_table(table) for table in found.values()):
+        message = f"{path}: must hold the tables {', '.join(names)}, with texts, and nothing else"
         raise ConfigurationError(message)
-    return {name.lower(): voice_id for name, voice_id in aliases.items()}, models
+    aliases, fallbacks = (
+        {name.lower(): by for name, by in found[table].items()} for table in ("aliases", "fallbacks")
+    )
+    for name, by in fallbacks.items():
+        if fault := _fault_of_fallback(name, by):
+            message = f"{path}: fallbacks: {name[:80]!r} = {by[:80]!r}: {fault} (docs/operate/voices.md)"
+            raise ConfigurationError(message)
+    return VoicesFile(aliases, found["models"], fallbacks)
+
+
+def _fault_of_fallback(name: str, by: str) -> str:
+    """Say what is wrong with an entry, whatever voices there are; empty for nothing."""
+    if not name.strip() or "*" in name[:-1]:
+        return "on the left stands a voice's id, an alias, or the beginning of ids with * behind it"
+    if "+" in name:
+        return "on the left a variant, as espeak-ng's voices have them, has no fallback"
+    if not by.strip() or "*" in by:
+        return f"on the right stands a voice of espeak-ng, {AUTOMATIC!r} or {NOBODY!r}"
+    return ""
 
 
 def _is_text_table(table: object) -> bool:

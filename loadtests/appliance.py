@@ -23,14 +23,21 @@ import psutil
 
 from appliance.lifecycle import LAUNCHER_FILE, read_json
 from appliance.settings import ROOT
+from processes.ttsctl.voice_bench.usage import cpu_s
 
 LAUNCHER = ("processes.launcher",)
 """The module that starts an appliance, and its arguments."""
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 60.0
 POLL_S = 0.05
-SETTINGS = {"HTTP_HOST": "127.0.0.1", "HTTP_PORT": 0, "EXPORTER_PORT": 0, "HEALTH_PROBE_INTERVAL_S": 3600}
-"""Probes would add their own speech to what is measured."""
+SETTINGS = {
+    "HTTP_HOST": "127.0.0.1",
+    "HTTP_PORT": 0,
+    "EXPORTER_PORT": 0,
+    "HEALTH_PROBE_INTERVAL_S": 3600,
+    "CACHE_SPEECH": "false",
+}
+"""Probes would add their own speech to what is measured, and of equal requests each is to be spoken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +63,7 @@ class Appliance:
 
     def cpu_s(self) -> float:
         """Return the CPU seconds that all processes together have used since their start."""
-        return sum(process_cpu_s(each.pid) for each in self._processes.values())
+        return sum(cpu_s(each.pid) for each in self._processes.values())
 
     def idle_cpu_share(self, during_s: float) -> float:
         """Leave it alone for some seconds; return the CPU seconds it uses per second."""
@@ -133,14 +140,6 @@ def running_appliance(
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(STOP_LIMIT_S)
-
-
-def process_cpu_s(pid: int) -> float:
-    """Return the CPU seconds of a process and all its threads, to the nanosecond.
-
-    Source: Linux, include/linux/posix-timers_types.h, make_process_cpuclock(pid, CPUCLOCK_SCHED).
-    """
-    return time.clock_gettime(~pid << 3 | 2)
 
 
 def name_of(process: psutil.Process) -> str:

@@ -11,7 +11,17 @@ import sys
 from collections.abc import Callable
 
 from appliance.settings import ROOT
-from loadtests import cpu_section, first_audio, long_run, memory, overload, workers_section
+from loadtests import (
+    cache_section,
+    cpu_section,
+    first_audio,
+    history_section,
+    jobs_section,
+    long_run,
+    memory,
+    overload,
+    workers_section,
+)
 from loadtests.figures import Figure, figures_table, machine
 from loadtests.page import write_section
 
@@ -60,6 +70,9 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "memory": _run_memory,
     "long-run": lambda arguments: long_run.run(is_short=arguments.short),
     "overload": lambda arguments: overload.run(is_short=arguments.short),
+    "cache": lambda arguments: cache_section.run(is_short=arguments.short),
+    "history": lambda arguments: history_section.run(is_short=arguments.short),
+    "jobs": lambda arguments: jobs_section.run(is_short=arguments.short),
     "neural": _run_neural,
 }
 

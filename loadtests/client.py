@@ -16,6 +16,7 @@ RECEIVE_BYTES = 262_144
 TIMEOUT_S = 60.0
 END_OF_HEADERS = b"\r\n\r\n"
 AUDIO_STATUS = 200
+KEPT = b"\r\nx-cache: hit\r\n"
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
@@ -30,6 +31,8 @@ class Answer:
     """Seconds to the last byte of the body."""
     body_bytes: int
     """Bytes of the body as they came, chunk sizes included."""
+    is_kept: bool
+    """Whether it says that it was spoken before."""
 
 
 class UnexpectedAnswerError(Exception):
@@ -72,7 +75,8 @@ class Client:
         head, body = self.begin(request)
         first_byte_s = time.perf_counter() - begun_at_s
         body_bytes = self._read_rest(head, body)
-        return Answer(AUDIO_STATUS, first_byte_s, time.perf_counter() - begun_at_s, body_bytes)
+        total_s = time.perf_counter() - begun_at_s
+        return Answer(AUDIO_STATUS, first_byte_s, total_s, body_bytes, KEPT in head)
 
     def begin(self, request: bytes) -> tuple[bytes, bytes]:
         """Send a finished request and read its answer to the first audio; return head and body so far.

@@ -17,7 +17,7 @@ from loadtests.appliance import Appliance, running_appliance
 from loadtests.client import Client, speech_request
 from loadtests.figures import Figure
 from loadtests.floor import VOICE_ID, BareEspeak, Floor, OwnEspeak
-from loadtests.texts import CHARS_150
+from processes.ttsctl.voice_bench.texts import CHARS_150
 
 BOUNDS = {"wav": 1.35, "mp3": 3.4, "opus": 6.0, "aac": 6.0, "flac": 2.5, "pcm": float("inf")}
 """CPU of a request over CPU of the bare engine."""

@@ -20,7 +20,8 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from loadtests.sound import PCM_BYTES_PER_S, Sound, lack, least_s, measure
+from loadtests.sound import Sound, lack, least_s, measure
+from processes.ttsctl.voice_bench.playback import PCM_BYTES_PER_S, Playback
 
 SILENCE_LIMIT_S = 10.0
 """Seconds without a byte after which a client gives up."""
@@ -30,8 +31,6 @@ PIECE_BYTES = 65_536
 MAX_ERROR_BYTES = 65_536
 MAX_BODY_BYTES = 16_777_216
 """Nearly six minutes of `pcm`, ten times the longest text; a body that goes on is no answer."""
-GAP_S = 0.1
-"""A sound that stands still for less isn't counted as a gap."""
 SLOW_BYTES_PER_S = 8_000
 SLOW_FOR_S = 10.0
 SLOW_LEAST_S = SLOW_FOR_S * SLOW_BYTES_PER_S / PCM_BYTES_PER_S / 2
@@ -114,7 +113,7 @@ class Outcome:
     total_s: float = 0.0
     body_bytes: int = 0
     gap_s: float = 0.0
-    """Longest time that a listener's sound stood still, if longer than `GAP_S`."""
+    """Longest time that a listener's sound stood still, if longer than `playback.GAP_S`."""
 
 
 def speak(target: Target, order: Order, due_s: float) -> Outcome:
@@ -241,25 +240,6 @@ class Reading:
 
     def _sound(self) -> Sound:
         return measure(self._order.response_format, self.body)
-
-
-class Playback:
-    """A player of 24 kHz PCM that begins with the first byte and waits where there is none."""
-
-    def __init__(self) -> None:
-        self.body_bytes = 0
-        self.longest_gap_s = 0.0
-        """Longest wait so far, if longer than `GAP_S`."""
-        self._dry_at_s = 0.0
-
-    def take(self, count: int, now_s: float) -> None:
-        """Take in bytes that have come at this monotonic time."""
-        if self.body_bytes:
-            gap_s = now_s - self._dry_at_s
-            if gap_s > max(GAP_S, self.longest_gap_s):
-                self.longest_gap_s = gap_s
-        self._dry_at_s = max(self._dry_at_s, now_s) + count / PCM_BYTES_PER_S
-        self.body_bytes += count
 
 
 def _take_error(response: http.client.HTTPResponse, outcome: Outcome) -> None:

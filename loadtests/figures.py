@@ -1,48 +1,20 @@
-"""Figures: what was measured, what was promised, and the verdict.
+"""Figures as Markdown, and the machine on which they were measured.
 
-Owns: the comparison and the table.
+Owns: the table.
 Refuses to know: how anything is measured.
 """
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-HEADER = ("figure", "median", "best", "bound", "verdict")
+from processes.ttsctl.voice_bench.figures import HEADER, Figure
 
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured value, beside the bound it is judged by, if any."""
-
-    name: str
-    value: float
-    """The median, unless the name says otherwise; what is judged."""
-    unit: str
-    best: float | None = None
-    """The best of all rounds, the nearest to a machine with nothing else to do."""
-    most: float = math.inf
-    least: float = -math.inf
-
-    @property
-    def is_missed(self) -> bool:
-        """Whether the value lies outside of its bound."""
-        return not self.least <= self.value <= self.most
-
-    def row(self) -> tuple[str, str, str, str, str]:
-        """Return the cells of the table, as `HEADER` names them."""
-        bound = ""
-        if self.most < math.inf:
-            bound = f"≤ {self.most:g}"
-        elif self.least > -math.inf:
-            bound = f"≥ {self.least:g}"
-        verdict = ("missed" if self.is_missed else "held") if bound else ""
-        best = "" if self.best is None else f"{self.best:.2f}"
-        return self.name, f"{self.value:.2f} {self.unit}".rstrip(), best, bound, verdict
+__all__ = ["Figure", "figures_table", "machine", "markdown_table"]
+TERMINAL_CHARS = 100
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -52,6 +24,53 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     padded = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
     padded.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(padded)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table for a page and for a terminal."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """Return it as Markdown writes it."""
+        return markdown_table(self.header, self.rows)
+
+    def for_terminal(self, width_chars: int = TERMINAL_CHARS) -> str:
+        """Return it with the headings' words one below the other, in parts that begin with the first column.
+
+        Args:
+            width_chars: Of a part at most, where a single column isn't wider.
+        """
+        columns = [
+            _column(heading, [row[place] for row in self.rows]) for place, heading in enumerate(self.header)
+        ]
+        parts = [[columns[0]]]
+        for column in columns[1:]:
+            if sum(_width(each) + 2 for each in (*parts[-1], column)) > width_chars + 2:
+                parts.append([columns[0]])
+            parts[-1].append(column)
+        return "\n\n".join(_side_by_side(part) for part in parts)
+
+
+def _column(heading: str, cells: Sequence[str]) -> list[str]:
+    """Return the lines of a column from its heading's first word to a rule and the last cell."""
+    words = heading.split(" ")
+    return [*words, "-" * max(map(len, (*words, *cells))), *cells]
+
+
+def _width(column: Sequence[str]) -> int:
+    return max(map(len, column))
+
+
+def _side_by_side(columns: Sequence[Sequence[str]]) -> str:
+    """Return columns as lines that end together; a shorter heading stands lower."""
+    depth = max(map(len, columns))
+    padded = [[""] * (depth - len(column)) + [*column] for column in columns]
+    widths = [_width(column) for column in columns]
+    lines = zip(*padded, strict=True)
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
 def figures_table(figures: Sequence[Figure]) -> str:

@@ -16,7 +16,7 @@ from loadtests.appliance import running_appliance
 from loadtests.client import Client, speech_request
 from loadtests.figures import Figure
 from loadtests.floor import VOICE_ID
-from loadtests.texts import CHARS_150, CHARS_6000
+from processes.ttsctl.voice_bench.texts import CHARS_150, CHARS_6000
 
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 FINISHED_FIRST = ("wav", "flac")

@@ -47,7 +47,7 @@ class EntryLimits(_Table):
     first_audio_p90_s: float | None = Field(None, gt=0)
     answer_p90_s: float | None = Field(None, gt=0)
     most_underruns: float | None = Field(None, ge=0, le=1)
-    """Share of listeners whose sound stood still for longer than `exchange.GAP_S`."""
+    """Share of listeners whose sound stood still for longer than `playback.GAP_S`."""
     least_answered: float | None = Field(None, gt=0, le=1)
     """Share that must be answered where the entry provokes refusals; without it no refusal is a success."""
 

@@ -16,7 +16,8 @@ from loadtests.exchange import Ending
 from loadtests.figures import machine
 from loadtests.gate import HEADER, P90, Check, Verdict, troubles
 from loadtests.limits import Entry, Profile
-from loadtests.samples import EntrySamples, Samples, Series, percentile
+from loadtests.samples import EntrySamples, Samples, Series
+from processes.ttsctl.voice_bench.figures import percentile
 
 STEPS = 60
 """Points of a line over the run's time."""

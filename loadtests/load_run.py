@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from loadtests.exchange import Manner, Order, Target, voices_of
 from loadtests.samples import Samples
-from loadtests.texts import CHARS_150, SEED, sentences
+from processes.ttsctl.voice_bench.texts import CHARS_150, SEED, sentences
 
 FORMATS = ("mp3", "mp3", "mp3", "wav", "opus", "pcm", "aac", "flac")
 """mp3 is the default of every client, so it comes oftener."""
@@ -46,6 +46,8 @@ class LoadRun:
         self.url = url
         self.is_over = False
         """Set when no request is to begin any more."""
+        self.requests = 0
+        """That were begun, warm-up included."""
         self.samples = samples
         self._keys = itertools.cycle(keys or [""])
         self._sources = _loopback_addresses() if _is_loopback(url) else itertools.repeat("")
@@ -63,10 +65,12 @@ class LoadRun:
 
     def next_sentence(self) -> Order:
         """Return one sentence in any voice and format."""
+        self.requests += 1
         return Order(next(self._texts), self._chosen.choice(self._voices), self._chosen.choice(FORMATS))
 
     def next_text(self, manner: Manner) -> Order:
         """Return a long text as PCM, of which each sounds different at its beginning."""
+        self.requests += 1
         text = " ".join([next(self._texts), *[CHARS_150] * TEXT_REPEATS])
         return Order(text, self._chosen.choice(self._voices), "pcm", manner)
 

@@ -15,6 +15,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+import gevent
 from locust import LoadTestShape, events
 from locust.env import Environment
 
@@ -25,6 +26,7 @@ from loadtests.gate import exit_code, judge, troubles, verdict_table
 from loadtests.limits import Entry, LimitsError, Profile, load_profile
 from loadtests.load_report import write_report
 from loadtests.load_run import LoadRun
+from loadtests.progress import TICK_S, Progress
 from loadtests.samples import Samples
 from loadtests.shapes import SHAPES, interactive_count
 from loadtests.users import SPEECH_USERS, Control, PacedUser, entry_of
@@ -68,8 +70,24 @@ def prepare(environment: Environment, **_: Any) -> None:
 
 @events.test_start.add_listener
 def begin(environment: Environment, **_: Any) -> None:
-    """Let the run's time begin."""
-    environment.load_run.samples.begun_at_s = time.monotonic()
+    """Let the run's time begin, and tell how it goes."""
+    load_run = environment.load_run
+    load_run.samples.begun_at_s = time.monotonic()
+    progress = Progress(environment.parsed_options.duration, lambda: load_run.requests)
+    environment.telling = gevent.spawn(_tell, environment, progress)
+
+
+def _tell(environment: Environment, progress: Progress) -> None:
+    """Show the progress until Locust quits."""
+    load_run = environment.load_run
+    try:
+        while True:
+            is_warm = time.monotonic() - load_run.samples.begun_at_s >= load_run.samples.warm_up_s
+            progress.phase = "the last answers" if load_run.is_over else "load" if is_warm else "warm-up"
+            progress.show()
+            gevent.sleep(TICK_S)
+    finally:
+        progress.end()
 
 
 @events.test_stopping.add_listener
@@ -92,6 +110,7 @@ def count_exception(user_instance: Any, **_: Any) -> None:
 @events.quitting.add_listener
 def conclude(environment: Environment, **_: Any) -> None:
     """Judge the run, show why, and set the exit code."""
+    environment.telling.kill()
     profile, samples = environment.profile, environment.load_run.samples
     raised = sum(each["count"] for each in environment.runner.exceptions.values())
     samples.stray_exceptions = raised - environment.counted_exceptions

@@ -22,7 +22,7 @@ from statistics import linear_regression, median
 from loadtests.appliance import Appliance, Resources, running_appliance
 from loadtests.client import Client, speech_request
 from loadtests.figures import Figure
-from loadtests.texts import sentences
+from processes.ttsctl.voice_bench.texts import sentences
 
 DURATION_S = {False: 600.0, True: 60.0}
 CONTROL_S = 60.0

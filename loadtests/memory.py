@@ -18,7 +18,7 @@ from loadtests.appliance import running_appliance
 from loadtests.chart import line_chart
 from loadtests.client import Client, speech_request
 from loadtests.figures import Figure
-from loadtests.texts import sentences
+from processes.ttsctl.voice_bench.texts import sentences
 
 REQUESTS = {False: 10_000, True: 1_000}
 WARM_UP = 500

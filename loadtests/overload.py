@@ -4,9 +4,8 @@ Owns: the section `overload` of the measurements, and its bounds.
 Refuses to know: how a request is sent.
 
 Two tone workers that take 50 ms for an utterance are the appliance, so that the clients aren't what limits.
-All clients follow a schedule, and latency counts from the intended start. The appliance promises a first
-sound within half a second, so it lets nobody wait longer than `LIMIT_S`; the comparison of half and high load
-leaves that setting as it comes.
+All clients follow a schedule, and latency counts from the intended start. All other
+settings are as they come.
 """
 
 from __future__ import annotations
@@ -30,9 +29,8 @@ from loadtests.figures import Figure
 from loadtests.ledger.lines import ClientLine
 from loadtests.ledger.reference import TEXTS
 from loadtests.open_loop import Speakers, client_address, run_schedule, speakers
-from loadtests.texts import SEED, sentences
+from processes.ttsctl.voice_bench.texts import SEED, sentences
 
-LIMIT_S = 0.3
 SETTINGS: dict[str, Any] = {
     "WORKERS_ESPEAK": 0,
     "WORKERS_TONE": 2,
@@ -94,14 +92,14 @@ class Phase:
 def run(*, is_short: bool) -> list[Figure]:
     """Measure the section; takes six minutes, or two."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        with running_appliance(**SETTINGS, DISPATCH_FIRST_AUDIO_LIMIT_S=LIMIT_S) as strict:
-            figures = runner.run(_measure_strict(strict.port, is_short=is_short))
-        with running_appliance(**SETTINGS) as usual:
-            figures += runner.run(_compare_loads(usual.port, is_short=is_short))
+        with running_appliance(**SETTINGS) as appliance:
+            figures = runner.run(_measure_crowds(appliance.port, is_short=is_short))
+        with running_appliance(**SETTINGS) as appliance:
+            figures += runner.run(_compare_loads(appliance.port, is_short=is_short))
     return figures
 
 
-async def _measure_strict(port: int, *, is_short: bool) -> list[Figure]:
+async def _measure_crowds(port: int, *, is_short: bool) -> list[Figure]:
     base_s = BASE_S[is_short]
     async with speakers(port) as clients:
         await _closed_loop(clients, "warm", WARM_UP_S)
@@ -125,7 +123,7 @@ async def _measure_strict(port: int, *, is_short: bool) -> list[Figure]:
 
 
 async def _compare_loads(port: int, *, is_short: bool) -> list[Figure]:
-    """Measure the first audio at half of the capacity and at 85 % of it, with limits as they come."""
+    """Measure the first audio at half of the capacity and at 85 % of it."""
     during_s = COMPARED_S[is_short]
     async with speakers(port) as clients:
         await _closed_loop(clients, "warm", WARM_UP_S, mixed_texts())

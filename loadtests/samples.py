@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from loadtests.exchange import Ending, Outcome
+from processes.ttsctl.voice_bench.figures import percentile
 
 
 class Series:
@@ -38,13 +39,6 @@ class Series:
         Source: the nearest-rank definition, so that it is one of the values.
         """
         return percentile(self.values_s, share)
-
-
-def percentile(values: array[float] | list[float], share: float) -> float:
-    """Return the nearest-rank percentile, NaN of no values."""
-    if not values:
-        return math.nan
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 @dataclass(slots=True)

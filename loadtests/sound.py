@@ -15,8 +15,8 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-PCM_BYTES_PER_S = 48_000
-"""`pcm` is 24 kHz int16 mono. Source: OpenAI's speech API."""
+from processes.ttsctl.voice_bench.playback import PCM_BYTES_PER_S
+
 LEAST_S_PER_CHAR = 0.02
 """No voice is faster: the tone engine takes 0.025 s, the fastest of espeak-ng's 138 voices 0.037 s."""
 LEAST_BYTES_PER_S = 1_000

@@ -18,7 +18,7 @@ from openai import OpenAI
 from appliance.settings import ROOT
 from loadtests.appliance import running_appliance
 from loadtests.neural.voices import FULL, checkpoint, data_dir, place, voice
-from loadtests.texts import CHARS_150
+from processes.ttsctl.voice_bench.texts import CHARS_150
 
 FILE = ROOT / "build" / "voice-demo.mp3"
 PIECE_BYTES = 4096

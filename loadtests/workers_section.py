@@ -19,7 +19,7 @@ from typing import Any
 from loadtests.appliance import running_appliance
 from loadtests.client import Client
 from loadtests.figures import Figure
-from loadtests.texts import CHARS_150, sentences
+from processes.ttsctl.voice_bench.texts import CHARS_150, sentences
 
 CLIENTS = 8
 TONE_DELAY_S = 0.05

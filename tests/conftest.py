@@ -18,6 +18,9 @@ from blockbuster import BlockBuster, blockbuster_ctx
 from tests.parts.appliance import Appliance
 from tests.parts.signals import heard_signals
 
+ENDING_S = 2.0
+"""Seconds that a thread may take from its last word to its end, such as that of a closed database."""
+
 # How long an example takes on a busy machine says nothing about the code.
 hypothesis.settings.register_profile("appliance", deadline=None)
 hypothesis.settings.load_profile("appliance")
@@ -44,7 +47,10 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     threads, children = set(threading.enumerate()), set(psutil.Process().children())
     yield
     if not is_sharing:
-        assert [thread for thread in threading.enumerate() if thread not in threads] == []
+        left = set(threading.enumerate()) - threads
+        for thread in left:
+            thread.join(ENDING_S)
+        assert [thread for thread in left if thread.is_alive()] == []
         assert [child for child in psutil.Process().children() if child not in children] == []
 
 

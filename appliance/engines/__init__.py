@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from appliance.engines.base import Engine
 from appliance.errors import ConfigurationError, EngineFailedError
+from appliance.packages import HOW_TO_INSTALL
 from appliance.settings import Settings
 from appliance.voice_store import VoiceStore
 
@@ -47,8 +48,7 @@ def _create_coqui(settings: Settings) -> Engine:
     try:
         from appliance.engines.coqui.engine import CoquiEngine
     except ImportError as error:
-        message = f"torch or the extra `coqui` isn't installed: {error.name} is missing"
-        raise EngineFailedError(message) from None
+        raise _not_installed(error) from None
     return CoquiEngine(settings.coqui, VoiceStore(settings.data.dir))
 
 
@@ -56,5 +56,9 @@ def _create_vits(settings: Settings) -> Engine:
     try:
         from appliance.engines.vits.engine import VitsEngine
     except ImportError as error:
-        raise EngineFailedError(f"The extra `neural` isn't installed: {error.name} is missing") from None
+        raise _not_installed(error) from None
     return VitsEngine(settings.vits, VoiceStore(settings.data.dir), settings.voices.default)
+
+
+def _not_installed(error: ImportError) -> EngineFailedError:
+    return EngineFailedError(f"{error.name or 'A package'} isn't installed; {HOW_TO_INSTALL}")

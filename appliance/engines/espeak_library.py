@@ -40,8 +40,18 @@ COMMANDS_TO_SPACES = dict.fromkeys((*range(1, 9), 11, 12, *range(14, 32)), " ")
 
 Source: espeak-ng 1.52, readclause.c, CTRL_EMBEDDED.
 """
-LONE_BACKTICKS = re.compile(r"(?<![^\W_])`+(?![^\W_])")
-"""espeak-ng 1.52 crashes over a clause that holds nothing else, in Vietnamese; elsewhere they are silent."""
+CRASHING_ALONE = re.compile(r"(?<![^\W_])`+(?![^\W_])|(?<=[\W_])(?<!\s)-(?=[^\W\d_])")
+"""espeak-ng 1.52 dies (SIGSEGV) in Vietnamese over a clause of nothing but backticks, and over one that
+begins with a sign, a hyphen and a single letter, as `(-a)`; elsewhere both are silent.
+"""
+CRASHING_SIGNS = {0x0960: "\u090b", 0x0AE0: "\u0a8b"}
+"""espeak-ng 1.52 dies (SIGSEGV) of the long vocalic R of Devanagari and of Gujarati in the voices
+`vi-vn-x-central` and `vi-vn-x-south`, which SSML can choose too, so all voices get the short one for it.
+
+Nothing else did when U+0020 to U+2BFF and U+3000 to U+33FF were spoken one by one, alone and in words, with
+`vi` and `vi-vn-x-south`.
+"""
+TRANSLATED = COMMANDS_TO_SPACES | CRASHING_SIGNS
 VARIANT_PREFIX = "!v/"
 """What the identifier of every variant begins with."""
 
@@ -329,8 +339,8 @@ class EspeakLibrary:
 def _encode(text: str) -> bytes:
     """Return a text as the library takes it."""
     try:
-        spaced = LONE_BACKTICKS.sub(lambda found: " " * len(found[0]), text)
-        encoded = spaced.translate(COMMANDS_TO_SPACES).encode()
+        spaced = CRASHING_ALONE.sub(lambda found: " " * len(found[0]), text)
+        encoded = spaced.translate(TRANSLATED).encode()
     except UnicodeEncodeError:
         raise EngineFailedError("The text holds a lone surrogate") from None
     if b"\0" in encoded:

@@ -1,7 +1,8 @@
 """The tone engine: every character a short sine, the same text always the same bytes.
 
-Owns: the rule from text to PCM (`expected_pcm`), and misbehaving on purpose: delays, failing, hanging
-with and without the interpreter's lock, exiting, crashing, leaking, leaving a child behind.
+Owns: the rule from text to PCM (`expected_pcm`), mapping a large file as weights are, and misbehaving on
+purpose: delays, failing, hanging with and without the interpreter's lock, exiting, crashing, leaking, leaving
+a child behind.
 Refuses to know: sockets, wire frames, scheduling.
 
 It is the demo, the load target and the only stand-in for a real engine in tests. A test that wants to know
@@ -15,8 +16,10 @@ from __future__ import annotations
 
 import ctypes
 import math
+import mmap
 import os
 import re
+import tempfile
 import threading
 import time
 from array import array
@@ -26,7 +29,7 @@ from itertools import count
 
 from appliance.engine_settings import ToneSettings
 from appliance.engines.base import NEXT_CHUNK_BYTES, chunk_spans
-from appliance.errors import EngineFailedError
+from appliance.errors import EngineFailedError, UnspeakableTextError
 from appliance.speech import FIRST_CHUNK_BYTES, PcmChunk, Utterance, WordMark
 from appliance.voices import Gender, Variant, Voice
 
@@ -53,7 +56,7 @@ _WORD = re.compile(r"\S+")
 LEAK_BYTES = 8 * 1024 * 1024
 """What `__LEAK__` in a text leaks."""
 _LEAK_HOOK = "__LEAK__"
-_HOOK = re.compile(r"__(EXIT|SEGV|HANG|SPIN|BLOCK|FORK|DAEMON|FAIL)(?:_([0-9]{1,3}))?__")
+_HOOK = re.compile(r"__(EXIT|SEGV|HANG|SPIN|BLOCK|FORK|DAEMON|FAIL|MUTE)(?:_([0-9]{1,3}))?__")
 
 
 class ToneEngine:
@@ -65,6 +68,7 @@ class ToneEngine:
     def __init__(self, settings: ToneSettings) -> None:
         self._settings = settings
         self._leaked: list[bytes] = []
+        self._weights: mmap.mmap | None = None
 
     def warm_up(self) -> None:
         """Load nothing; take long, fail, or see to it that the worker's life is short, where asked for.
@@ -97,9 +101,9 @@ class ToneEngine:
 
         Args:
             utterance: With hooks switched on, `__FAIL__` in its text is a fault before the first chunk,
-                `__FAIL_2__` after the second; likewise EXIT, SEGV, HANG (asleep), SPIN (busy in Python),
-                BLOCK (asleep in C with the interpreter's lock held), FORK (speaks on beside a child) and
-                DAEMON (beside one in a session of its own).
+                `__FAIL_2__` after the second; likewise MUTE (has no sound for it), EXIT, SEGV, HANG (asleep),
+                SPIN (busy in Python), BLOCK (asleep in C with the interpreter's lock held), FORK (speaks on
+                beside a child) and DAEMON (beside one in a session of its own).
                 `__LEAK__` leaks `LEAK_BYTES`, once for an utterance.
 
         Yields:
@@ -107,12 +111,15 @@ class ToneEngine:
 
         Raises:
             EngineFailedError: The voice is unknown, or a failure was asked for.
+            UnspeakableTextError: That was asked for.
         """
         pcm = expected_pcm(utterance)
         first_bytes = FIRST_CHUNK_BYTES if utterance.wants_early_sound else NEXT_CHUNK_BYTES
         marks = _word_marks(utterance) if utterance.wants_word_marks else []
         faults = self._faults(utterance.spoken.text)
         self._leak(utterance.spoken.text)
+        if self._settings.weights_bytes and self._weights is None:
+            self._weights = _mapped_file(self._settings.weights_bytes)
         for index, (start, end) in enumerate(chunk_spans(len(pcm), first_bytes)):
             time.sleep(self._settings.chunk_delay_s if index else self._settings.delay_s)
             _misbehave(faults.get(index))
@@ -128,8 +135,10 @@ class ToneEngine:
                 _misbehave(faults.get(index + 1))
 
     def close(self) -> None:
-        """Forget what was leaked."""
+        """Forget what was leaked and mapped."""
         self._leaked.clear()
+        if self._weights is not None:
+            self._weights.close()
 
     def _is_window_end(self, chunks: int) -> bool:
         size = self._settings.window_chunks
@@ -179,6 +188,16 @@ def expected_pcm(utterance: Utterance) -> bytes:
     )
 
 
+def _mapped_file(size_bytes: int) -> mmap.mmap:
+    """Return a file of zeros, mapped as weights are and with every page of it resident; it has no name."""
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size_bytes)
+        mapped = mmap.mmap(file.fileno(), size_bytes, access=mmap.ACCESS_READ)
+    for page in range(0, size_bytes, mmap.PAGESIZE):
+        mapped[page]
+    return mapped
+
+
 def _audible_text(utterance: Utterance) -> str:
     """Return the text with every SSML tag as white space of its length, so that offsets stay."""
     text = utterance.spoken.text
@@ -222,6 +241,10 @@ def _fail() -> None:
     raise EngineFailedError(message)
 
 
+def _be_mute() -> None:
+    raise UnspeakableTextError
+
+
 def _exit() -> None:
     os._exit(EXIT_CODE)
 
@@ -259,6 +282,7 @@ def _daemon() -> None:
 
 _FAULTS = {
     "FAIL": _fail,
+    "MUTE": _be_mute,
     "EXIT": _exit,
     "SEGV": _crash,
     "HANG": _hang,

@@ -40,6 +40,8 @@ class Hello:
     pages: int
     voices: tuple[Voice, ...] = ()
     variants: tuple[Variant, ...] = ()
+    store_mark: str = ""
+    """`VoiceStore.change_mark` from before the engine listed its voices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Done:
     synthesis_s: float
     """Seconds from the first grant to the last chunk, without waiting for grants."""
     rss_bytes: int
-    """Resident memory of the worker."""
+    """Resident memory of the worker's own, without mapped files."""
     was_cancelled: bool = False
 
 
@@ -229,6 +231,7 @@ def _hello_meta(hello: Hello) -> dict[str, Any]:
         "pages": hello.pages,
         "voices": [voice.as_dict() for voice in hello.voices],
         "variants": [variant.as_dict() for variant in hello.variants],
+        "store_mark": hello.store_mark,
     }
 
 
@@ -246,6 +249,7 @@ def _read_hello(meta: dict[str, Any]) -> Hello:
         pages,
         tuple(Voice.from_dict(values) for values in meta["voices"]),
         tuple(Variant.from_dict(values) for values in meta["variants"]),
+        _text(meta.get("store_mark", "")),
     )
 
 

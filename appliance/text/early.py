@@ -97,4 +97,8 @@ def _moved(utterance: Utterance, offset_chars: int) -> Utterance:
         start_char=utterance.start_char + offset_chars,
         end_char=utterance.end_char + offset_chars,
         spoken=replace(utterance.spoken, origins=origins or ((0, offset_chars),)),
+        words=tuple(
+            replace(word, start_char=word.start_char + offset_chars, end_char=word.end_char + offset_chars)
+            for word in utterance.words
+        ),
     )

@@ -266,8 +266,10 @@ class InlineScanner:
         if link := _AUTOLINK.match(self._text, start, self._end):
             address = _ADDRESS.search(self._text, *link.span(1))
             host = address.span(1) if address else link.span(1)
-            self.edit(start, host[0])
-            return self.edit(host[1], link.end())
+            self.edit(start, link.start(1))
+            self.edit(link.start(1), host[0])
+            self.edit(host[1], link.end(1))
+            return self.edit(link.end(1), link.end())
         words = _IN_ANGLES.match(self._text, start, self._end)
         if words is None:
             return start + 1

@@ -57,22 +57,22 @@ class _Builder:
         self._mark(start)
         if not self._is_identity:
             pairs = self._source.origins
-            inner = pairs[_place(pairs, start) : _place(pairs, end - 1)]
+            inner = pairs[_place(pairs, start) : _place(pairs, end)]
             self._origins += [(self._length + spoken - start, original) for spoken, original in inner]
         self._pieces.append(self._source.text[start:end])
         self._length += end - start
 
     def add(self, start: int, replacement: str) -> None:
-        """Append what stands for the source from `start` on."""
-        if replacement:
-            self._mark(start)
-            self._pieces.append(replacement)
-            self._length += len(replacement)
+        """Append what stands for the source from `start` on; what nothing stands for leaves a mark, too."""
+        self._mark(start)
+        self._pieces.append(replacement)
+        self._length += len(replacement)
 
     def _mark(self, start: int) -> None:
         """Note what the next piece stems from."""
         original = start if self._is_identity else self._source.original_offset(start)
-        self._origins.append((self._length, original))
+        if not self._origins or self._origins[-1] != (self._length, original):
+            self._origins.append((self._length, original))
 
     def result(self) -> SpokenText:
         """Return the text and its map, which ends where the source ends."""
@@ -93,9 +93,10 @@ def cut_out(source: SpokenText, start_char: int, end_char: int) -> SpokenText:
     begin = (0, _original(pairs, first, start_char))
     if end_char <= start_char:
         return SpokenText("", (begin,))
-    inner = [(spoken - start_char, original) for spoken, original in pairs[first:last] if spoken < end_char]
+    inner = [(spoken - start_char, original) for spoken, original in pairs[first:last]]
     end = (end_char - start_char, _original(pairs, last, end_char))
-    return SpokenText(source.text[start_char:end_char], (begin, *inner, end))
+    ends = () if inner and inner[-1] == end else (end,)
+    return SpokenText(source.text[start_char:end_char], (begin, *inner, *ends))
 
 
 def _place(pairs: tuple[tuple[int, int], ...], offset: int) -> int:

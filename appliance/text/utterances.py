@@ -9,13 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from appliance.errors import NothingToSpeakError
-from appliance.speech import MAX_UTTERANCE_CHARS, InputType, SpeechRequest, SpokenText, Utterance
+from appliance.speech import (
+    MAX_UTTERANCE_CHARS,
+    InputType,
+    SpeechRequest,
+    SpokenText,
+    Utterance,
+    WrittenWord,
+)
 from appliance.text.fragments import Fragment, group_parts
 from appliance.text.normalize import has_something_to_speak, make_speakable
 from appliance.text.offsets import cut_out, trimmed
-from appliance.text.split import Border, Span, split_into_spans
+from appliance.text.split import FIRST_MAX_CHARS, Border, Span, split_into_spans
 from appliance.text.ssml import parse_ssml
 from appliance.text.weight import spoken_weight
+from appliance.text.written import Stretch, written_words
 from appliance.voices import Voice
 
 PAUSE_FACTORS = {Border.NONE: 0.0, Border.CLAUSE: 0.4, Border.SENTENCE: 1.0, Border.PARAGRAPH: 2.5}
@@ -34,6 +42,7 @@ class _Piece:
     spoken: SpokenText
     start_char: int
     border: Border
+    words: tuple[WrittenWord, ...] = ()
 
 
 def split_into_utterances(
@@ -42,6 +51,7 @@ def split_into_utterances(
     *,
     pause_s: float = 0.15,
     max_chars: int = MAX_UTTERANCE_CHARS,
+    first_max_chars: int = FIRST_MAX_CHARS,
     is_quick: bool = False,
 ) -> list[Utterance]:
     """Return what workers are to speak, in order.
@@ -55,6 +65,7 @@ def split_into_utterances(
         voice: Who speaks.
         pause_s: Seconds of silence between two sentences; clauses get less, paragraphs more.
         max_chars: Most characters of an utterance; fewer where they take longer to speak.
+        first_max_chars: Characters of plain text from which on the first is cut short for an early sound.
         is_quick: Whether the whole is spoken so soon that a paragraph which fits one utterance is best
             left in one piece: every further utterance is work for three processes.
 
@@ -70,7 +81,7 @@ def split_into_utterances(
     if request.input_type is InputType.SSML:
         pieces = _ssml_pieces(request, language, max_chars)
     else:
-        pieces = _text_pieces(request, language, max_chars, is_quick=is_quick)
+        pieces = _text_pieces(request, language, (max_chars, first_max_chars), is_quick=is_quick)
     if not pieces:
         raise NothingToSpeakError(param="input")
     return _utterances(request, voice, pieces, speed, pause_s)
@@ -96,30 +107,48 @@ def _utterances(
             is_ssml=request.input_type is InputType.SSML,
             pause_after_s=pause_s * PAUSE_FACTORS[piece.border] if index < last else 0.0,
             wants_early_sound=index == 0,
+            wants_word_marks=request.wants_word_times,
+            words=piece.words,
         )
         for index, piece in enumerate(pieces)
     ]
 
 
-def _text_pieces(request: SpeechRequest, language: str, max_chars: int, *, is_quick: bool) -> list[_Piece]:
+def _text_pieces(
+    request: SpeechRequest, language: str, limits: tuple[int, int], *, is_quick: bool
+) -> list[_Piece]:
     """Return the spans of a plain or markdown text that have something to speak."""
     whole = make_speakable(request.text, language, is_enabled=request.make_speakable)
     pieces: list[_Piece] = []
-    for span in _spans(whole.text, language, max_chars, is_quick=is_quick):
+    starts: list[int] = []
+    for span in _spans(whole.text, language, limits, is_quick=is_quick):
         start, end = trimmed(whole.text, span.start_char, span.end_char)
         if has_something_to_speak(whole.text[start:end]):
             spoken = cut_out(whole, start, end)
             pieces.append(_Piece(spoken, spoken.original_offset(0), span.border))
+            starts.append(start)
         elif pieces:
             pieces[-1].border = max(pieces[-1].border, span.border)
+    if request.wants_word_times and pieces:
+        _add_words(request.text, whole, pieces, starts)
     return pieces
 
 
-def _spans(text: str, language: str, max_chars: int, *, is_quick: bool) -> list[Span]:
+def _add_words(original: str, whole: SpokenText, pieces: list[_Piece], starts: list[int]) -> None:
+    """Give each piece the words from its beginning to the next one's; before the first none is lost."""
+    ends = [*starts[1:], len(whole.text)]
+    for index, (piece, start, end) in enumerate(zip(pieces, starts, ends, strict=True)):
+        begin = start if index else 0
+        stretch = Stretch(begin, end, start, len(piece.spoken.text), is_last=index + 1 == len(pieces))
+        piece.words = written_words(original, whole, stretch)
+
+
+def _spans(text: str, language: str, limits: tuple[int, int], *, is_quick: bool) -> list[Span]:
+    max_chars, first_max_chars = limits
     is_one_paragraph = len(text) <= max_chars and "\n" not in text.strip()
     if is_quick and is_one_paragraph and spoken_weight(text, language) <= max_chars:
         return [Span(0, len(text), Border.SENTENCE)]
-    return split_into_spans(text, language, max_chars=max_chars)
+    return split_into_spans(text, language, max_chars=max_chars, first_max_chars=first_max_chars)
 
 
 def _ssml_pieces(request: SpeechRequest, language: str, max_chars: int) -> list[_Piece]:
@@ -127,4 +156,10 @@ def _ssml_pieces(request: SpeechRequest, language: str, max_chars: int) -> list[
     fragments: list[Fragment] = group_parts(
         parse_ssml(request.text), language, max_chars=max_chars, is_enabled=request.make_speakable
     )
-    return [_Piece(*fragment) for fragment in fragments]
+    pieces = [_Piece(*fragment) for fragment in fragments]
+    if request.wants_word_times:
+        for piece in pieces:
+            length = len(piece.spoken.text)
+            stretch = Stretch(0, length, 0, length, is_last=True)
+            piece.words = written_words(request.text, piece.spoken, stretch, is_ssml=True)
+    return pieces

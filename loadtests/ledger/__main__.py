@@ -14,10 +14,11 @@ import sys
 from pathlib import Path
 
 from loadtests.appliance import LAUNCHER
-from loadtests.figures import machine, markdown_table
+from loadtests.figures import Table, machine
 from loadtests.ledger.controls import DEFENCES, controls_table, run_controls
 from loadtests.ledger.faults import FAULTS
 from loadtests.ledger.judge import outcomes_table
+from loadtests.ledger.pattern import CACHE_SETTINGS
 from loadtests.ledger.run import MOST_LATE_S, Plan, Report, run
 from loadtests.ledger.spoilers import SPOILERS
 from loadtests.page import write_section
@@ -76,15 +77,19 @@ def _run(arguments: argparse.Namespace) -> int:
         rate_hz=arguments.rate,
         every_s=arguments.every,
         faults=arguments.faults or list(FAULTS),
-        settings={} if without is None else without.settings,
+        settings={
+            **(CACHE_SETTINGS if arguments.cache else {}),
+            **({} if without is None else without.settings),
+        },
         launcher=LAUNCHER if without is None else without.launcher,
+        has_cache=arguments.cache,
     )
     report = run(plan, arguments.lines, SPOILERS.get(arguments.spoil))
-    text = "\n\n".join(
-        (load_table(report), account_table(report), outcomes_table(report.outcomes), verdict(report))
-    )
-    print(f"\n{text}\n\n{machine()}")
+    tables = (load_table(report), account_table(report), report.jobs.table(), outcomes_table(report.outcomes))
+    shown = "\n\n".join((*(table.for_terminal() for table in tables), verdict(report)))
+    print(f"\n{shown}\n\n{machine()}")
     if arguments.write:
+        text = "\n\n".join((*(table.markdown() for table in tables), verdict(report)))
         write_section(arguments.section, text, is_short=arguments.minutes < LONG_MINUTES)
     return exit_code(report)
 
@@ -114,17 +119,32 @@ def verdict(report: Report) -> str:
     return f"{late}. {found}"
 
 
-def load_table(report: Report) -> str:
+def load_table(report: Report) -> Table:
     """Return what became of the load, and how often the gateway was replaced under it, as a table."""
     load = report.load
-    counts = (len(report.outcomes), load.restarts, load.requests, len(load.failed), load.given_up)
-    return markdown_table(
-        ("faults", "gateway restarts", "requests of the load", "failed", "given up", "slowest answer s"),
+    counts = (
+        len(report.outcomes),
+        load.restarts,
+        load.requests,
+        load.unspoken,
+        len(load.failed),
+        load.given_up,
+    )
+    return Table(
+        (
+            "faults",
+            "gateway restarts",
+            "requests of the load",
+            "not spoken",
+            "failed",
+            "given up",
+            "slowest answer s",
+        ),
         [(*(f"{count:,}" for count in counts), f"{load.slowest_s:.2f}")],
     )
 
 
-def account_table(report: Report) -> str:
+def account_table(report: Report) -> Table:
     """Return the account of a run as a table."""
     account = report.account
     counts = {
@@ -137,7 +157,7 @@ def account_table(report: Report) -> str:
         "unaccounted": len(report.seen.unaccounted) + report.in_flight + max(0, report.unrecorded),
         "scrapes": report.seen.scrapes,
     }
-    return markdown_table(tuple(counts), [tuple(f"{count:,}" for count in counts.values())])
+    return Table(tuple(counts), [tuple(f"{count:,}" for count in counts.values())])
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -157,6 +177,11 @@ def _parse_arguments() -> argparse.Namespace:
     )
     presets.add_argument(
         "--controls", action="store_true", help="a short run without each defence in turn: all must fail"
+    )
+    parser.add_argument(
+        "--cache",
+        action="store_true",
+        help="with kept answers: requests come in pairs with one text, and beside some is one that hangs up",
     )
     parser.add_argument("--without", choices=DEFENCES, help="switch a defence off: the run must fail then")
     parser.add_argument("--spoil", choices=SPOILERS, help="falsify the account: the run must fail then")

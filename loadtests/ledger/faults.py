@@ -73,6 +73,11 @@ class Injection:
     missed: tuple[str, ...] = ()
     """What must hold for this fault alone and didn't, in one line each."""
 
+    @property
+    def detected_s(self) -> float | None:
+        """Seconds until the appliance itself showed it; None if it never did."""
+        return None if self.detected_at_s is None else self.detected_at_s - self.begun_at_s
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:

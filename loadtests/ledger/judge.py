@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from loadtests.figures import markdown_table
+from loadtests.figures import Table
 from loadtests.ledger.compare import Account
 from loadtests.ledger.faults import Fault, Injection, Victims
 from loadtests.ledger.lines import ClientLine, ServerRow
@@ -21,8 +21,6 @@ RECOVER_SHARE = 0.99
 """Recovered is: from then on 5 s of at least 99 % success. Source: reference matrix, time to recover."""
 MOST_RECOVER_S = 10.0
 MOST_FALSE_GREEN_S = 2.0
-MOST_ON_WORKER = 1
-"""A worker speaks one utterance at a time, so no more can fail with it."""
 WORKER_CODES = frozenset({"worker_lost", "synthesis_timeout"})
 HEADER = (
     "fault",
@@ -57,6 +55,8 @@ class Outcome:
     blast: tuple[str, ...]
     """The requests that failed and weren't on the victim: id, and what the client got."""
     on_victim: int
+    most_on_victim: int
+    """Of a lost worker: it speaks one utterance at a time, so only those who hear that can fail with it."""
     ledger: Mapping[str, int]
     """Ids of the comparison's faults that began in this slot, by kind."""
     unaccounted: int
@@ -81,8 +81,8 @@ class Outcome:
             yield f"{fault.name}: false green for {self.false_green_s:.1f} s, at most {most_s:g} s"
         if not self.is_observed:
             yield f"{fault.name}: health and truth were hardly looked at"
-        if fault.victims is Victims.WORKERS and self.on_victim > MOST_ON_WORKER:
-            yield f"{fault.name}: {self.on_victim} failed on the victim, at most {MOST_ON_WORKER}"
+        if fault.victims is Victims.WORKERS and self.on_victim > self.most_on_victim:
+            yield f"{fault.name}: {self.on_victim} failed on the victim, at most {self.most_on_victim}"
         yield from self.missed
         if self.blast:
             yield f"{fault.name}: {len(self.blast)} failed beside the victim ({'; '.join(self.blast[:5])})"
@@ -109,7 +109,12 @@ class Slot:
         self.end_s = end_s
 
     def outcome(
-        self, lines: Sequence[ClientLine], rows: Mapping[str, ServerRow], account: Account, seen: Observations
+        self,
+        lines: Sequence[ClientLine],
+        rows: Mapping[str, ServerRow],
+        account: Account,
+        seen: Observations,
+        most_on_victim: int = 1,
     ) -> Outcome:
         """Judge the slot.
 
@@ -118,6 +123,7 @@ class Slot:
             rows: The server's, by id.
             account: The comparison of both.
             seen: By the sampler.
+            most_on_victim: How many requests of the load hear one utterance.
         """
         begun_at_s, ended_at_s = self.injection.begun_at_s, self.injection.ended_at_s
         mine = [line for line in lines if begun_at_s <= line.intended_at_s and line.ended_at_s < self.end_s]
@@ -126,15 +132,15 @@ class Slot:
         failed = [line for line in counted if not line.is_acknowledged]
         victims = [line for line in failed if self._is_victim(line, rows.get(line.id))]
         ids = {line.id for line in (*before, *mine)}
-        detected_at_s = self.injection.detected_at_s
         return Outcome(
             fault=self.fault,
             requests=len(counted),
-            detected_s=None if detected_at_s is None else detected_at_s - begun_at_s,
+            detected_s=self.injection.detected_s,
             whole_s=None if self.whole_at_s is None else max(0.0, self.whole_at_s - ended_at_s),
             recovered_s=recovered_s(counted, ended_at_s, self.end_s),
             blast=tuple(_named(line) for line in failed if line not in victims),
             on_victim=len(victims),
+            most_on_victim=most_on_victim,
             ledger={kind: len(ids.intersection(found)) for kind, found in account.faults().items()},
             unaccounted=sum(begun_at_s <= at_s < self.end_s for at_s, _ in seen.unaccounted),
             false_green_s=seen.false_green_s(begun_at_s, self.end_s),
@@ -182,12 +188,12 @@ def recovered_s(lines: Sequence[ClientLine], from_s: float, end_s: float) -> flo
     return None
 
 
-def outcomes_table(outcomes: Sequence[Outcome]) -> str:
+def outcomes_table(outcomes: Sequence[Outcome]) -> Table:
     """Return the table of a run: a line for each kind of fault, the worst of its times."""
     by_name: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         by_name.setdefault(outcome.fault.name, []).append(outcome)
-    return markdown_table(HEADER, [_row(name, each) for name, each in by_name.items()])
+    return Table(HEADER, [_row(name, each) for name, each in by_name.items()])
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:

@@ -22,7 +22,8 @@ class ClientLine:
     id: str
     """The request's `X-Request-ID`."""
     kind: str
-    """`load`, `synthetic` (the sampler's) or `fault` (sent in order to break something)."""
+    """`load`, `leaver` (hangs up beside one of these), `synthetic` (the sampler's) or `fault` (sent in order
+    to break something)."""
     text_number: int
     """Which text was asked for; -1 for one of a fault's own."""
     intended_at_s: float

@@ -16,17 +16,19 @@ from pathlib import Path
 import uvloop
 
 from loadtests.appliance import LAUNCHER
-from loadtests.ledger.compare import SHOWN_IDS, Account, compare
+from loadtests.ledger.compare import COMPLETED, SHOWN_IDS, Account, compare
 from loadtests.ledger.faults import FAULTS, Fault, Victims
+from loadtests.ledger.jobs import JobAccount, JobLine, compare_jobs, read_job_rows, run_jobs
 from loadtests.ledger.judge import Outcome, Slot
 from loadtests.ledger.lines import ClientLine, ServerRow, read_server_rows, write_client_lines
-from loadtests.ledger.reference import TEXTS, audio_hashes
+from loadtests.ledger.pattern import LISTENERS, ask
+from loadtests.ledger.reference import TEXTS, audio_hashes, job_audio_hash
 from loadtests.ledger.sampler import Observations, Sampler
 from loadtests.ledger.spoilers import Spoiler
 from loadtests.ledger.target import Target, running_target, wait_for
-from loadtests.open_loop import LEFT, Speakers, client_address, run_schedule, speakers
+from loadtests.open_loop import LEFT, Speakers, run_schedule, speakers
+from loadtests.progress import TICK_S, Progress
 
-CLIENTS = 20
 CALM_S = 5.0
 """Load without faults before the first fault, behind the last, and at least between two."""
 PATIENCE_S = 4.0
@@ -34,6 +36,8 @@ PATIENCE_S = 4.0
 IDLE_LIMIT_S = 30.0
 MOST_LATE_S = 0.5
 """Behind a generator later than this the appliance was kept waiting too."""
+MAY_LEAVE = frozenset({"fault", "leaver"})
+"""Kinds of attempts whose clients may hang up."""
 ENDS_GATEWAY = frozenset({"gateway-restart", "gateway-kill"})
 
 
@@ -52,6 +56,8 @@ class Plan:
     """Of the appliance, over those of the target."""
     launcher: Sequence[str] = LAUNCHER
     """As `running_appliance` takes it."""
+    has_cache: bool = False
+    """Whether answers are kept; the settings must say so, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,11 @@ class Record:
     in_flight: int
     restarts: int
     """Gateways that got ready after the first one."""
+    has_cache: bool = False
+    """Of the plan."""
+    jobs: Sequence[JobLine] = ()
+    job_rows: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """As `compare_jobs` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ class Load:
     failed: tuple[str, ...]
     """Of the load and of the sampler's, but for those that the sampler itself gave up."""
     given_up: int
-    """Requests that the sampler left after its patience ; the load's clients never leave."""
+    """Requests that the sampler left after its patience."""
     slowest_s: float
     """From the intended start of a request to the end of its answer."""
     ended_gateways: int
@@ -87,6 +98,9 @@ class Load:
     restarts: int
     """Gateways that got ready after the first one, as the appliance's log tells."""
 
+    unspoken: int
+    """Requests that were answered with what another one had had spoken."""
+    has_cache: bool
     may_fail: bool
     """Whether something was broken that takes requests with it."""
 
@@ -94,6 +108,8 @@ class Load:
         """Say in one line each what wasn't as it must be."""
         if self.restarts != self.ended_gateways:
             yield f"gateways: {self.ended_gateways} ended on purpose, {self.restarts} restarted"
+        if self.has_cache and not self.unspoken:
+            yield "no request was answered with what another one had had spoken"
         if self.failed and not self.may_fail:
             yield f"{len(self.failed)} requests failed, none may ({', '.join(self.failed[:SHOWN_IDS])})"
 
@@ -120,6 +136,7 @@ class Report:
     late_s: float
     """The most that a request left behind its schedule: the generator's own fault."""
     load: Load
+    jobs: JobAccount
 
     @property
     def is_late(self) -> bool:
@@ -129,7 +146,7 @@ class Report:
     def misses(self) -> list[str]:
         """Say in one line each what wasn't as it must be."""
         missed = [miss for outcome in self.outcomes for miss in outcome.misses()]
-        missed += [*self.account.misses(), *self.load.misses()]
+        missed += [*self.account.misses(), *self.load.misses(), *self.jobs.misses()]
         if self.unreadable > self.kills:
             missed.append(f"unreadable: {self.unreadable} lines after {self.kills} kills")
         if self.seen.unaccounted:
@@ -175,13 +192,26 @@ def make_record(plan: Plan) -> Record:
     """
     with running_target(launcher=plan.launcher, **plan.settings) as target:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            slots, lines, seen = runner.run(_load_and_break(target, plan))
+            slots, lines, seen, jobs = runner.run(_load_and_break(target, plan))
         idle = wait_for(lambda: target.status().get("requests", {}).get("in_flight") == 0, IDLE_LIMIT_S)
         in_flight = 0 if idle else int(target.status().get("requests", {}).get("in_flight", -1))
         rows, unreadable = read_server_rows(target.ledger_path)
+        job_rows = read_job_rows(target.data_dir)
         restarts = target.log.events["gateway_ready"] - 1
     lines.sort(key=lambda line: line.intended_at_s)
-    return Record(plan.faults, slots, lines, rows, unreadable, seen, in_flight, restarts)
+    return Record(
+        plan.faults,
+        slots,
+        lines,
+        rows,
+        unreadable,
+        seen,
+        in_flight,
+        restarts,
+        plan.has_cache,
+        jobs,
+        job_rows,
+    )
 
 
 def judge(record: Record, spoil: Spoiler | None = None) -> Report:
@@ -195,12 +225,15 @@ def judge(record: Record, spoil: Spoiler | None = None) -> Report:
     if spoil is not None:
         spoil(lines, rows)
     kills_s = [slot.injection.begun_at_s for slot in record.slots if slot.fault.name == "gateway-kill"]
-    account = compare(lines, rows, audio_hashes, lambda line: line.kind == "fault" or _was_cut(line, kills_s))
+    account = compare(
+        lines, rows, audio_hashes, lambda line: line.kind in MAY_LEAVE or _was_cut(line, kills_s)
+    )
     by_id = {row.id: row for row in rows}
+    most_on_worker = LISTENERS if record.has_cache else 1
     begun_at_s = record.slots[0].injection.begun_at_s
     calm = [line for line in lines if line.kind == "load" and line.ended_at_s < begun_at_s]
     return Report(
-        outcomes=[slot.outcome(lines, by_id, account, seen) for slot in record.slots],
+        outcomes=[slot.outcome(lines, by_id, account, seen, most_on_worker) for slot in record.slots],
         unmade=tuple(sorted(set(record.faults) - {slot.fault.name for slot in record.slots})),
         calm=tuple(line.id for line in calm if not line.is_acknowledged),
         unrecorded=int(sum(seen.accepted)) - len(rows) - sum(_was_cut(line, kills_s) for line in lines),
@@ -210,11 +243,12 @@ def judge(record: Record, spoil: Spoiler | None = None) -> Report:
         seen=seen,
         in_flight=record.in_flight,
         late_s=max((line.sent_at_s - line.intended_at_s for line in lines), default=0.0),
-        load=_load_of(record, lines),
+        load=_load_of(record, lines, rows),
+        jobs=compare_jobs(record.jobs, record.job_rows),
     )
 
 
-def _load_of(record: Record, lines: Sequence[ClientLine]) -> Load:
+def _load_of(record: Record, lines: Sequence[ClientLine], rows: Sequence[ServerRow]) -> Load:
     load = [line for line in lines if line.kind == "load"]
     return Load(
         requests=len(load),
@@ -223,12 +257,14 @@ def _load_of(record: Record, lines: Sequence[ClientLine]) -> Load:
         slowest_s=max((line.ended_at_s - line.intended_at_s for line in load), default=0.0),
         ended_gateways=sum(slot.fault.name in ENDS_GATEWAY for slot in record.slots),
         restarts=record.restarts,
+        unspoken=sum(row.state == COMPLETED and not row.utterances for row in rows),
+        has_cache=record.has_cache,
         may_fail=any(slot.fault.victims is not Victims.NOBODY for slot in record.slots),
     )
 
 
 def _has_failed(line: ClientLine) -> bool:
-    return not line.is_acknowledged and line.kind != "fault" and not _is_given_up(line)
+    return not line.is_acknowledged and line.kind not in MAY_LEAVE and not _is_given_up(line)
 
 
 def _is_given_up(line: ClientLine) -> bool:
@@ -240,19 +276,39 @@ def _was_cut(line: ClientLine, kills_s: Sequence[float]) -> bool:
     return any(line.sent_at_s <= at_s <= line.ended_at_s for at_s in kills_s)
 
 
-async def _load_and_break(target: Target, plan: Plan) -> tuple[list[Slot], list[ClientLine], Observations]:
+async def _load_and_break(
+    target: Target, plan: Plan
+) -> tuple[list[Slot], list[ClientLine], Observations, list[JobLine]]:
     """Send the load while faults are made, one after another; return when both have ended."""
     for number in range(TEXTS):
-        audio_hashes(number)  # computed beforehand, so that the load doesn't wait for it
+        (
+            audio_hashes(number),
+            job_audio_hash(number),
+        )  # computed beforehand, so that the load doesn't wait for it
     async with speakers(target.port) as clients, asyncio.TaskGroup() as group:
         sampler = Sampler(target.port, clients)
-        watching = group.create_task(sampler.run())
+        progress = Progress(plan.duration_s, lambda: len(clients.lines))
+        beside = [group.create_task(each) for each in (sampler.run(), _tell(progress))]
         load = group.create_task(_load(clients, plan))
-        slots = await _break(target, clients, plan)
+        jobs = group.create_task(run_jobs(target.port, plan.duration_s))
+        slots = await _break(target, clients, plan, progress)
+        progress.phase = "the last answers"
         await load
+        job_lines = await jobs
         slots[-1].end_s = time.monotonic()
-        watching.cancel()
-    return slots, clients.lines, sampler.seen
+        for each in beside:
+            each.cancel()
+    return slots, clients.lines, sampler.seen, job_lines
+
+
+async def _tell(progress: Progress) -> None:
+    """Show the progress until cancelled."""
+    try:
+        while True:
+            progress.show()
+            await asyncio.sleep(TICK_S)
+    finally:
+        progress.end()
 
 
 async def _load(clients: Speakers, plan: Plan) -> None:
@@ -260,14 +316,13 @@ async def _load(clients: Speakers, plan: Plan) -> None:
     starts_s = (begun_s + number / plan.rate_hz for number in range(int(plan.duration_s * plan.rate_hz)))
     await run_schedule(
         starts_s,
-        lambda number, at_s: clients.ask(
-            f"load-{number}", client_address(number % CLIENTS), at_s, number % TEXTS
-        ),
+        lambda number, at_s: ask(clients, number, at_s, has_cache=plan.has_cache),
     )
 
 
-async def _break(target: Target, clients: Speakers, plan: Plan) -> list[Slot]:
+async def _break(target: Target, clients: Speakers, plan: Plan, progress: Progress) -> list[Slot]:
     """Make faults until the time is over; return what was done."""
+    progress.phase = "calm"
     end_s = time.monotonic() + plan.duration_s
     slots: list[Slot] = []
     await asyncio.sleep(CALM_S)
@@ -275,6 +330,7 @@ async def _break(target: Target, clients: Speakers, plan: Plan) -> list[Slot]:
         fault = FAULTS[name]
         if time.monotonic() + max(plan.every_s, fault.takes_s + CALM_S) > end_s and slots:
             break
+        progress.phase = name
         slot = await _make(target, clients, fault, f"fault-{number}")
         began_s = slot.injection.begun_at_s
         if slots:

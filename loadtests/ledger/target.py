@@ -96,6 +96,7 @@ class Target:
         self.port = appliance.port
         self.run_dir = appliance.run_dir
         self.log = log
+        self.data_dir = appliance.data_dir
         self.ledger_path = appliance.data_dir / LEDGER_NAME
 
     def status(self) -> dict[str, Any]:
@@ -128,8 +129,8 @@ class Target:
         return list(json.loads(done.stdout)["dead"])
 
     def largest_worker_bytes(self) -> int:
-        """Return the resident memory of the largest worker, as the kernel tells it."""
-        return max((_resident_bytes(each["pid"]) for each in self.workers()), default=0)
+        """Return the memory of its own of the largest worker, as the kernel tells it."""
+        return max((_private_bytes(each["pid"]) for each in self.workers()), default=0)
 
     def _ask(self, path: str) -> bytes:
         """Return the gateway's answer on its socket; nothing if it doesn't answer in a second."""
@@ -173,9 +174,11 @@ class Target:
         subprocess.run(command, cwd=ROOT, env={}, check=True, capture_output=True, timeout=COMMAND_S)
 
 
-def _resident_bytes(pid: int) -> int:
+def _private_bytes(pid: int) -> int:
+    """Return what counts against `workers.recycle_rss_bytes`; 0 of a process that is gone."""
     with suppress(psutil.NoSuchProcess):
-        return int(psutil.Process(pid).memory_info().rss)
+        memory = psutil.Process(pid).memory_info()
+        return int(memory.rss - memory.shared)
     return 0
 
 

@@ -3,8 +3,8 @@
 section       the order, the figures and their bounds
 alone         an appliance that has one core to itself
 voices        checkpoints with random weights, and the voices imported of them
-coqui_server  Coqui's tts-server as a process
-crowds        listeners, and short requests at once
-processes     how long a worker takes to start; memory over many utterances
+clients       clients of the appliance that is measured
 windows       windowed against whole audio
+
+What `ttsctl voices bench` measures as well, at any running appliance, is in `processes.ttsctl.voice_bench`.
 """

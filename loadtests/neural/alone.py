@@ -36,7 +36,6 @@ def one_core(voice: str = voices.FULL, **settings: object) -> Iterator[Appliance
     """
     voices.voice(voice)
     values: dict[str, Any] = {
-        "WORKERS_ESPEAK": 0,
         "DISPATCH_CORES": 1,
         "VOICES_DEFAULT": voice,
         "DATA_DIR": voices.data_dir(voice),

@@ -9,6 +9,7 @@ It listens on loopback, or inside a container's network: no access rules, and no
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 
@@ -72,7 +73,8 @@ async def _serve(settings: Settings) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        message = f"exporter.port = {port}: can't listen on {host}: {error.strerror}"
+        reason = os.strerror(error.errno) if error.errno else str(error)  # `strerror` names the address again
+        message = f"exporter.port = {port}: can't listen on {host}: {reason}"
         raise ConfigurationError(message) from None
     bound_host, bound_port = runner.addresses[0][:2]
     try:

@@ -111,7 +111,9 @@ def _process_metrics(processes: Iterable[Process]) -> Iterator[Metric]:
         "tts_process_state", "supervisord's programs in a state.", labels=("program", "state")
     )
     memory = GaugeMetricFamily(
-        "tts_process_resident_memory_bytes", "Resident memory of all programs of a kind.", labels=("program",)
+        "tts_process_resident_memory_bytes",
+        "Resident memory of all programs of a kind; what they share counts in each.",
+        labels=("program",),
     )
     restarts = CounterMetricFamily(
         "tts_process_restarts", "Starts that nobody asked for.", labels=("program",)

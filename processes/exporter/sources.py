@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +45,7 @@ class Sources:
         """
         self._run_dir = settings.run.dir
         self._data_dir = settings.data.dir
+        self._database = settings.store_path()
         self._was_up: bool | None = None
 
     async def observe(self) -> Observation:
@@ -82,8 +82,8 @@ class Sources:
             "processes": _processes(self._run_dir),
             "log_lines_dropped": int(launcher.get("log_lines_dropped", 0)) + dropped_lines(),
             "log_lines_suppressed": int(launcher.get("log_lines_suppressed", 0)) + suppressed_lines(),
-            "db_bytes": _size_bytes(self._data_dir, "*.db"),
-            "db_wal_bytes": _size_bytes(self._data_dir, "*.db-wal"),
+            "db_bytes": _size_bytes(self._database),
+            "db_wal_bytes": _size_bytes(self._database.with_name(f"{self._database.name}-wal")),
             **_disk(self._data_dir),
         }
 
@@ -153,10 +153,9 @@ def _disk(data_dir: Path) -> dict[str, Any]:
     }
 
 
-def _size_bytes(directory: Path, pattern: str) -> int:
-    total_bytes = 0
-    with suppress(OSError):  # nobody may look, or it is no directory
-        for path in directory.glob(pattern):
-            with suppress(OSError):  # gone since the listing
-                total_bytes += path.stat().st_size
-    return total_bytes
+def _size_bytes(path: Path) -> int:
+    """Return a file's size; 0 where there is none, or nobody may look."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

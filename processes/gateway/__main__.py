@@ -17,8 +17,10 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from loguru import logger
@@ -31,30 +33,43 @@ from appliance.lifecycle import (
     EXIT_OK,
     GATEWAY_SOCKET,
     WORKERS_SOCKET,
-    available_cores,
     listen_unix,
     receive_sockets,
 )
 from appliance.logs import configure_logging
+from appliance.machine import available_cores
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
+from appliance.store.history import AcceptedCounter
 from appliance.voices import VoiceCatalog, read_voices_file
 from appliance.watched import leave_stack_when_aborted
 from processes.gateway.access import AccessRules
 from processes.gateway.announcement import Announcement
+from processes.gateway.answer_cache import AnswerCache
 from processes.gateway.app import route_names
+from processes.gateway.backups import Backups
+from processes.gateway.cache_warming import warm
+from processes.gateway.disk_keeper import DiskKeeper
 from processes.gateway.dispatch import Dispatcher
 from processes.gateway.encoding import EncoderThreads
+from processes.gateway.fallback import Fallbacks
 from processes.gateway.gateway import Gateway
+from processes.gateway.history import History
 from processes.gateway.http_server import HttpServer, PublicServer
 from processes.gateway.imports import Imports
-from processes.gateway.kept_audio import KeptAudio
+from processes.gateway.job_runner import JobRunner, voice_finder
+from processes.gateway.job_speaker import JobSpeaker
 from processes.gateway.ledger_file import LedgerFile
 from processes.gateway.models import ModelList
 from processes.gateway.pool import WorkerPool
 from processes.gateway.probe import Prober
 from processes.gateway.record import RequestLedger
+from processes.gateway.sounds import Sounds
+from processes.gateway.store_keeper import StoreKeeper
+from processes.gateway.warm_list import WarmList
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""There is nothing to reload or to reopen, and unhandled the last three would break off what is spoken."""
 LINGER_S = 0.5
 """Between the last accept and the drain: what already lies in the sockets is still served.
 Source: measurements B 3, 0 of 15,800 requests failed in 5 restarts."""
@@ -96,53 +111,81 @@ def build_gateway(settings: Settings) -> Gateway:
     cores = settings.dispatch.cores or available_cores()
     metrics = GatewayMetrics(route_names())
     metrics.build.info({"version": appliance.__version__})
-    aliases, models = read_voices_file(settings.config_dir() / settings.voices.file)
-    catalog = VoiceCatalog(aliases, settings.voices.default)
+    names = read_voices_file(settings.config_dir() / settings.voices.file)
+    catalog = VoiceCatalog(names.aliases, settings.voices.default, names.fallbacks)
     pool = WorkerPool(settings.workers, catalog, metrics)
     dispatcher = Dispatcher(settings.dispatch, cores, pool, metrics)
     engines = list(settings.pool_sizes())
-    ledger_path = settings.ledger_path()
-    ledger_file = None if ledger_path is None else LedgerFile(ledger_path, metrics)
+    history = make_history(settings)
+    store = StoreKeeper(settings, metrics, history)
+    imports = Imports(settings, catalog, pool, metrics)
+    sounds = Sounds(settings, pool, imports)
+    speaker = JobSpeaker(dispatcher, pool, sounds, cores, metrics)
     return Gateway(
         settings=settings,
         metrics=metrics,
         access=AccessRules(settings, metrics),
         catalog=catalog,
-        models=ModelList(models),
+        fallbacks=Fallbacks(catalog),
+        models=ModelList(names.models),
         pool=pool,
         dispatcher=dispatcher,
-        ledger=RequestLedger(metrics, ledger_file),
+        ledger=RequestLedger(metrics, make_ledger_file(settings, metrics), history),
+        store=store,
+        backups=Backups(settings, metrics, store),
+        disk=DiskKeeper(settings, metrics, store),
         threads=EncoderThreads(cores),
-        kept_audio=KeptAudio(settings.http.cache_bytes),
+        answers=AnswerCache(settings, sounds, metrics),
+        warm_list=WarmList(settings.warm_path()),
         prober=Prober(settings.health, engines, catalog, dispatcher, metrics),
-        imports=Imports(settings, pool, metrics),
+        imports=imports,
+        jobs=make_jobs(settings, metrics, catalog, pool, speaker, store),
     )
 
 
+def make_jobs(
+    settings: Settings,
+    metrics: GatewayMetrics,
+    catalog: VoiceCatalog,
+    pool: WorkerPool,
+    speaker: JobSpeaker,
+    store: StoreKeeper,
+) -> JobRunner:
+    """Return what speaks long texts in the background."""
+    engines = set(settings.pool_sizes())
+    find_voice = voice_finder(catalog.resolve, lambda: engines <= pool.known_engines)
+    return JobRunner(settings, metrics, speaker, find_voice, lambda: store.database)
+
+
+def make_ledger_file(settings: Settings, metrics: GatewayMetrics) -> LedgerFile | None:
+    """Return the file that gets a line for each accepted request, if the settings want one."""
+    path = settings.ledger_path()
+    return None if path is None else LedgerFile(path, metrics)
+
+
+def make_history(settings: Settings) -> History | None:
+    """Return what gets a row for each accepted request, if the settings want any."""
+    if not (settings.store.history_days and settings.store.history_rows):
+        return None
+    return History(AcceptedCounter(settings.store_path()), keeps_text=settings.store.history_text)
+
+
 async def serve(gateway: Gateway, listener: socket.socket) -> bool:
-    """Serve until SIGTERM or SIGINT, then drain; return whether nothing but that was the reason.
+    """Serve until one of `STOP_SIGNALS`, then drain; return whether nothing but that was the reason.
 
     A timer that fails would leave hung workers alone, so it ends the gateway, which supervisord starts again.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
     run_dir = gateway.settings.run.dir
     announcement = Announcement(run_dir, gateway.settings.watchdog.heartbeat_s)
     await gateway.pool.open(await asyncio.to_thread(listen_unix, run_dir / WORKERS_SOCKET))
     server_logger = quiet_server_logger()
     local, public = HttpServer(gateway, server_logger), PublicServer(gateway, server_logger)
-    works = (
-        gateway.pool.watch(),
-        gateway.prober.run(),
-        gateway.imports.watch(),
-        public.watch(),
-        _look_after(gateway, announcement),
-        _watch_sockets(run_dir),
-    )
     await local.start(await asyncio.to_thread(listen_unix, run_dir / GATEWAY_SOCKET))
-    timers = [asyncio.create_task(each) for each in works]
+    timers = [asyncio.create_task(each) for each in _works(gateway, public, announcement)]
     for timer in timers:
         timer.add_done_callback(lambda timer: _timer_ended(timer, stop))
     await _first_workers(gateway)
@@ -152,10 +195,31 @@ async def serve(gateway: Gateway, listener: socket.socket) -> bool:
     await stop.wait()
     announcement.tell(STOPPING="1")
     is_whole = not any(timer.done() for timer in timers)
+    gateway.backups.stop()
     await _drain(gateway, public)
     await local.close()
     await _end(gateway, timers)
     return is_whole
+
+
+def _works(
+    gateway: Gateway, public: PublicServer, announcement: Announcement
+) -> tuple[Coroutine[Any, Any, None], ...]:
+    """Return all that goes on beside the requests until the gateway ends."""
+    return (
+        gateway.pool.watch(),
+        gateway.prober.run(),
+        gateway.imports.watch(),
+        gateway.store.run(),
+        gateway.backups.run(),
+        gateway.disk.run(),
+        gateway.jobs.run(),
+        gateway.answers.run(),
+        warm(gateway),
+        public.watch(),
+        _look_after(gateway, announcement),
+        _watch_sockets(gateway.settings.run.dir),
+    )
 
 
 def quiet_server_logger() -> logging.Logger:
@@ -194,13 +258,22 @@ async def _drain(gateway: Gateway, public: PublicServer) -> None:
 
 
 async def _end(gateway: Gateway, timers: list[asyncio.Task[None]]) -> None:
+    """Let everything go.
+
+    Raises:
+        ConfigurationError: The database turned out to be one of a later version.
+    """
     for timer in timers:
         timer.cancel()
-    await asyncio.gather(*timers, return_exceptions=True)
+    ends = await asyncio.gather(*timers, return_exceptions=True)
     await gateway.pool.close()
     gateway.threads.close()
+    gateway.answers.close()
     gateway.ledger.close()
     logger.info("gateway_stopped")
+    for end in ends:
+        if isinstance(end, ConfigurationError):
+            raise end
 
 
 async def _first_workers(gateway: Gateway) -> None:

@@ -39,6 +39,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 LOCAL_SUFFIXES = (".local", ".lan", ".home.arpa")
 LOCAL_NAMES = ("host.docker.internal",)
 HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
+MAX_ADDRESSES = 1_024
+"""Remembered as they were written, as each request has its own read some three times."""
 MAX_FORWARDED_CHARS = 2048
 
 
@@ -85,8 +87,7 @@ class AccessRules:
         if key and self._is_known(key, self._api_keys):
             return f"key:{hashlib.sha256(key.encode()).hexdigest()[:16]}"
         user = request.headers.get("X-OpenWebUI-User-Id", "")
-        peer = _parse_address(request.remote or "")
-        if user and peer is not None and _is_in(peer, self._proxies):
+        if user and (is_on_socket(request) or self.is_proxy(request.remote or "")):
             return f"user:{user[:64]}"
         return f"address:{self.address(request)}"
 
@@ -164,6 +165,37 @@ class AccessRules:
             return
         if not self._is_known(_bearer(request), self._api_keys | self._admin_keys):
             raise self._denied("api_key", AuthenticationError(), request)
+
+    def check_jobs(self, request: web.Request) -> None:
+        """Refuse whoever may list no jobs: with keys in force one without, else all but operators.
+
+        Raises:
+            AuthenticationError, AdminNetworkError, RouteNotFoundError: As `check_api_key` or `check_admin`.
+        """
+        if self._api_keys:
+            self.check_api_key(request)
+        else:
+            self.check_admin(request)
+
+    def owner(self, request: web.Request) -> str:
+        """Return whose a caller's jobs are: a hash of its key, or nothing without keys in force."""
+        key = _bearer(request)
+        if not self._api_keys or not self._is_known(key, self._api_keys | self._admin_keys):
+            return ""
+        return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+
+    def may_see(self, request: web.Request, owner: str) -> bool:
+        """Return whether a caller may see a job whose id it knows; without keys the id is all it needs."""
+        is_own = bool(owner) and owner == self.owner(request)
+        return not self._api_keys or is_own or self.is_operator(request)
+
+    def is_operator(self, request: web.Request) -> bool:
+        """Return whether `check_admin` would let a caller pass."""
+        if is_on_socket(request):
+            return True
+        address = self.address(request)
+        is_near = address is not None and _is_in(address, self._admin_networks)
+        return is_near and self._is_known(_bearer(request), self._admin_keys)
 
     def check_list_key(self, request: web.Request) -> None:
         """As `check_api_key`, but lists may be public: Open WebUI asks for them without a key."""
@@ -271,6 +303,7 @@ def _origin(address: str) -> str:
     return f"{scheme.lower()}://{authority}" if authority else ""
 
 
+@functools.lru_cache(MAX_ADDRESSES)
 def _parse_address(text: str) -> Address | None:
     """Read an address as it stands in a header: with brackets, port or zone; mapped IPv4 becomes IPv4."""
     text = text.strip().strip('"')

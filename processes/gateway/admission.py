@@ -4,15 +4,17 @@ Owns: the drain switch, each client's backlog and quota, the expected wait, deat
 and since when an engine has had no worker.
 Refuses to know: the order of what was let in.
 
-A request is refused when its first audio, or the rest behind it, could not come within the limit because
-of *other* clients' work; a client's own backlog is bounded by count and served in order. The rest counts too
-because first utterances go before it: if only they were looked at, more requests would be let in than can be
-finished, and those that sound already would starve. It counts by when its listener needs it: the rest of what
-was spoken far ahead of its listener (a download, a long text) may wait, and keeps nobody out.
+A request is refused when its first audio, or the rest behind it, could not come within the limit because of
+*other* clients' work; a client's own backlog is bounded by count and served in order. A crowd of a few and a
+client's own burst are no overload, however slow the voice (decision 22). The rest counts too because first
+utterances go before it: if only they were looked at, more requests would be let in than can be finished, and
+those that sound already would starve. It counts by when its listener needs it: the rest of what was spoken
+far ahead of its listener (a download, a long text) may wait, and keeps nobody out.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
@@ -40,8 +42,15 @@ DEATHS_FORGOTTEN_S = 3600.0
 MAX_FINGERPRINTS = 1024
 PROBE_CLIENT = "probe"
 """The client of the gateway's own probes, which has no quota."""
+CROWD = 7
+"""Usual sentences of others that may always keep a client waiting: eight who ask at once are no overload."""
+MOST_CROWD_S = 10.0
+"""Seconds that they may at most; a voice that takes longer for a sentence has shorter crowds."""
+SHARED_BY_OTHERS = 3
+"""Times a client's own waiting work that others' work may always keep it waiting, as in a burst: four who ask
+for the same share."""
 KEPT_WAITING = 2.0
-"""Times the limit that others' work may really keep a first sound waiting; then it is refused after all."""
+"""Times as long as it may that others' work may really keep a first sound waiting; then it is refused."""
 LEAST_REST_LIMIT_S = 2.0
 """Seconds that the rest of a request may always be kept waiting: a first utterance sounds about that long."""
 OUTAGE_SHARE, LEAST_OUTAGE_S, MOST_OUTAGE_S = 0.5, 2.0, 30.0
@@ -51,9 +60,17 @@ OUTAGE_SHARE, LEAST_OUTAGE_S, MOST_OUTAGE_S = 0.5, 2.0, 30.0
 class Admission:
     """Decides whether a request may enter."""
 
-    def __init__(self, settings: DispatchSettings, pool: WorkerPool, costs: CostModel) -> None:
-        """Take the limits and what the decision is made from."""
+    def __init__(self, settings: DispatchSettings, cores: int, pool: WorkerPool, costs: CostModel) -> None:
+        """Take the limits and what the decision is made from.
+
+        Args:
+            settings: The limits.
+            cores: How many engines may compute at a time.
+            pool: The workers.
+            costs: What each utterance is likely to take.
+        """
         self._settings = settings
+        self._cores = cores
         self._pool = pool
         self._costs = costs
         self._backlogs: Counter[str] = Counter()
@@ -64,34 +81,60 @@ class Admission:
         self._alive_at_s: dict[str, float] = {}
         self.is_draining = False
 
-    def check(self, first: Utterance, client: str, fingerprint: bytes, queue: FairQueue) -> None:
+    def check(
+        self, first: Utterance, client: str, fingerprint: bytes, queue: FairQueue, *, is_charged: bool = False
+    ) -> float:
         """Refuse a request that can't or mustn't be served now.
+
+        Returns:
+            The seconds that others' work may keep its first sound waiting.
 
         Args:
             first: Its first utterance.
             client: Whose request it is.
             fingerprint: Hash of the request; empty is never poison.
             queue: The queue of its engine.
+            is_charged: Whether it has been counted against the quota already.
 
         Raises:
             DrainingError, NoWorkersError, QueueFullError, OverloadedError, PoisonRequestError,
                 QuotaExceededError: As named. Only a request that is let in counts against the quota.
         """
-        if self.is_draining:
-            raise DrainingError(retry_after_s=spread(5.0))
-        if self._died(fingerprint) >= DEATHS_ALLOWED:
-            raise PoisonRequestError
-        if self.is_without_workers(first.engine):
-            raise self.no_workers(first.engine)
+        self.check_background(first.engine, fingerprint)
         waiting = self._backlogs[client]
         if waiting >= self._settings.client_backlog:
             own_s = waiting * self._costs.expected_s(first) / self._workers(first.engine)
             raise QueueFullError(retry_after_s=spread(own_s))
-        excess_s = self.excess_s(first.engine, client, queue)
+        limit_s = self.limit_s(first, client, queue)
+        excess_s = self._excess_s(first.engine, client, queue, limit_s)
         if excess_s > 0:
             raise self._overloaded(client, first, excess_s)
-        if client != PROBE_CLIENT:
+        if client != PROBE_CLIENT and not is_charged:
             self._quota.spend(client, time.monotonic())
+        return limit_s
+
+    def check_background(self, engine: str, fingerprint: bytes) -> None:
+        """Refuse what can't be spoken now, however long it may wait: all that is refused to a job.
+
+        Raises:
+            DrainingError, NoWorkersError, PoisonRequestError: As named.
+        """
+        if self.is_draining:
+            raise DrainingError(retry_after_s=spread(5.0))
+        if self._died(fingerprint) >= DEATHS_ALLOWED:
+            raise PoisonRequestError
+        if self.is_without_workers(engine):
+            raise self.no_workers(engine)
+
+    def check_unspoken(self, client: str) -> None:
+        """Refuse a request for which no worker need speak.
+
+        Raises:
+            DrainingError, QuotaExceededError: As for `check`.
+        """
+        if self.is_draining:
+            raise DrainingError(retry_after_s=spread(5.0))
+        self._quota.spend(client, time.monotonic())
 
     def enter(self, client: str) -> None:
         """Count a request that waits for its first audio."""
@@ -103,12 +146,33 @@ class Admission:
         if not self._backlogs[client]:
             del self._backlogs[client]
 
-    def excess_s(self, engine: str, client: str, queue: FairQueue) -> float:
+    def is_overloaded(self, engine: str, queue: FairQueue) -> bool:
+        """Return whether others' work is too much for a request of a client without any that waits."""
+        return self._excess_s(engine, "", queue, self._crowd_limit_s(engine)) > 0
+
+    def limit_s(self, first: Utterance, client: str, queue: FairQueue) -> float:
+        """Return the seconds that others' work may keep a client's next first sound waiting.
+
+        However long its own sentence is: who asks for much isn't let in sooner than who asks for little.
+        """
+        own_s = sum(self._costs.expected_s(ticket.utterance) for ticket in queue.own(client))
+        own_s += self._costs.usual_s(first.engine)
+        return max(self._crowd_limit_s(first.engine), SHARED_BY_OTHERS * own_s / self._workers(first.engine))
+
+    def _crowd_limit_s(self, engine: str) -> float:
+        crowd_s = CROWD * self._costs.usual_s(engine) / self._workers(engine)
+        return max(self._settings.first_audio_limit_s, min(crowd_s, MOST_CROWD_S))
+
+    def _rest_limit_s(self, engine: str) -> float:
+        """Return the seconds that anybody's rest may be late, whoever asks for more."""
+        shared_s = SHARED_BY_OTHERS * self._costs.usual_s(engine) / self._workers(engine)
+        return max(self._settings.first_audio_limit_s, LEAST_REST_LIMIT_S, shared_s)
+
+    def _excess_s(self, engine: str, client: str, queue: FairQueue, limit_s: float) -> float:
         """Return by how many seconds others' work is too much for one more request of a client.
 
         Positive where its first utterance would wait longer than it may, or anybody's rest would be later.
         """
-        limit_s = self._settings.first_audio_limit_s
         first_s = self.expected_wait_s(engine, client, queue)
         if not self._is_busy(engine):
             return first_s - limit_s
@@ -118,15 +182,18 @@ class Admission:
             for ticket in queue.before(client, RequestClass.REST)
             if ticket.request_class is RequestClass.REST
         )
-        return max(first_s - limit_s, lateness_s(first_s, rest, max(limit_s, LEAST_REST_LIMIT_S)))
+        return max(first_s - limit_s, lateness_s(first_s, rest, self._rest_limit_s(engine)))
 
     def expected_wait_s(self, engine: str, client: str, queue: FairQueue) -> float:
-        """Return the seconds that others' work keeps a client's next first utterance waiting."""
+        """Return the seconds that others' work keeps a client's next first utterance waiting.
+
+        None while a worker is free: it is there for one more to be spoken, and the earliest deadline gets the
+        next grant.
+        """
         if not self._is_busy(engine):
             return 0.0
-        now_s = time.monotonic()
         running_s = sum(
-            max(0.0, self._costs.expected_s(link.ticket.utterance) - (now_s - link.state_since_s))
+            max(0.0, self._costs.expected_s(link.ticket.utterance) - link.worked_s())
             for link in self._pool.links(engine)
             if link.ticket is not None and link.ticket.client != client
         )
@@ -143,16 +210,14 @@ class Admission:
             Its refusal, when it has waited `KEPT_WAITING` times as long as it may.
         """
         ticket.kept_waiting_s += more_s
-        if ticket.kept_waiting_s <= KEPT_WAITING * self._settings.first_audio_limit_s:
+        if ticket.kept_waiting_s <= KEPT_WAITING * ticket.stream.may_wait_s:
             return None
         wait_s = self.expected_wait_s(ticket.utterance.engine, ticket.client, queue)
         return self._overloaded(ticket.client, ticket.utterance, wait_s)
 
     def is_without_workers(self, engine: str) -> bool:
-        """Return whether an engine has had no live worker for longer than a request may wait."""
-        return (
-            not self._pool.alive_count(engine) and self._outage_s(engine) > self._settings.first_audio_limit_s
-        )
+        """Return whether an engine has had no live worker for longer than a request waits for one."""
+        return not self._pool.alive_count(engine) and self._outage_s(engine) > self._settings.outage_limit_s
 
     def no_workers(self, engine: str) -> NoWorkersError:
         """Return the refusal for an engine that is without workers."""
@@ -198,11 +263,12 @@ class Admission:
         return busy_count >= self._pool.alive_count(engine)
 
     def _workers(self, engine: str) -> int:
-        return max(1, self._pool.alive_count(engine))
+        """Return how many workers of an engine compute at a time: the others wait for a run grant."""
+        return max(1, min(self._pool.alive_count(engine), self._cores))
 
 
 def lateness_s(work_s: float, rest: Iterable[tuple[float, float]], limit_s: float) -> float:
-    """Return by how many seconds the latest of all work comes later than it may, negative where none does.
+    """Return by how many seconds the latest of the rest comes later than it may, negative where none does.
 
     What is needed soonest is done first, so whatever is needed by a moment must fit in before it.
 
@@ -211,7 +277,7 @@ def lateness_s(work_s: float, rest: Iterable[tuple[float, float]], limit_s: floa
         rest: For each utterance behind it the seconds until it is needed, and its seconds of work.
         limit_s: Seconds that any may be kept waiting, even if it is needed sooner.
     """
-    latest_s = work_s - limit_s
+    latest_s = -math.inf
     for needed_after_s, each_s in sorted(rest):
         work_s += each_s
         latest_s = max(latest_s, work_s - max(limit_s, needed_after_s))

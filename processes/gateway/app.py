@@ -10,7 +10,23 @@ import asyncio
 
 from aiohttp import web
 
-from processes.gateway import control, health, lists, openapi, page_files, speech, speech_get, voice_admin
+from processes.gateway import (
+    backup_admin,
+    cache_admin,
+    captions,
+    control,
+    health,
+    history_list,
+    job_control,
+    job_intake,
+    job_results,
+    lists,
+    openapi,
+    page_files,
+    speech_get,
+    speech_post,
+    voice_admin,
+)
 from processes.gateway.access import ACCESS_KEY, AccessRules, guarded
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.lists import STRINGS_PREFIX
@@ -37,24 +53,49 @@ def add_routes(app: web.Application) -> None:
     """Route every path to its handler."""
     router = app.router
     for prefix in API_PREFIXES:
-        router.add_post(f"{prefix}/audio/speech", speech.post_speech)
+        router.add_post(f"{prefix}/audio/speech", speech_post.post_speech)
         router.add_get(f"{prefix}/audio/speech", guarded(AccessRules.check_referer)(speech_get.get_speech))
+        router.add_get(
+            f"{prefix}/audio/captions.{{kind:{captions.KINDS}}}",
+            guarded(AccessRules.check_referer)(captions.get_captions),
+        )
         router.add_get(f"{prefix}/audio/voices", lists.get_voices)
         router.add_get(f"{prefix}/audio/models", lists.get_audio_models)
         router.add_get(f"{prefix}/models", lists.get_models)
         router.add_get(f"{prefix}/models/{{model}}", lists.get_model)
+    router.add_get("/v1/history", history_list.get_history)
+    add_job_routes(router)
     router.add_get("/health", health.get_health)
     router.add_get("/health/live", health.get_live)
     router.add_get("/health/ready", health.get_ready)
     router.add_get("/health/tts", health.get_tts_health)
     router.add_get("/admin/status", control.get_status)
     router.add_post("/admin/drain", control.post_drain)
+    router.add_post("/admin/backups", backup_admin.post_backup)
     router.add_get("/admin/voices", voice_admin.get_voices)
     router.add_post("/admin/voices", voice_admin.post_voice)
     router.add_delete("/admin/voices/{voice}", voice_admin.delete_voice)
+    router.add_get("/admin/cache", cache_admin.get_cache)
+    router.add_delete("/admin/cache", cache_admin.delete_cache)
+    router.add_post("/admin/cache/pin", cache_admin.post_pin)
+    router.add_post("/admin/cache/unpin", cache_admin.post_unpin)
+    router.add_post("/admin/cache/warm", cache_admin.post_warm)
     router.add_get("/metrics", control.get_metrics)
     router.add_get("/openapi.json", openapi.get_openapi)
     page_files.add_page(app)
+
+
+def add_job_routes(router: web.UrlDispatcher) -> None:
+    """Route the paths of jobs."""
+    job = f"/v1/jobs/{{id:{job_control.JOB_ID}}}"
+    router.add_post("/v1/jobs", job_intake.post_job)
+    router.add_get("/v1/jobs", job_control.get_jobs)
+    router.add_get(job, job_control.get_job)
+    router.add_delete(job, job_control.delete_job)
+    router.add_get(f"{job}/audio", job_results.get_audio)
+    router.add_get(f"{job}/captions.{{kind:{captions.KINDS}}}", job_results.get_job_captions)
+    router.add_get(f"{job}/events", job_results.get_events, allow_head=False)
+    router.add_post(f"{job}/{{change:{job_control.CHANGES}}}", job_control.post_change)
 
 
 def route_names() -> list[str]:

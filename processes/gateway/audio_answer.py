@@ -13,13 +13,14 @@ import json
 import math
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import HttpVersion, HttpVersion11, web
 
-from appliance.speech import SpeechRequest, StreamFormat
+from appliance.captions import word_values
+from appliance.speech import SpeechRequest, StreamFormat, TimedWord
 from processes.gateway.middleware import BROKEN_KEY, add_headers
 from processes.gateway.record import RequestRecord
 
@@ -76,6 +77,17 @@ class AudioAnswer:
         await self.response.write(data)
         record.first_audio()
         record.sent_bytes += len(data)
+
+    async def write_words(self, words: Sequence[TimedWord], record: RequestRecord) -> None:
+        """Send when words sound, as an event; plain audio has no place for it. Only once audio has left.
+
+        Raises:
+            ConnectionError: The client has left.
+        """
+        if words and self._is_sse:
+            data = _event({"type": "speech.audio.words", "words": [word_values(word) for word in words]})
+            await self.response.write(data)
+            record.sent_bytes += len(data)
 
     async def end(self, audio_s: float, record: RequestRecord) -> None:
         """Finish the stream properly; the request has ended before its last bytes leave.

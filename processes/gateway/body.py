@@ -1,6 +1,6 @@
 """Hop 1: what a client sent becomes a `SpeechRequest`, or an error that names the field.
 
-Owns: reading and bounding a JSON body, the fields of the speech API and their limits.
+Owns: bounding a JSON body, the fields of the speech API and their limits.
 Refuses to know: voices, engines, what the fields do.
 
 Unknown fields are ignored (clients send extras); null stands for a field that isn't there.
@@ -8,9 +8,8 @@ Unknown fields are ignored (clients send extras); null stands for a field that i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from aiohttp import web
 from pydantic import (
@@ -31,10 +30,13 @@ from appliance.errors import (
     UnsupportedFormatError,
     UnsupportedMediaTypeError,
 )
-from appliance.speech import AudioFormat, InputType, SpeechRequest, StreamFormat
+from appliance.speech import AudioFormat, InputType, JobFormat, SpeechRequest, StreamFormat, Timestamps
 from appliance.text.ssml import is_ssml
+from processes.gateway.json_text import parse_json
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, strict=True)]
+Title = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$", strict=True)]
+"""On one line, with no control character in it."""
 Number = Annotated[float, Strict()]
 """A JSON number, whole or not; neither `true` nor `"2"`."""
 
@@ -47,8 +49,8 @@ class VoiceReference(BaseModel):
     id: Name
 
 
-class SpeechBody(BaseModel):
-    """The body of `POST /v1/audio/speech`."""
+class SpokenBody(BaseModel):
+    """What every body says that has a text spoken."""
 
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
@@ -61,9 +63,7 @@ class SpeechBody(BaseModel):
     instructions: Annotated[str, StringConstraints(max_length=4096, strict=True)] | None = Field(
         None, description="Accepted for clients that send it; no engine here follows instructions."
     )
-    response_format: AudioFormat = Field(AudioFormat.MP3, description="What to get.")
     speed: Number = Field(1.0, ge=0.25, le=4.0, description="Factor of the voice's normal speed.")
-    stream_format: StreamFormat = Field(StreamFormat.AUDIO, description="Bytes, or server-sent events.")
     pitch: Number = Field(1.0, ge=0.5, le=2.0, description="Factor of the voice's normal pitch.")
     volume: Number = Field(1.0, ge=0.0, le=2.0, description="Factor of the voice's normal loudness.")
     input_type: InputType | None = Field(
@@ -74,13 +74,37 @@ class SpeechBody(BaseModel):
     )
 
 
+class SpeechBody(SpokenBody):
+    """The body of `POST /v1/audio/speech`."""
+
+    response_format: AudioFormat = Field(AudioFormat.MP3, description="What to get.")
+    stream_format: StreamFormat = Field(StreamFormat.AUDIO, description="Bytes, or server-sent events.")
+    timestamps: Timestamps | None = Field(
+        None, description="word: events with the times of the words; with stream_format sse only."
+    )
+
+
+class JobBody(SpokenBody):
+    """The body of `POST /v1/jobs`: what is wanted beside the audio."""
+
+    response_format: JobFormat = Field(JobFormat.MP3, description="What to get.")
+    title: Title = Field("", description="What the result is called, in its tags and as a file.")
+    captions: StrictBool = Field(default=False, description="Whether captions are made, too.")
+    chapters: StrictBool = Field(
+        default=False, description="Whether the headings of a markdown text are listed with their times."
+    )
+
+
+Body = TypeVar("Body", bound=SpokenBody)
 TEXT_READERS: dict[str, TypeAdapter[Any]] = {
     "speed": TypeAdapter(float),
     "pitch": TypeAdapter(float),
     "volume": TypeAdapter(float),
     "normalize": TypeAdapter(bool),
+    "captions": TypeAdapter(bool),
+    "chapters": TypeAdapter(bool),
 }
-"""Fields that aren't texts, for the query of a GET, where everything is written as text."""
+"""Fields that aren't texts, for a query or a form, where everything is written as text."""
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
@@ -97,24 +121,14 @@ async def read_json(request: web.Request) -> dict[str, Any]:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLargeError from None
-    try:
-        values = json.loads(raw, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        message = (
-            f"The body isn't JSON: {error}" if isinstance(error, ValueError) else "The body nests too deep"
-        )
-        raise InvalidRequestError(message) from None
-    if not isinstance(values, dict):
-        message = "The body must be a JSON object"
-        raise InvalidRequestError(message)
-    return values
+    return parse_json(raw)
 
 
 def read_text_value(field: str, text: str) -> Any:
-    """Return a field's value from its text in a query; a text that can't be read stays, to be refused.
+    """Return a field's value from its text in a query or a form; one that can't be read stays, to be refused.
 
     Args:
-        field: Name in `SpeechBody`.
+        field: Name in `SpeechBody` or `JobBody`.
         text: For example `1.5`; `true`, `yes`, `on` and `1` are true.
     """
     reader = TEXT_READERS.get(field)
@@ -127,26 +141,36 @@ def read_text_value(field: str, text: str) -> Any:
 
 
 def parse_speech_body(values: Mapping[str, Any], max_input_chars: int) -> SpeechBody:
-    """Check the fields of a speech request.
+    """Check the fields of a speech request; see `parse_fields`."""
+    body = parse_fields(values, max_input_chars, SpeechBody)
+    if body.timestamps is not None and body.stream_format is not StreamFormat.SSE:
+        message = "timestamps need stream_format sse; captions are at GET /v1/audio/captions.json"
+        raise InvalidRequestError(message, param="timestamps")
+    return body
+
+
+def parse_fields(values: Mapping[str, Any], max_input_chars: int, body_class: type[Body]) -> Body:
+    """Check the fields of a request for speech.
 
     Args:
         values: JSON object or query parameters; null values count as absent.
         max_input_chars: Most characters of `input`.
+        body_class: What the fields are.
 
     Raises:
         InvalidRequestError, UnsupportedFormatError, TextTooLongError: With the field's name as `param`.
     """
     try:
-        body = SpeechBody.model_validate({name: value for name, value in values.items() if value is not None})
+        body = body_class.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
-        raise _field_error(error) from None
+        raise _field_error(error, body_class) from None
     if len(body.input) > max_input_chars:
         message = f"The text has {len(body.input)} characters, the limit is {max_input_chars}"
         raise TextTooLongError(message, param="input")
     return body
 
 
-def parse_speech_request(body: SpeechBody, *, default_voice: str, make_speakable: bool) -> SpeechRequest:
+def parse_speech_request(body: SpokenBody, *, default_voice: str, make_speakable: bool) -> SpeechRequest:
     """Turn a checked body into the noun that travels on.
 
     Args:
@@ -162,30 +186,21 @@ def parse_speech_request(body: SpeechBody, *, default_voice: str, make_speakable
         speed=body.speed,
         pitch=body.pitch,
         volume=body.volume,
-        format=body.response_format,
-        stream_format=body.stream_format,
+        format=body.response_format if isinstance(body, SpeechBody) else AudioFormat.MP3,
+        stream_format=body.stream_format if isinstance(body, SpeechBody) else StreamFormat.AUDIO,
         input_type=input_type,
         make_speakable=make_speakable if body.normalize is None else body.normalize,
+        wants_word_times=isinstance(body, SpeechBody) and body.timestamps is not None,
     )
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) != len(pairs):
-        message = "a key stands in an object twice"
-        raise ValueError(message)
-    return values
-
-
-def _refuse_constant(name: str) -> None:
-    message = f"{name} isn't a JSON number"
-    raise ValueError(message)
-
-
-def _field_error(error: ValidationError) -> InvalidRequestError | UnsupportedFormatError:
+def _field_error(
+    error: ValidationError, body_class: type[SpokenBody]
+) -> InvalidRequestError | UnsupportedFormatError:
     detail = error.errors(include_input=False, include_url=False)[0]
     param = str(detail["loc"][0]) if detail["loc"] else None
     if param == "response_format":
-        return UnsupportedFormatError(param=param)
+        message = f"The audio format isn't one of {', '.join(JobFormat)}" if body_class is JobBody else None
+        return UnsupportedFormatError(message, param=param)
     message = f"{param}: {detail['msg']}" if param else detail["msg"]
     return InvalidRequestError(message, param=param)

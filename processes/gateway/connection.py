@@ -41,6 +41,10 @@ UNREADABLE = "The request can't be read: a line of it is broken or too long, or 
 UNEXPECTED = "Expect may only be 100-continue"
 LATE_HEAD = "The request's head took too long to come"
 LATE_BODY = "The request's body took too long to come"
+BODY_BYTES_PER_S = 65_536
+"""A body that comes as fast is never late, however large it is."""
+BOUGHT_S = 600.0
+"""What the bytes of a body buy at most, since nobody counts those before a form's first part."""
 HEAD_END = b"\r\n\r\n"
 """How a request without Content-Length ends: by its head or its last chunk. Source: RFC 9112, 2.1 and 7.1."""
 TCP_INFO = struct.Struct("=24xI92xQ16xI")
@@ -65,6 +69,7 @@ class ClientConnection(web.RequestHandler):
         "_acked_bytes",
         "_awaits_head",
         "_body_left_bytes",
+        "_bought_s",
         "_has_begun",
         "_is_full",
         "_last_bytes",
@@ -95,13 +100,14 @@ class ClientConnection(web.RequestHandler):
         self._has_begun = False
         self._last_bytes = HEAD_END
         self._body_left_bytes: int | None = None
+        self._bought_s = 0.0
         self._stuck_since_s: float | None = None
         self._is_full = False
         self._acked_bytes = 0
         self.peer = ""
         """The other side's address; empty on `run/gateway.sock`."""
         self.since_s = time.monotonic()
-        """Monotonic time: when the wait for this head began, or the wait for this body."""
+        """Monotonic time: when the wait for this head or this body began; later where a body comes."""
 
     @property
     def is_busy(self) -> bool:
@@ -163,10 +169,19 @@ class ClientConnection(web.RequestHandler):
             return
         if self._body_left_bytes is not None:
             self._body_left_bytes -= len(data)
+        if not self._payload.is_eof():
+            self._buy_time(len(data))
         if data and self._payload.is_eof() and not self.is_busy:
             if not self._awaits_head:
                 self._awaits_head, self.since_s = True, time.monotonic()
             self._has_begun = True
+
+    def _buy_time(self, size_bytes: int) -> None:
+        """Give a client whose body comes the time that it takes; never more than it had at the beginning."""
+        lost_s = time.monotonic() - self.since_s
+        bought_s = max(0.0, min(size_bytes / BODY_BYTES_PER_S, lost_s, BOUGHT_S - self._bought_s))
+        self._bought_s += bought_s
+        self.since_s += bought_s
 
     def _left_bytes(self, data: bytes, new: int) -> int | None:
         """Return how much of the newest request's body hasn't come; None where its end shows by itself.
@@ -188,6 +203,7 @@ class ClientConnection(web.RequestHandler):
         if self._messages:
             self._payload = self._messages[-1][1]
         self._awaits_head = self._has_begun = False
+        self._bought_s = 0.0
         self.since_s = time.monotonic()
 
     def forgive(self, late_s: float) -> None:

@@ -20,6 +20,9 @@ from appliance.speech import Utterance
 
 INITIAL_S_PER_CHAR = 50e-6
 """Source: espeak-ng takes about 48 µs of CPU per character (measurements A 2)."""
+NEURAL_S_PER_CHAR = {"vits": 0.011, "coqui": 0.05}
+"""The same of neural engines. Source: docs/benchmarks.md, 1.7 s of one core for 150 characters of a full-size
+voice, and 7.3 s with Coqui's own server."""
 WEIGHT = 0.2
 """Weight of the newest utterance in the moving average."""
 LEAST_CHARS = 20
@@ -59,6 +62,10 @@ class CostModel:
         """Return the seconds of work for a character of a usual sentence at normal speed."""
         return self._seconds(engine, engine_voice, USUAL_CHARS) / USUAL_CHARS
 
+    def usual_s(self, engine: str) -> float:
+        """Return the seconds of work for a usual sentence in any of an engine's voices."""
+        return self._seconds(engine, "", USUAL_CHARS)
+
     def learn(self, utterance: Utterance, synthesis_s: float) -> None:
         """Take in how long an utterance really took, in seconds of work."""
         engine, voice = utterance.engine, utterance.engine_voice
@@ -86,9 +93,10 @@ class CostModel:
 
     def _seconds(self, engine: str, engine_voice: str, chars: float) -> float:
         points = self._per_engine.get(engine, {}) | self._per_voice.get((engine, engine_voice), {})
+        initial_s = NEURAL_S_PER_CHAR.get(engine, INITIAL_S_PER_CHAR)
         if not points:
-            return INITIAL_S_PER_CHAR * max(chars, LEAST_CHARS)
-        return _line_through(list(points.values())).at(chars)
+            return initial_s * max(chars, LEAST_CHARS)
+        return _line_through(list(points.values()), initial_s).at(chars)
 
 
 def _chars(utterance: Utterance) -> float:
@@ -96,17 +104,21 @@ def _chars(utterance: Utterance) -> float:
     return max(1, len(utterance.spoken.text)) / utterance.speed
 
 
-def _line_through(points: list[tuple[float, float]]) -> _Line:
+def _line_through(points: list[tuple[float, float]], initial_s: float) -> _Line:
     """Return the line of least squares, neither part of it below zero.
 
     One length alone doesn't tell the parts from each other: a short text's time counts as fixed, beyond what
-    the fastest engine would need for its characters; a longer text's time as proportional.
+    the engine is expected to need for its characters; a longer text's time as proportional.
+
+    Args:
+        points: Characters and seconds of each length that is known.
+        initial_s: Seconds for a character that were expected before.
     """
     (chars, seconds) = points[0]
     if len(points) == 1:
         if chars > SHORT_CHARS:
             return _Line(0.0, seconds / chars)
-        per_char_s = min(INITIAL_S_PER_CHAR, seconds / chars)
+        per_char_s = min(initial_s, seconds / chars)
         return _Line(seconds - per_char_s * chars, per_char_s)
     mean_chars, mean_s = (fmean(values) for values in zip(*points, strict=True))
     slope_s = sum((chars - mean_chars) * (seconds - mean_s) for chars, seconds in points)

@@ -11,7 +11,9 @@ freed exactly once: when its DONE or FAILED comes, or when it is lost.
 from __future__ import annotations
 
 import itertools
+import math
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
@@ -21,13 +23,12 @@ from appliance.errors import (
     CapacityError,
     EngineFailedError,
     SynthesisError,
-    SynthesisTimeoutError,
-    WorkerLostError,
+    UnspeakableTextError,
 )
 from appliance.ipc.messages import Audio, Done, Failed
 from appliance.metrics import CLASSES, GatewayMetrics
 from appliance.settings import DispatchSettings
-from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, RequestClass
+from appliance.speech import PcmChunk, RequestClass
 from processes.gateway.admission import Admission
 from processes.gateway.cost import CostModel
 from processes.gateway.fair_queue import FairQueue
@@ -39,10 +40,6 @@ from processes.gateway.worker_link import WorkerLink, WorkerState
 
 MAX_TRIES = 2
 """An utterance is given to a second worker once, and only if no audio of it has left."""
-LEAST_CHUNK_BYTES = 2_048
-"""No engine's chunk is smaller, but for an utterance's first and last."""
-MAX_UTTERANCE_CHUNKS = MAX_UTTERANCE_PCM_BYTES // LEAST_CHUNK_BYTES + 2
-"""More chunks than this from one utterance are refused: a worker can't fill the memory with objects."""
 MOST_SEEN_S = 1.0
 """Seconds between two looks that count as waiting; a gateway that was stopped for longer saw nothing."""
 MAX_OUTSTANDING = 2
@@ -66,7 +63,7 @@ class Dispatcher:
         self._settings = settings
         self._pool = pool
         self._metrics = metrics
-        self._queues: dict[str, FairQueue] = {}
+        self._queues: defaultdict[str, FairQueue] = defaultdict(lambda: FairQueue(settings.ageing_s))
         self._looked_at_s = time.monotonic()
         self._ids = itertools.count(1)
         self._links: dict[str, WorkerLink] = {}
@@ -74,7 +71,7 @@ class Dispatcher:
         # On one core the second would only hold a worker that somebody else's first sound may need.
         self._most_outstanding = min(MAX_OUTSTANDING, cores)
         self.costs = CostModel()
-        self.admission = Admission(settings, pool, self.costs)
+        self.admission = Admission(settings, cores, pool, self.costs)
         pool.events = self
 
     def synthesize(
@@ -84,26 +81,51 @@ class Dispatcher:
         client: str,
         fingerprint: bytes = b"",
         request_class: RequestClass = RequestClass.FIRST,
+        is_charged: bool = False,
     ) -> Delivery:
-        """Admit a request and return its audio, in order.
-
-        Doesn't block; nothing is queued until the first chunk is asked for.
+        """Admit a request without blocking; return its audio, queued once the first chunk is asked for.
 
         Args:
             source: The request's utterances; taken as they are needed, and closed at the end.
             client: Whose request this is, for fairness.
             fingerprint: Hash of text, voice and parameters; empty is never counted as poison.
             request_class: FIRST for somebody who listens, BACKGROUND for jobs.
+            is_charged: Whether it has been counted against the client's quota already.
 
         Raises:
             CapacityError: Refused now; one of its children says why and when to come back.
             PoisonRequestError: The same request has killed workers before.
         """
         first = source.first()
-        queue = self._queue(first.engine)
-        self.admission.check(first, client, fingerprint, queue)
-        stream = Stream(client, request_class, source, fingerprint, time.monotonic())
+        if request_class is RequestClass.BACKGROUND:
+            self.admission.check_background(first.engine, fingerprint)
+            may_wait_s = math.inf
+        else:
+            queue = self._queues[first.engine]
+            may_wait_s = self.admission.check(first, client, fingerprint, queue, is_charged=is_charged)
+        stream = Stream(client, request_class, source, fingerprint, time.monotonic(), may_wait_s)
         return Delivery(stream, self._deliver(stream, first.engine))
+
+    def speak_anew(self, delivery: Delivery, source: UtteranceSource, fingerprint: bytes) -> Delivery:
+        """Speak a request that has failed unheard in another voice, as the same request, which was let in.
+
+        Args:
+            delivery: The failed one, closed.
+            source: The utterances for the other voice.
+            fingerprint: As for `synthesize`.
+        """
+        first, stream = source.first(), delivery.stream
+        may_wait_s = self.admission.limit_s(first, stream.client, self._queues[first.engine])
+        stream.begin_anew(source, fingerprint, may_wait_s)
+        return Delivery(stream, self._deliver(stream, first.engine))
+
+    def hasten(self, stream: Stream) -> None:
+        """Have a request that nobody waited for go on as that of a listener who has come now."""
+        stream.request_class, stream.arrived_at_s = RequestClass.FIRST, time.monotonic()
+        for ticket in stream.tickets:
+            if ticket.state is TicketState.WAITING:
+                queue = self._queues[ticket.utterance.engine]
+                queue.move(ticket, stream.next_class(), stream.arrived_at_s)
 
     def waiting_count(self) -> int:
         """Return how many utterances wait for a worker."""
@@ -115,11 +137,11 @@ class Dispatcher:
 
     def expected_wait_s(self, engine: str) -> float:
         """Return the seconds that a newcomer's first utterance would wait now."""
-        return self.admission.expected_wait_s(engine, "", self._queue(engine))
+        return self.admission.expected_wait_s(engine, "", self._queues[engine])
 
     def is_overloaded(self, engine: str) -> bool:
         """Return whether a newcomer would be refused now because of others' work."""
-        return self.admission.excess_s(engine, "", self._queue(engine)) > 0
+        return self.admission.is_overloaded(engine, self._queues[engine])
 
     def look_after(self) -> None:
         """Fail what has waited too long, or waits for an engine without workers; called by a timer."""
@@ -153,9 +175,7 @@ class Dispatcher:
         if ticket is None:
             return
         link.progress_at_s = time.monotonic()
-        ticket.pcm_bytes += len(audio.chunk.pcm)
-        ticket.chunk_count += 1
-        if ticket.pcm_bytes > MAX_UTTERANCE_PCM_BYTES or ticket.chunk_count > MAX_UTTERANCE_CHUNKS:
+        if not ticket.has_room_for(audio.chunk):
             self._fail(ticket, EngineFailedError("The engine made more audio than an utterance may have"))
             link.cancel()
         if ticket.state is TicketState.RUNNING:
@@ -165,7 +185,7 @@ class Dispatcher:
             ticket.stream.take_audio(chunk.audio_s, link.progress_at_s)
             ticket.stream.wakeup.set()
         if audio.chunk.ends_window or audio.chunk.is_last:
-            ticket.stream.synthesis_s += link.progress_at_s - link.granted_at_s
+            ticket.stream.synthesis_s += link.end_window()
         if audio.chunk.ends_window:
             self._grants.renew(link.name, self._deadline_s(ticket))
 
@@ -195,12 +215,12 @@ class Dispatcher:
         ticket, link.ticket = link.ticket, None
         if ticket is None:
             return
-        if _is_of_the_text(link, ticket):
+        if link.may_have_died_of(ticket):
             self.admission.count_death(ticket.stream.fingerprint)
         if ticket.state is not TicketState.RUNNING:
             return
         if ticket.is_taken or ticket.tries >= MAX_TRIES:
-            self._fail(ticket, _loss(link.cause))
+            self._fail(ticket, link.loss())
         else:
             self._try_again(ticket)
 
@@ -223,6 +243,8 @@ class Dispatcher:
                 yield chunk
                 stream.source.search(stream.wakeup.set)  # not before the first sound has left
                 self._advance(stream)
+            if stream.first_audio_at_s is None and stream.unspeakable is not None:
+                raise stream.unspeakable
             if stream.is_over:
                 self.costs.learn_request(engine, stream.synthesis_s)
                 if not stream.is_retried:
@@ -240,12 +262,28 @@ class Dispatcher:
                     stream.tickets.popleft()
                 return ticket.chunks.popleft()
             if ticket is not None and ticket.error is not None:
-                raise ticket.error
+                self._pass_over(ticket)
+                continue
             stream.wakeup.clear()
             await stream.wakeup.wait()
             if not stream.tickets:
                 self._advance(stream)
         return None
+
+    def _pass_over(self, ticket: Ticket) -> None:
+        """Go on behind an utterance that failed, if that was for having no sound in this voice.
+
+        Raises:
+            ApplianceError: What else it failed for.
+        """
+        assert ticket.error is not None
+        if ticket.is_taken or not isinstance(ticket.error, UnspeakableTextError):
+            raise ticket.error
+        stream = ticket.stream
+        stream.unspeakable = ticket.error
+        stream.tickets.popleft()
+        stream.source.search(stream.wakeup.set)
+        self._advance(stream)
 
     def _first_audio(self, stream: Stream) -> None:
         stream.first_audio_at_s = time.monotonic()
@@ -258,21 +296,15 @@ class Dispatcher:
             utterance = stream.source.take()
             if utterance is None:
                 return
-            ticket = Ticket(
-                next(self._ids),
-                utterance,
-                stream,
-                stream.next_class(),
-                time.monotonic(),
-            )
+            ticket = Ticket(next(self._ids), utterance, stream, stream.next_class(), time.monotonic())
             stream.tickets.append(ticket)
             stream.utterance_count += 1
-            self._queue(utterance.engine).put(ticket)
+            self._queues[utterance.engine].put(ticket)
             self._serve(utterance.engine)
 
     def _serve(self, engine: str) -> None:
         """Bring waiting utterances to free workers."""
-        queue = self._queue(engine)
+        queue = self._queues[engine]
         while any(link.state is WorkerState.READY for link in self._pool.links(engine)):
             ticket = queue.take(time.monotonic())
             if ticket is None:
@@ -322,7 +354,7 @@ class Dispatcher:
         ticket.state = TicketState.WAITING
         self._metrics.retries.inc()
         logger.info("utterance_retried", utterance_id=ticket.utterance_id)
-        self._queue(ticket.utterance.engine).put_back(ticket)
+        self._queues[ticket.utterance.engine].put_back(ticket)
         self._serve(ticket.utterance.engine)
 
     def _fail(self, ticket: Ticket, error: SynthesisError | CapacityError) -> None:
@@ -339,7 +371,7 @@ class Dispatcher:
         for ticket in stream.tickets:
             state, ticket.state = ticket.state, TicketState.ABANDONED
             if state is TicketState.WAITING:
-                self._queue(ticket.utterance.engine).remove(ticket)
+                self._queues[ticket.utterance.engine].remove(ticket)
             elif state is TicketState.RUNNING:
                 self._cancel(ticket)
         stream.tickets.clear()
@@ -364,21 +396,3 @@ class Dispatcher:
 
     def _deadline_s(self, ticket: Ticket) -> float:
         return ticket.stream.deadline_s(self._settings.first_audio_target_s)
-
-    def _queue(self, engine: str) -> FairQueue:
-        if engine not in self._queues:
-            self._queues[engine] = FairQueue(self._settings.ageing_s)
-        return self._queues[engine]
-
-
-def _is_of_the_text(link: WorkerLink, ticket: Ticket) -> bool:
-    """Return whether a worker may have been lost because of what it spoke.
-
-    Not when somebody has stopped it, and not when the client had left, since a worker that takes long to obey
-    a CANCEL is killed for that.
-    """
-    return link.state is not WorkerState.RECYCLING and ticket.state is not TicketState.ABANDONED
-
-
-def _loss(cause: str) -> SynthesisError:
-    return SynthesisTimeoutError() if cause in ("hung", "progress") else WorkerLostError()

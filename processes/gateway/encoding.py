@@ -12,11 +12,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from appliance.audio.encoders import MEDIA_TYPES, Encoder, create_encoder
+from appliance.audio.encoders import DELAYS_FRAMES, MEDIA_TYPES, Encoder, create_encoder, exact_header
 from appliance.audio.pcm import PcmJoiner
 from appliance.audio.tempo import TempoStretcher
-from appliance.speech import FIRST_CHUNK_BYTES, AudioFormat, PcmChunk, SpeechRequest, Utterance
+from appliance.speech import (
+    FIRST_CHUNK_BYTES,
+    AudioFormat,
+    PcmChunk,
+    SpeechRequest,
+    Utterance,
+)
 from appliance.voices import Voice
+from processes.gateway.heard_words import HeardWords
 
 Result = TypeVar("Result")
 
@@ -25,6 +32,16 @@ LIGHT_FORMATS = (AudioFormat.WAV, AudioFormat.PCM)
 COMPRESSED_IN_PLACE = (AudioFormat.MP3, AudioFormat.OPUS, AudioFormat.AAC)
 """Formats whose encoder opens in 0.2 ms and takes a first chunk in 0.5 ms. flac clears 5 MB to open, which
 can take 4 ms. Source: docs/benchmarks.md, Encoders."""
+
+BYTES_PER_S = {
+    AudioFormat.MP3: 8_000,
+    AudioFormat.OPUS: 6_000,
+    AudioFormat.AAC: 10_000,
+    AudioFormat.FLAC: 30_000,
+    AudioFormat.WAV: 48_000,
+    AudioFormat.PCM: 48_000,
+}
+"""Upper estimates of an answer, to tell before synthesis whether there is room for it."""
 
 
 class EncoderThreads:
@@ -80,10 +97,15 @@ class SpeechEncoding:
         self._utterances = utterances
         self._threads = threads
         self._joiner = PcmJoiner(self._rate_hz)
+        delay_s = DELAYS_FRAMES[request.format] / self._rate_hz
+        self.words = HeardWords(utterances, self._rate_hz, self._tempo, delay_s)
+        """When words sound, of those utterances whose words are wanted."""
         self.media_type = MEDIA_TYPES[request.format]
         """The answer's Content-Type."""
         self._is_light = self._tempo == 1.0 and request.format in LIGHT_FORMATS
         self._begins_in_place = self._tempo == 1.0 and request.format in COMPRESSED_IN_PLACE
+        self._encoded_bytes = 0
+        """Of PCM."""
         self._opening: asyncio.Future[None] | None = None
         if self._is_light or self._begins_in_place:
             self._open()
@@ -99,6 +121,7 @@ class SpeechEncoding:
         Raises:
             EncoderFailedError: The codec failed.
         """
+        self.words.feed(chunk)
         is_small = len(chunk.pcm) <= FIRST_CHUNK_BYTES and not chunk.is_last
         if self._is_light or (self._begins_in_place and is_small):
             return self._feed(chunk)
@@ -113,7 +136,13 @@ class SpeechEncoding:
         Raises:
             EncoderFailedError: The codec failed.
         """
+        self.words.finish()
         return self._finish() if self._is_light else await self._threads.run(self._finish)
+
+    def exact(self, parts: list[bytes]) -> list[bytes]:
+        """Return all that was given, once it is finished, with exact sizes where the format says any."""
+        header = exact_header(self._encoder, self._encoded_bytes)
+        return [header, parts[0][len(header) :], *parts[1:]] if header else parts
 
     def _open(self) -> None:
         self._stretcher = None if self._tempo == 1.0 else TempoStretcher(self._rate_hz, self._tempo)
@@ -123,10 +152,13 @@ class SpeechEncoding:
         pcm = self._joiner.feed(chunk)
         if chunk.is_last:
             pcm += self._joiner.pause(self._utterances[chunk.utterance_index].pause_after_s)
-        if self._stretcher is not None:
-            pcm = self._stretcher.feed(pcm)
-        return self._encoder.encode(pcm)
+        self.words.join(len(pcm))
+        return self._encode(pcm if self._stretcher is None else self._stretcher.feed(pcm))
 
     def _finish(self) -> bytes:
-        rest = b"" if self._stretcher is None else self._encoder.encode(self._stretcher.finish())
+        rest = b"" if self._stretcher is None else self._encode(self._stretcher.finish())
         return rest + self._encoder.finish()
+
+    def _encode(self, pcm: bytes) -> bytes:
+        self._encoded_bytes += len(pcm)
+        return self._encoder.encode(pcm)

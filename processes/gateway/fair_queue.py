@@ -48,6 +48,18 @@ class FairQueue:
         turns.setdefault(ticket.client, deque()).appendleft(ticket)
         turns.move_to_end(ticket.client, last=False)
 
+    def move(self, ticket: Ticket, request_class: RequestClass, now_s: float) -> None:
+        """Let an utterance that waits here wait in another class from now on.
+
+        Args:
+            ticket: The utterance.
+            request_class: The other class.
+            now_s: Monotonic time.
+        """
+        self.remove(ticket)
+        ticket.request_class, ticket.queued_at_s = request_class, now_s
+        self.put(ticket)
+
     def remove(self, ticket: Ticket) -> None:
         """Take an utterance out that nobody wants any more; it must be waiting here."""
         turns = self._classes[ticket.request_class]
@@ -76,6 +88,10 @@ class FairQueue:
         """Return each client's next utterance of a class."""
         return [waiting[0] for waiting in self._classes[request_class].values()]
 
+    def own(self, client: str, request_class: RequestClass = RequestClass.FIRST) -> Iterator[Ticket]:
+        """Yield a client's waiting utterances of a class, in order."""
+        yield from self._classes[request_class].get(client, ())
+
     def before(self, client: str, request_class: RequestClass = RequestClass.FIRST) -> Iterator[Ticket]:
         """Yield what of others waits and comes before a client's next utterance of a class.
 
@@ -95,9 +111,7 @@ class FairQueue:
             (RequestClass.REST, RequestClass.FIRST),
             (RequestClass.BACKGROUND, RequestClass.REST),
         ):
-            for client, waiting in list(self._classes[lower].items()):
+            for waiting in list(self._classes[lower].values()):
                 ticket = waiting[0]
                 if now_s > min(ticket.queued_at_s + self._ageing_s, ticket.stream.dry_at_s):
-                    self.remove(ticket)
-                    ticket.request_class, ticket.queued_at_s = upper, now_s
-                    self._classes[upper].setdefault(client, deque()).append(ticket)
+                    self.move(ticket, upper, now_s)

@@ -15,14 +15,20 @@ from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings
 from appliance.voices import VoiceCatalog
 from processes.gateway.access import AccessRules
+from processes.gateway.answer_cache import AnswerCache
+from processes.gateway.backups import Backups
+from processes.gateway.disk_keeper import DiskKeeper
 from processes.gateway.dispatch import Dispatcher
 from processes.gateway.encoding import EncoderThreads
+from processes.gateway.fallback import Fallbacks
 from processes.gateway.imports import Imports
-from processes.gateway.kept_audio import KeptAudio
+from processes.gateway.job_runner import JobRunner
 from processes.gateway.models import ModelList
 from processes.gateway.pool import WorkerPool
 from processes.gateway.probe import Prober
 from processes.gateway.record import RequestLedger
+from processes.gateway.store_keeper import StoreKeeper
+from processes.gateway.warm_list import WarmList
 
 STARTING_S = 30.0
 """Seconds that engines may take to get warm before their absence counts."""
@@ -36,14 +42,20 @@ class Gateway:
     metrics: GatewayMetrics
     access: AccessRules
     catalog: VoiceCatalog
+    fallbacks: Fallbacks
     models: ModelList
     pool: WorkerPool
     dispatcher: Dispatcher
     ledger: RequestLedger
+    store: StoreKeeper
+    backups: Backups
+    disk: DiskKeeper
     threads: EncoderThreads
-    kept_audio: KeptAudio
+    answers: AnswerCache
+    warm_list: WarmList
     prober: Prober
     imports: Imports
+    jobs: JobRunner
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at_s: float = field(default_factory=time.monotonic)
 

@@ -59,8 +59,8 @@ def overall_status(gateway: Gateway) -> Status:
     if gateway.dispatcher.is_overloaded(engine):
         return Status.OVERLOADED
     ready, total = worker_counts(gateway)
-    is_whole = ready >= total and not _failed_probes(gateway) and not is_default_missing(gateway)
-    return Status.OK if is_whole else Status.DEGRADED
+    is_speaking = ready >= total and not _failed_probes(gateway) and not is_default_missing(gateway)
+    return Status.OK if is_speaking and gateway.store.is_well else Status.DEGRADED
 
 
 def default_engine(gateway: Gateway) -> str:
@@ -102,7 +102,9 @@ async def get_health(request: web.Request) -> web.Response:
     body = {
         "status": status.value,
         "api": "ok",
-        "db": "not_configured",
+        "db": gateway.store.as_dict(),
+        "backup": gateway.backups.as_dict(),
+        "disk": gateway.disk.as_dict(),
         "worker": {"ready": ready, "total": total},
         "imports": gateway.imports.as_dicts(),
         "version": appliance.__version__,

@@ -3,13 +3,16 @@
 Owns: looking at `run/import.json` and at the store, and at what has changed there; the importer's start.
 Refuses to know: how a voice is imported; requests and answers (`voice_admin`).
 
-Workers name their voices when they join. So when a voice has come or gone, those that might speak it are
-replaced one after the other, and the next ones name it.
+Workers name their voices when they join, and the mark that the store had then. So when a voice has come or
+gone, those with an older mark are replaced one after the other, and the next ones name it: also after a
+restart of the gateway, which workers outlive.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import time
 import xmlrpc.client
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +32,7 @@ from appliance.voice_imports import (
     take_request,
 )
 from appliance.voice_store import VoiceManifest, VoiceStore
+from appliance.voices import VoiceCatalog
 from appliance.watched import ONE_SHOT_PROGRAM
 from processes.gateway.pool import WorkerPool
 
@@ -38,26 +42,48 @@ STORE_ENGINES = ("vits", "coqui")
 """Engines whose voices lie in the store."""
 ALREADY_ADDED = 90
 ALREADY_STARTED = 60
-"""supervisord's faults: it knows the program already; it runs. Source: supervisor.xmlrpc."""
+BAD_NAME = 10
+"""supervisord's faults: it knows the program already; it runs; it knows none. Source: supervisor.xmlrpc."""
+ENDING_FAULTS = (ALREADY_STARTED, BAD_NAME)
+"""What it says of an importer that is about to end, or that the watchdog has just had it forget."""
+ENDING_S = 3.0
+"""Seconds that an importer has to end after it has told how its work ended."""
+ENDING_LOOK_S = 0.1
 
 
 class Imports:
     """What was imported, and what is being imported."""
 
-    def __init__(self, settings: Settings, pool: WorkerPool, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self, settings: Settings, catalog: VoiceCatalog, pool: WorkerPool, metrics: GatewayMetrics
+    ) -> None:
         """Look once; blocks for the disk.
 
         Args:
             settings: Name the folders.
+            catalog: Loses a voice that is removed, at once.
             pool: Its workers are replaced when a voice has come or gone.
             metrics: Where states are counted.
         """
         self._run_dir = settings.run.dir
         self._store = VoiceStore(settings.data.dir)
+        self._catalog = catalog
         self._pool = pool
         self._metrics = metrics
         self._entries: list[VoiceImport] = []
         self._mark = self._store.change_mark()
+        self._versions = self._read_versions()
+
+    def voice_version(self, engine: str, engine_voice: str) -> str | None:
+        """Return what changes whenever a voice is made anew; empty for those that aren't imported.
+
+        None where nobody can say, as long as workers that knew the store earlier are being replaced.
+        """
+        if engine not in STORE_ENGINES:
+            return ""
+        if any(link.store_mark != self._mark for link in self._pool.links(engine)):
+            return None
+        return self._versions.get(engine_voice.partition("/")[0])
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return how the imports of the importer's latest run stand, as JSON-ready values."""
@@ -72,10 +98,12 @@ class Imports:
             for state in IMPORT_STATES:
                 self._metrics.voice_imports.labels(state).set(counts[state])
             if mark != self._mark:
+                self._versions = await asyncio.to_thread(self._read_versions)
                 self._mark = mark
                 logger.info("voices_changed")
-                for engine in STORE_ENGINES:
-                    self._pool.renew(engine)
+                self._catalog.readmit(manifest.id for manifest in await self.manifests())
+            for engine in STORE_ENGINES:
+                self._pool.renew(engine, mark)
             await asyncio.sleep(LOOK_S)
 
     async def manifests(self) -> list[VoiceManifest]:
@@ -98,10 +126,23 @@ class Imports:
     async def remove(self, voice_id: str) -> bool:
         """Take an imported voice away; return whether there was one.
 
+        Nobody is let in with it from now on, whatever the workers still name until they have been replaced.
+
         Raises:
             ConfigurationError: No voice can have this id.
         """
-        return await asyncio.to_thread(self._store.remove, voice_id)
+        was_there = await asyncio.to_thread(self._store.remove, voice_id)
+        if was_there:
+            for engine in STORE_ENGINES:
+                self._catalog.withdraw(engine, voice_id)
+        return was_there
+
+    def _read_versions(self) -> dict[str, str]:
+        """Return for each voice a hash of all that its manifest says, files and their hashes among it."""
+        return {
+            manifest.id: hashlib.sha256(manifest.model_dump_json().encode()).hexdigest()
+            for manifest in self._store.manifests()
+        }
 
     def _look(self) -> tuple[list[VoiceImport], str]:
         return read_imports(self._run_dir), self._store.change_mark()
@@ -121,14 +162,27 @@ class Imports:
             logger.warning("importer_not_started", error=str(error))
             raise ImporterUnreachableError from None
 
-    @staticmethod
-    def _start(supervisor: Any) -> None:
-        """Have supervisord take the importer in, which starts it, or start one that has just ended."""
-        supervisor.reloadConfig()
-        add: Callable[[str], bool] = supervisor.addProcessGroup
-        try:
-            add(ONE_SHOT_PROGRAM)
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode != ALREADY_ADDED:
-                raise
-            supervisor.startProcess(ONE_SHOT_PROGRAM, False)
+    def _start(self, supervisor: Any) -> None:
+        """Have supervisord start the importer; blocks while one that has told its end still ends."""
+        until_s = time.monotonic() + ENDING_S
+        while True:
+            try:
+                _take_in_or_start(supervisor)
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode not in ENDING_FAULTS or time.monotonic() > until_s:
+                    raise
+                time.sleep(ENDING_LOOK_S)
+            else:
+                return
+
+
+def _take_in_or_start(supervisor: Any) -> None:
+    """Have supervisord take the importer in, which starts it, or start one that has just ended."""
+    supervisor.reloadConfig()
+    add: Callable[[str], bool] = supervisor.addProcessGroup
+    try:
+        add(ONE_SHOT_PROGRAM)
+    except xmlrpc.client.Fault as fault:
+        if fault.faultCode != ALREADY_ADDED:
+            raise
+        supervisor.startProcess(ONE_SHOT_PROGRAM, False)

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from appliance.voices import Voice
+from appliance.voices import Voice, usual_case
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.answers import json_response
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
@@ -23,17 +23,22 @@ only a base URL."""
 
 @guarded(AccessRules.check_list_key)
 async def get_voices(request: web.Request) -> web.Response:
-    """List the voices: objects by default, names alone with `?legacy=true` or under `/compat/strings/v1`."""
+    """List the voices: objects by default, names alone with `?legacy=true` or under `/compat/strings/v1`.
+
+    Who asks for one language gets its voices, and the variants, which belong to no language, with
+    `?variants=true`.
+    """
     gateway = request.app[GATEWAY_KEY]
     voices = [voice_entry(voice) for voice in _wanted(request, gateway)]
-    if request.query.get("legacy", "").lower() in TRUE_WORDS or request.path.startswith(STRINGS_PREFIX):
+    if _is_true(request, "legacy") or request.path.startswith(STRINGS_PREFIX):
         return json_response({"voices": [voice["id"] for voice in voices]})
+    has_variants = "language" not in request.query or _is_true(request, "variants")
     return json_response(
         {
             "object": "list",
             "voices": voices,
             "data": voices,
-            "variants": [variant.as_dict() for variant in gateway.catalog.variants()],
+            **({"variants": _variants(request, gateway)} if has_variants else {}),
             "aliases": gateway.catalog.aliases(),
             "default": gateway.catalog.default,
             "max_input_chars": gateway.settings.http.max_input_chars,
@@ -55,7 +60,7 @@ async def get_model(request: web.Request) -> web.Response:
     name = request.match_info["model"]
     gateway.models.check(name)
     voices = [
-        {"name": voice.id, "language": voice.languages[0], "gender": voice.gender.value}
+        {"name": voice.id, "language": usual_case(voice.languages[0]), "gender": voice.gender.value}
         for voice in gateway.catalog.voices()
     ]
     return json_response({**_model(gateway, name), "voices": voices})
@@ -71,7 +76,9 @@ async def get_audio_models(request: web.Request) -> web.Response:
 def voice_entry(voice: Voice) -> dict[str, Any]:
     """Return a voice as the lists show it, `id` and `name` first."""
     values = voice.as_dict()
-    return {"id": values.pop("id"), "name": values.pop("name"), "language": voice.languages[0], **values}
+    languages = [usual_case(tag) for tag in voice.languages]
+    first = {"id": values["id"], "name": values["name"], "language": languages[0]}
+    return first | values | {"languages": languages}
 
 
 def _wanted(request: web.Request, gateway: Gateway) -> list[Voice]:
@@ -84,6 +91,16 @@ def _wanted(request: web.Request, gateway: Gateway) -> list[Voice]:
         if (not engine or voice.engine == engine)
         and (not language or any(_speaks(tag.lower(), language) for tag in voice.languages))
     ]
+
+
+def _variants(request: web.Request, gateway: Gateway) -> list[dict[str, Any]]:
+    """Return the variants that the query parameter `engine` leaves."""
+    engine = request.query.get("engine", "")
+    return [each.as_dict() for each in gateway.catalog.variants() if not engine or each.engine == engine]
+
+
+def _is_true(request: web.Request, parameter: str) -> bool:
+    return request.query.get(parameter, "").lower() in TRUE_WORDS
 
 
 def _speaks(tag: str, language: str) -> bool:

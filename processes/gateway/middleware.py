@@ -27,6 +27,7 @@ from appliance.errors import (
 from appliance.metrics import GatewayMetrics
 from processes.gateway.access import ACCESS_KEY, AccessRules, Handler
 from processes.gateway.answers import error_response
+from processes.gateway.fallback import FALLBACK_HEADER
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 METRICS_KEY = web.AppKey("metrics", GatewayMetrics)
@@ -46,7 +47,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-CORS_METHODS = "GET, HEAD, POST, OPTIONS"
+CORS_METHODS = "GET, HEAD, POST, DELETE, OPTIONS"
 CORS_HEADERS = "Authorization, Content-Type, X-Request-ID"
 """What a preflight allows when what it asks for can't be read."""
 HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~\w-]+([ \t]*,[ \t]*[!#$%&'*+.^_`|~\w-]+)*", re.ASCII)
@@ -54,8 +55,8 @@ HEADER_NAMES = re.compile(r"[!#$%&'*+.^_`|~\w-]+([ \t]*,[ \t]*[!#$%&'*+.^_`|~\w-
 MAX_HEADER_NAMES_CHARS = 1_024
 """openai-node asks for about 200 characters of `X-Stainless-…`."""
 CORS_EXPOSED = (
-    "X-Request-ID, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, "
-    "Content-Range, Accept-Ranges"
+    f"X-Request-ID, X-Cache, ETag, {FALLBACK_HEADER}, Retry-After, RateLimit-Limit, RateLimit-Remaining, "
+    "RateLimit-Reset, Content-Range, Accept-Ranges, X-Audio-ETag, Location, Content-Disposition"
 )
 CORS_MAX_AGE_S = 600
 

@@ -12,18 +12,36 @@ from typing import Any
 from aiohttp import web
 
 import appliance
-from appliance.audio.encoders import MEDIA_TYPES
-from appliance.errors import ApplianceError, error_classes
+from appliance.audio.files import FILE_TYPES
+from appliance.captions import CAPTION_TYPES, CaptionFormat
 from appliance.speech import AudioFormat
+from appliance.store.history import MAX_ID, STATES
+from appliance.store.jobs import MAX_JOB
+from appliance.store.jobs import STATES as JOB_STATES
 from appliance.voice_settings import MODEL_NAME
-from processes.gateway.answers import error_type, json_response
-from processes.gateway.body import SpeechBody
-from processes.gateway.health import TTS_STATUSES, Status
+from processes.gateway.answers import json_response
+from processes.gateway.body import JobBody, SpeechBody
+from processes.gateway.captions import AUDIO_ETAG
+from processes.gateway.history_list import MAX_LIMIT, MAX_TEXT_CHARS
+from processes.gateway.job_control import CHANGES, JOB_ID
+from processes.gateway.openapi_parts import (
+    JSON,
+    SCHEMAS,
+    answers,
+    audio_answer,
+    error_schema,
+    json_answer,
+    parameter,
+    state_answer,
+    state_schema,
+    text_answer,
+    upload_types,
+)
 from processes.gateway.page_files import FILES
+from processes.gateway.warm_list import MAX_WANTED
 
-JSON = "application/json"
-SCHEMAS = "#/components/schemas/"
-LIST_FILTERS = ("language", "engine", "legacy")
+NOT_MODIFIED = {"description": "The client has these bytes, as its If-None-Match says"}
+LIST_FILTERS = ("language", "engine", "legacy", "variants")
 
 
 async def get_openapi(_request: web.Request) -> web.Response:
@@ -35,7 +53,8 @@ async def get_openapi(_request: web.Request) -> web.Response:
 def description() -> dict[str, Any]:
     """Return the whole description as JSON-ready values."""
     body = SpeechBody.model_json_schema(ref_template=SCHEMAS + "{model}")
-    schemas = body.pop("$defs", {})
+    job_body = JobBody.model_json_schema(ref_template=SCHEMAS + "{model}")
+    schemas = body.pop("$defs", {}) | job_body.pop("$defs", {})
     return {
         "openapi": "3.1.0",
         "info": {
@@ -46,7 +65,13 @@ def description() -> dict[str, Any]:
         },
         "paths": {**_api_paths("/v1"), **_api_paths("/compat/strings/v1"), **_other_paths()},
         "components": {
-            "schemas": {**schemas, "SpeechBody": body, "Error": _error_schema(), "State": _state_schema()},
+            "schemas": {
+                **schemas,
+                "SpeechBody": body,
+                "JobBody": job_body,
+                "Error": error_schema(),
+                "State": state_schema(),
+            },
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"key": []}],
@@ -54,14 +79,15 @@ def description() -> dict[str, Any]:
 
 
 def _api_paths(prefix: str) -> dict[str, Any]:
-    models = _answers(_json_answer("Models"), 401, 403)
+    models = answers(json_answer("Models"), 401, 403)
     return {
         f"{prefix}/audio/speech": {"post": _post_speech(), "get": _get_speech()},
+        f"{prefix}/audio/captions.{{kind}}": {"get": _get_captions()},
         f"{prefix}/audio/voices": {
             "get": {
                 "summary": "List the voices",
-                "parameters": [_parameter(name, {"type": "string"}) for name in LIST_FILTERS],
-                "responses": _answers(_json_answer("Voices"), 401, 403),
+                "parameters": [parameter(name, {"type": "string"}) for name in LIST_FILTERS],
+                "responses": answers(json_answer("Voices"), 401, 403),
             }
         },
         f"{prefix}/audio/models": {"get": {"summary": "List the models (Open WebUI)", "responses": models}},
@@ -69,8 +95,8 @@ def _api_paths(prefix: str) -> dict[str, Any]:
         f"{prefix}/models/{{model}}": {
             "get": {
                 "summary": "Describe a model and its voices",
-                "parameters": [_parameter("model", {"type": "string"}, place="path")],
-                "responses": _answers(_json_answer("Model"), 401, 403, 404),
+                "parameters": [parameter("model", {"type": "string"}, place="path")],
+                "responses": answers(json_answer("Model"), 401, 403, 404),
             }
         },
     }
@@ -81,69 +107,96 @@ def _post_speech() -> dict[str, Any]:
     return {
         "summary": "Speak a text and stream its audio",
         "requestBody": {"required": True, "content": {JSON: {"schema": schema}}},
-        "responses": _answers(_audio_answer(with_events=True), 400, 401, 403, 404, 413, 415, 422, 429),
+        "responses": {
+            **answers(audio_answer(with_events=True), 400, 401, 403, 404, 413, 415, 422, 429),
+            "304": NOT_MODIFIED,
+        },
     }
 
 
 def _get_speech() -> dict[str, Any]:
-    audio = _audio_answer(with_events=False)
+    audio = audio_answer(with_events=False)
     return {
         "summary": "Speak a text and answer with finished audio; HEAD and Range work",
         "parameters": _speech_parameters(),
-        "responses": {**_answers(audio, 400, 401, 403, 404, 413, 416, 422, 429), "206": audio},
+        "responses": {
+            **answers(audio, 400, 401, 403, 404, 413, 416, 422, 429),
+            "206": audio,
+            "304": NOT_MODIFIED,
+        },
+    }
+
+
+def _get_captions() -> dict[str, Any]:
+    kinds = {"type": "string", "enum": [each.value for each in CaptionFormat]}
+    answer = {
+        "description": "Captions for the audio of GET /v1/audio/speech with the same query",
+        "headers": {
+            "X-Request-ID": {"schema": {"type": "string"}},
+            AUDIO_ETAG: {"schema": {"type": "string"}},
+        },
+        "content": {media_type: {"schema": {}} for media_type in CAPTION_TYPES.values()},
+    }
+    return {
+        "summary": "Say when each word of a text sounds",
+        "parameters": [parameter("kind", kinds, place="path"), *_speech_parameters()],
+        "responses": answers(answer, 400, 401, 403, 404, 413, 422, 429),
     }
 
 
 def _other_paths() -> dict[str, Any]:
     def get(summary: str, answer: dict[str, Any], *errors: int) -> dict[str, Any]:
-        return {"get": {"summary": summary, "responses": _answers(answer, 403, *errors)}}
+        return {"get": {"summary": summary, "responses": answers(answer, 403, *errors)}}
 
     return {
         "/health": _get_state("Describe the whole appliance"),
-        "/health/live": get("Say that the gateway answers", _state_answer("The gateway answers")),
+        "/health/live": get("Say that the gateway answers", state_answer("The gateway answers")),
         "/health/ready": _get_state("Say whether the default voice would be spoken now"),
         "/health/tts": _get_state("Report the last real synthesis"),
         "/metrics": get(
-            "Metrics for Prometheus, for the admin networks", _text_answer("Metrics", "text/plain")
+            "Metrics for Prometheus, for the admin networks", text_answer("Metrics", "text/plain")
         ),
-        "/openapi.json": get("This description", _json_answer("OpenAPI 3.1")),
-        "/admin/status": get("Workers, queue, latencies", _json_answer("State"), 401, 404),
-        "/admin/drain": {
-            "post": {
-                "summary": "Refuse new requests and finish what runs, or take new ones again",
-                "requestBody": {
-                    "required": True,
-                    "content": {
-                        JSON: {
-                            "schema": {
-                                "type": "object",
-                                "required": ["on"],
-                                "properties": {"on": {"type": "boolean"}},
-                            }
-                        }
-                    },
-                },
-                "responses": _answers(_json_answer("State"), 400, 401, 403, 404, 413, 415),
-            }
-        },
+        "/openapi.json": get("This description", json_answer("OpenAPI 3.1")),
+        "/admin/status": get("Workers, queue, latencies", json_answer("State"), 401, 404),
+        "/admin/drain": {"post": _post_drain()},
+        "/admin/backups": {"post": _post_backup()},
         **_voice_paths(),
+        **_cache_paths(),
+        **_history_path(),
+        **_job_paths(),
         **{
-            path: get("A file of the page", _text_answer("The file", media_type))
+            path: get("A file of the page", text_answer("The file", media_type))
             for path, (_, media_type) in FILES.items()
         },
     }
 
 
+def _post_drain() -> dict[str, Any]:
+    fields = {"on": {"type": "boolean"}}
+    body = {"schema": {"type": "object", "required": ["on"], "properties": fields}}
+    return {
+        "summary": "Refuse new requests and finish what runs, or take new ones again",
+        "requestBody": {"required": True, "content": {JSON: body}},
+        "responses": answers(json_answer("State"), 400, 401, 403, 404, 413, 415),
+    }
+
+
+def _post_backup() -> dict[str, Any]:
+    made = answers(json_answer("The backup's manifest"), 401, 403, 404, 507)
+    made["201"] = made.pop("200")
+    return {"summary": "Make a backup of the database", "responses": made}
+
+
 def _voice_paths() -> dict[str, Any]:
     fields = {"model": {"type": "string", "pattern": f"^{MODEL_NAME}$"}}
     body = {"schema": {"type": "object", "required": ["model"], "properties": fields}}
-    begun = _answers(_json_answer("The import has begun"), 400, 401, 403, 404, 409, 413, 415)
+    begun = answers(json_answer("The import has begun"), 400, 401, 403, 404, 409, 413, 415)
     begun["202"] = begun.pop("200")
     return {
         "/admin/voices": {
             "get": {
                 "summary": "List the imported voices, and the imports that run or have ended",
-                "responses": _answers(_json_answer("Voices and imports"), 401, 403, 404),
+                "responses": answers(json_answer("Voices and imports"), 401, 403, 404),
             },
             "post": {
                 "summary": "Import a model of Coqui's list as a voice",
@@ -154,17 +207,127 @@ def _voice_paths() -> dict[str, Any]:
         "/admin/voices/{voice}": {
             "delete": {
                 "summary": "Remove an imported voice",
-                "parameters": [_parameter("voice", {"type": "string"}, place="path")],
-                "responses": _answers(_json_answer("The voice is gone"), 401, 403, 404),
+                "parameters": [parameter("voice", {"type": "string"}, place="path")],
+                "responses": answers(json_answer("The voice is gone"), 401, 403, 404),
             }
         },
     }
 
 
+def _cache_paths() -> dict[str, Any]:
+    def post(summary: str, schema: dict[str, Any]) -> dict[str, Any]:
+        found = answers(json_answer("How it stands"), 400, 401, 403, 404, 413, 415, 422, 507)
+        body = {"required": True, "content": {JSON: {"schema": schema}}}
+        return {"post": {"summary": summary, "requestBody": body, "responses": found}}
+
+    speech = {"$ref": f"{SCHEMAS}SpeechBody"}
+    wanted = {"requests": {"type": "array", "items": speech, "maxItems": MAX_WANTED}}
+    warm = post(
+        "Have requests spoken ahead", {"type": "object", "required": ["requests"], "properties": wanted}
+    )
+    warm["post"]["responses"]["202"] = warm["post"]["responses"].pop("200")
+    return {
+        "/admin/cache": {
+            "get": {
+                "summary": "Describe the cache of answers",
+                "responses": answers(json_answer("Figures"), 401, 403, 404),
+            },
+            "delete": {
+                "summary": "Forget every answer that isn't pinned",
+                "responses": answers(json_answer("How many there were"), 401, 403, 404),
+            },
+        },
+        "/admin/cache/pin": post("Keep the answer to a request for good", speech),
+        "/admin/cache/unpin": post("Let the answer to a request go when its time comes", speech),
+        "/admin/cache/warm": warm,
+    }
+
+
+def _history_path() -> dict[str, Any]:
+    text = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARS}
+    schemas: dict[str, dict[str, Any]] = {
+        "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100},
+        "before": {"type": "integer", "minimum": 1, "maximum": MAX_ID},
+        "state": {"type": "string", "enum": list(STATES)},
+        "voice": text,
+        "request_id": text,
+    }
+    return {
+        "/v1/history": {
+            "get": {
+                "summary": "List the requests that were accepted, the newest first",
+                "parameters": [parameter(name, schema) for name, schema in schemas.items()],
+                "responses": answers(json_answer("Requests"), 401, 403, 404, 507),
+            }
+        }
+    }
+
+
+def _job_paths() -> dict[str, Any]:
+    def described(summary: str, *errors: int) -> dict[str, Any]:
+        found = answers(json_answer("The job"), 401, 403, 404, 507, *errors)
+        return {"summary": summary, "parameters": [job_id], "responses": found}
+
+    job_id = parameter("id", {"type": "string", "pattern": f"^{JOB_ID}$"}, place="path")
+    change = parameter("change", {"type": "string", "enum": CHANGES.split("|")}, place="path")
+    schema = {"$ref": f"{SCHEMAS}JobBody"}
+    key = parameter("Idempotency-Key", {"type": "string", "pattern": "^[!-~]{1,255}$"}, place="header")
+    accepted = answers(json_answer("The job"), 400, 401, 403, 404, 413, 415, 422, 429, 507)
+    accepted["202"] = accepted.pop("200")
+    listed: dict[str, dict[str, Any]] = {
+        "limit": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100},
+        "before": {"type": "integer", "minimum": 1, "maximum": MAX_JOB},
+        "state": {"type": "string", "enum": list(JOB_STATES)},
+    }
+    changed = described("Pause, resume or retry a job", 409)
+    changed["parameters"].append(change)
+    return {
+        "/v1/jobs": {
+            "post": {
+                "summary": "Have a long text spoken in the background",
+                "parameters": [key],
+                "requestBody": {"required": True, "content": {JSON: {"schema": schema}, **upload_types()}},
+                "responses": accepted,
+            },
+            "get": {
+                "summary": "List jobs, the newest first",
+                "parameters": [parameter(name, schema) for name, schema in listed.items()],
+                "responses": answers(json_answer("Jobs"), 401, 403, 404, 507),
+            },
+        },
+        "/v1/jobs/{id}": {
+            "get": described("Describe a job"),
+            "delete": described("Cancel a job, or delete one that has ended"),
+        },
+        "/v1/jobs/{id}/{change}": {"post": changed},
+        **_job_results(job_id),
+    }
+
+
+def _job_results(job_id: dict[str, Any]) -> dict[str, Any]:
+    def got(summary: str, media_types: list[str], *more: dict[str, Any], statuses: tuple[int, ...]) -> Any:
+        good = {"description": summary, "content": {media_type: {} for media_type in media_types}}
+        found = answers(good, 401, 403, 404, 507, *statuses)
+        return {"get": {"summary": summary, "parameters": [job_id, *more], "responses": found}}
+
+    kinds = {"type": "string", "enum": [each.value for each in CaptionFormat]}
+    kind = parameter("kind", kinds, place="path")
+    audio = got("A job's audio; HEAD and Range work", [*FILE_TYPES.values()], statuses=(409, 410))
+    captions = got("A job's captions", [*CAPTION_TYPES.values()], kind, statuses=(409, 410))
+    for found in (audio["get"]["responses"], captions["get"]["responses"]):
+        found["206"] = found["200"]
+        found["304"] = found["412"] = found["416"] = {"description": "As the headers ask for"}
+    return {
+        "/v1/jobs/{id}/audio": audio,
+        "/v1/jobs/{id}/captions.{kind}": captions,
+        "/v1/jobs/{id}/events": got("A job's progress, to its end", ["text/event-stream"], statuses=()),
+    }
+
+
 def _get_state(summary: str) -> dict[str, Any]:
     """Describe a health path, whose 503 is the state, too, and no error."""
-    answers = _answers(_state_answer("Well"), 403)
-    return {"get": {"summary": summary, "responses": {**answers, "503": _state_answer("Not well")}}}
+    found = answers(state_answer("Well"), 403)
+    return {"get": {"summary": summary, "responses": {**found, "503": state_answer("Not well")}}}
 
 
 def _speech_parameters() -> list[dict[str, Any]]:
@@ -172,82 +335,10 @@ def _speech_parameters() -> list[dict[str, Any]]:
     fields = SpeechBody.model_json_schema()["properties"]
     formats = [each.value for each in AudioFormat]
     parameters = [
-        _parameter("text", {"type": "string"}, is_required=True),
-        _parameter("format", {"type": "string", "enum": formats, "default": "mp3"}),
-        _parameter("voice", {"type": "string", "minLength": 1, "maxLength": 256}),
-        _parameter("input_type", {"type": "string", "enum": ["text", "ssml"]}),
-        _parameter("normalize", {"type": "boolean"}),
+        parameter("text", {"type": "string"}, is_required=True),
+        parameter("format", {"type": "string", "enum": formats, "default": "mp3"}),
+        parameter("voice", {"type": "string", "minLength": 1, "maxLength": 256}),
+        parameter("input_type", {"type": "string", "enum": ["text", "ssml"]}),
+        parameter("normalize", {"type": "boolean"}),
     ]
-    return parameters + [_parameter(name, fields[name]) for name in ("model", "speed", "pitch", "volume")]
-
-
-def _parameter(
-    name: str, schema: dict[str, Any], *, place: str = "query", is_required: bool = False
-) -> dict[str, Any]:
-    return {"name": name, "in": place, "required": is_required or place == "path", "schema": schema}
-
-
-def _answers(good: dict[str, Any], *errors: int) -> dict[str, Any]:
-    """Return the answers of a path: the good one, its errors, and those that every path can give."""
-    by_status: dict[int, list[type[ApplianceError]]] = {}
-    for error_class in error_classes():
-        by_status.setdefault(error_class.status, []).append(error_class)
-    answers = {"200": good}
-    for status in sorted({*errors, 400, 421, 500, 503, 504}):
-        codes = ", ".join(sorted(error_class.code for error_class in by_status.get(status, [])))
-        answers[str(status)] = {
-            "description": f"{error_type(status)}: {codes}",
-            "content": {JSON: {"schema": {"$ref": f"{SCHEMAS}Error"}}},
-        }
-    return answers
-
-
-def _audio_answer(*, with_events: bool) -> dict[str, Any]:
-    types = [*MEDIA_TYPES.values(), *(["text/event-stream"] if with_events else [])]
-    return {
-        "description": "Audio",
-        "headers": {"X-Request-ID": {"schema": {"type": "string"}}},
-        "content": {media_type: {} for media_type in types},
-    }
-
-
-def _json_answer(text: str) -> dict[str, Any]:
-    return {"description": text, "content": {JSON: {"schema": {"type": "object"}}}}
-
-
-def _state_answer(text: str) -> dict[str, Any]:
-    return {"description": text, "content": {JSON: {"schema": {"$ref": f"{SCHEMAS}State"}}}}
-
-
-def _text_answer(text: str, media_type: str) -> dict[str, Any]:
-    return {"description": text, "content": {media_type: {"schema": {"type": "string"}}}}
-
-
-def _error_schema() -> dict[str, Any]:
-    text_or_null = {"type": ["string", "null"]}
-    return {
-        "type": "object",
-        "required": ["error"],
-        "properties": {
-            "error": {
-                "type": "object",
-                "required": ["message", "type", "param", "code"],
-                "properties": {
-                    "message": {"type": "string"},
-                    "type": {"type": "string"},
-                    "param": text_or_null,
-                    "code": text_or_null,
-                },
-            }
-        },
-    }
-
-
-def _state_schema() -> dict[str, Any]:
-    """Describe what every health path says; each adds figures of its own."""
-    words = sorted({*(status.value for status in Status), *TTS_STATUSES})
-    return {
-        "type": "object",
-        "required": ["status"],
-        "properties": {"status": {"type": "string", "enum": words}},
-    }
+    return parameters + [parameter(name, fields[name]) for name in ("model", "speed", "pitch", "volume")]

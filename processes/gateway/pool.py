@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import socket
 import time
 from collections import Counter
@@ -26,9 +27,10 @@ from appliance.ipc.messages import Audio, Done, Drain, Failed, Heartbeat, Hello,
 from appliance.ipc.stream_channel import StreamChannel
 from appliance.lifecycle import EXIT_OK, peer_credentials
 from appliance.metrics import EXIT_SIGNALS, OTHER_SIGNAL, WORKER_STATES, GatewayMetrics
-from appliance.settings import WorkersSettings
 from appliance.voices import VoiceCatalog
+from appliance.worker_settings import WorkersSettings
 from processes.gateway.recycling import RECYCLED, Recycler
+from processes.gateway.ticket import Ticket
 from processes.gateway.worker_link import END_S, KILL_AFTER_ABORT_S, SERVING_STATES, WorkerLink, WorkerState
 from processes.gateway.worker_process import ExitStatus, ProcessHandle, signal_name
 
@@ -45,7 +47,12 @@ With the drain before, it must fit into supervisord's `stopwaitsecs` (`GATEWAY_M
 REST_LOOK_S = 0.05
 """Seconds between two looks whether all have obeyed."""
 PROGRESS_FACTOR = 10
-"""An utterance may take this many times its expected work before it counts as hung."""
+"""A worker may take this many times the work that is expected of it, up to its next audio, before it counts
+as hung."""
+WINDOW_CHARS = {"vits": 40}
+"""Characters of an utterance that are spoken up to the next audio, at most, by engines that speak in windows;
+the others compute all of it first. Source: 96 model frames are 1.1 s, some 15 characters; what is done once
+for the whole text costs less than the rest of these (docs/benchmarks.md, first audio of 400 characters)."""
 
 
 class PoolEvents(Protocol):
@@ -93,6 +100,8 @@ class WorkerPool:
         """Set whenever a worker has joined; who waits for it clears it."""
         self.known_engines: set[str] = set()
         """Engines of which a worker has joined since the start, so that their voices are known."""
+        self.engine_versions: dict[str, str] = {}
+        """What the worker that joined last has said of its engine."""
 
     async def open(self, listener: socket.socket) -> None:
         """Let workers in.
@@ -185,9 +194,9 @@ class WorkerPool:
             self._recycler.look()
             self._measure(now_s)
 
-    def renew(self, engine: str) -> None:
-        """Replace every worker of an engine that is there now, one after the other."""
-        self._recycler.renew(engine)
+    def renew(self, engine: str, store_mark: str) -> None:
+        """Replace, one after the other, every worker of an engine that knows another state of the store."""
+        self._recycler.renew(engine, store_mark)
 
     def _judge(self, link: WorkerLink, now_s: float) -> None:
         """Kill a worker that is silent, stuck, or doesn't obey a CANCEL or a DRAIN."""
@@ -197,10 +206,14 @@ class WorkerPool:
             link.kill("hung")
         elif link.cancelled_at_s is not None and now_s - link.cancelled_at_s > self._settings.cancel_s:
             link.kill("cancel")
-        elif link.ticket is not None and self.events is not None and self.events.is_computing(link):
-            limit_s = max(self._settings.progress_s, PROGRESS_FACTOR * link.ticket.cost_s)
-            if now_s - link.progress_at_s > limit_s:
-                link.kill("progress")
+        elif self._is_stuck(link, now_s):
+            link.kill("progress")
+
+    def _is_stuck(self, link: WorkerLink, now_s: float) -> bool:
+        """Return whether a worker that may compute has made no audio for too long."""
+        if link.ticket is None or self.events is None or not self.events.is_computing(link):
+            return False
+        return now_s - link.progress_at_s > progress_limit_s(self._settings, link.ticket)
 
     def _measure(self, now_s: float) -> None:
         counts = Counter(link.state.value for link in self.links())
@@ -264,6 +277,7 @@ class WorkerPool:
                 engine_version=hello.engine_version,
             )
             self.known_engines.add(link.engine)
+            self.engine_versions[link.engine] = hello.engine_version
             self.joined.set()
             self._watch_process(link)
             self.events.worker_joined(link)
@@ -330,3 +344,17 @@ class WorkerPool:
             error=None if error is None else error.message,
             utterance_id=None if link.ticket is None else link.ticket.utterance_id,
         )
+
+
+def progress_limit_s(settings: WorkersSettings, ticket: Ticket) -> float:
+    """Return the seconds without audio after which a worker that holds a run grant counts as hung.
+
+    Args:
+        settings: Hold the least of each engine.
+        ticket: What it speaks.
+    """
+    utterance = ticket.utterance
+    chars = max(1, len(utterance.spoken.text))
+    share = min(1.0, WINDOW_CHARS.get(utterance.engine, math.inf) / chars)
+    least_s = settings.least_progress_s(utterance.engine)
+    return max(least_s, PROGRESS_FACTOR * share * ticket.cost_s)

@@ -94,7 +94,7 @@ class Prober:
                 continue
 
     def _check_names(self) -> None:
-        """Log, once, the default voice and the aliases that point nowhere.
+        """Log, once, the default voice, the aliases and the fallbacks that point nowhere.
 
         Only an engine that has told its voices can be probed, so all voices are known when all have been.
         """
@@ -107,6 +107,8 @@ class Prober:
         for alias, voice_id in sorted(self._catalog.aliases().items()):
             if self._find(alias) is None:
                 logger.warning("alias_points_nowhere", alias=alias[:80], voice=voice_id[:80])
+        for name, voice_id in self._catalog.lost_fallbacks().items():
+            logger.warning("fallback_points_nowhere", voice=name[:80], fallback=voice_id[:80])
 
     def _find(self, voice_id: str) -> Voice | None:
         try:

@@ -1,6 +1,7 @@
 """The one record of a speech request: accepted once, ended once, counted and logged.
 
-Owns: `tts_requests_*`, the stage durations, the canonical log line, and the line of the ledger's file.
+Owns: `tts_requests_*`, `tts_voice_fallbacks_total`, the stage durations, the canonical log line, the line of
+the ledger's file, and the row of the history.
 Refuses to know: the text (its length only).
 
 A request that succeeds has ended before its answer's last byte leaves (`complete`); every other one ends with
@@ -17,7 +18,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from loguru import logger
 
@@ -31,7 +32,11 @@ from appliance.errors import (
 )
 from appliance.metrics import GatewayMetrics
 from appliance.speech import SpeechRequest
+from appliance.store.errors import StorageError
+from appliance.store.history import RUNNING, HistoryRow
 from appliance.voices import Voice
+from processes.gateway.fallback import Replaced
+from processes.gateway.history import History
 from processes.gateway.ledger_file import LedgerFile, LedgerLine
 from processes.gateway.ticket import Stream
 
@@ -50,6 +55,8 @@ def rejection_reason(error: ApplianceError) -> str:
             return "capacity"
         case PoisonRequestError():
             return "poison"
+        case StorageError():
+            return "storage"
         case _:
             return "invalid"
 
@@ -64,13 +71,39 @@ class RecentRequest:
     """None for a request whose client left."""
 
 
+@dataclass(slots=True)
+class Unspoken:
+    """The figures of a request that no worker speaks for: of its own, as `Stream` has them."""
+
+    audio_s: float = 0.0
+    queue_wait_s: float | None = 0.0
+    synthesis_s: float = 0.0
+    utterance_count: int = 0
+    worker: str = ""
+    order_count: int = 0
+    is_retried: bool = False
+
+
+class Account(Protocol):
+    """What learns how speech is made."""
+
+    encode_s: float
+    """Seconds of encoding so far."""
+
+    def spoken_by(self, voice: Voice, replaced: Replaced | None) -> None:
+        """Learn who speaks, and in whose place."""
+
+
 class RequestLedger:
     """Opens records and remembers the latest."""
 
-    def __init__(self, metrics: GatewayMetrics, file: LedgerFile | None = None) -> None:
-        """Take where the requests are counted, and the file that gets a line for each, if any does."""
+    def __init__(
+        self, metrics: GatewayMetrics, file: LedgerFile | None = None, history: History | None = None
+    ) -> None:
+        """Take where the requests are counted, and what gets a line or a row for each, if anything does."""
         self.metrics = metrics
         self.file = file
+        self.history = history
         self.recent: deque[RecentRequest] = deque(maxlen=RECENT)
         self.accepted = 0
         self.rejected = 0
@@ -100,7 +133,12 @@ class RequestLedger:
         self.metrics.rejected.labels(rejection_reason(error)).inc()
 
     def accept(
-        self, request_id: str, arrived_at_s: float, request: SpeechRequest, voice: Voice, stream: Stream
+        self,
+        request_id: str,
+        arrived_at_s: float,
+        request: SpeechRequest,
+        voice: Voice,
+        stream: Stream | Unspoken,
     ) -> RequestRecord:
         """Open the record of a request that was taken in; use it as a context manager."""
         self.accepted += 1
@@ -129,20 +167,24 @@ class RequestRecord:
         arrived_at_s: float,
         request: SpeechRequest,
         voice: Voice,
-        stream: Stream,
+        stream: Stream | Unspoken,
     ) -> None:
         self._ledger = ledger
         self._request_id = request_id
         self._arrived_at_s = arrived_at_s
         self._request = request
         self._voice = voice
+        self._replaced: Replaced | None = None
         self._stream = stream
+        self._cache: str | None = None
         self._ttfa_s: float | None = None
         self._error: BaseException | None = None
         self._has_ended = False
         self.encode_s = 0.0
         """Seconds of encoding so far."""
         self.sent_bytes = 0
+        self._accepted_at = time.time()
+        self._number = 0 if ledger.history is None else ledger.history.accept(self._row)
 
     def __enter__(self) -> Self:
         """Begin; nothing more happens here."""
@@ -173,6 +215,21 @@ class RequestRecord:
         """Note what broke the answer off after it had begun, as nothing is raised for it any more."""
         self._error = error
 
+    def spoken_by(self, voice: Voice, replaced: Replaced | None) -> None:
+        """Note who speaks, and in whose place, which is counted."""
+        self._voice, self._replaced = voice, replaced
+        if replaced is not None:
+            self._ledger.metrics.fallbacks.labels(replaced.reason, replaced.engine).inc()
+
+    def answered_from(self, cache: str, stream: Stream | Unspoken) -> None:
+        """Note what the cache had for it, and whose figures are its own.
+
+        Args:
+            cache: `hit`, `miss` or `shared`.
+            stream: What workers do for it, or nothing.
+        """
+        self._cache, self._stream = cache, stream
+
     def first_audio(self) -> None:
         """Note that the first audio byte was written, or a finished answer is whole; counts once."""
         if self._ttfa_s is None:
@@ -185,21 +242,53 @@ class RequestRecord:
         self._has_ended = True
         total_s = time.monotonic() - self._arrived_at_s
         stream = self._stream
-        durations = {
-            "queue": stream.queue_wait_s,
-            "synth": stream.synthesis_s,
-            "encode": self.encode_s,
-            "total": total_s,
-        }
-        for stage, seconds in durations.items():
-            if seconds is not None:
-                self._ledger.metrics.duration_s.labels(stage).observe(seconds)
-        self._ledger.metrics.audio_s.inc(max(0.0, stream.audio_s))
+        self._ledger.metrics.duration_s.labels("total").observe(total_s)
+        if isinstance(stream, Stream):
+            self._observe_work(stream)
         is_success = None if outcome in ("cancelled", "interrupted") else outcome == "completed"
         self._ledger.finish(outcome, RecentRequest(self._ttfa_s, total_s, is_success))
         self._log(outcome, ended_by, total_s)
         if self._ledger.file is not None:
             self._ledger.file.write(self._line(outcome, ended_by))
+        if self._ledger.history is not None:
+            row = self._row(outcome, ended_by, ended_at=time.time(), total_s=total_s)
+            self._ledger.history.end(self._number, row)
+
+    def _observe_work(self, stream: Stream) -> None:
+        """Count what workers and encoders did; for a request that nobody speaks for, nothing."""
+        metrics = self._ledger.metrics
+        if stream.queue_wait_s is not None:
+            metrics.duration_s.labels("queue").observe(stream.queue_wait_s)
+        metrics.duration_s.labels("synth").observe(stream.synthesis_s)
+        metrics.duration_s.labels("encode").observe(self.encode_s)
+        metrics.audio_s.inc(max(0.0, stream.audio_s))
+
+    def _row(
+        self, state: str = RUNNING, ended_by: str = "", ended_at: float | None = None, total_s: float = 0.0
+    ) -> HistoryRow:
+        """Return the row of the history, by default that of a request that runs."""
+        request, stream = self._request, self._stream
+        keeps_text = self._ledger.history is not None and self._ledger.history.keeps_text
+        return HistoryRow(
+            request_id=self._request_id,
+            accepted_at=self._accepted_at,
+            ended_at=ended_at,
+            state=state,
+            ended_by=ended_by,
+            voice=self._voice.id,
+            format=request.format.value,
+            chars=len(request.text),
+            utterances=stream.utterance_count,
+            queue_wait_s=stream.queue_wait_s,
+            ttfa_s=self._ttfa_s,
+            synthesis_s=stream.synthesis_s,
+            audio_s=stream.audio_s,
+            total_s=total_s,
+            bytes=self.sent_bytes,
+            worker=stream.worker,
+            # SQLite takes no lone surrogates.
+            text=request.text.encode("utf-8", "replace").decode() if keeps_text else None,
+        )
 
     def _line(self, outcome: str, ended_by: str) -> LedgerLine:
         stream = self._stream
@@ -217,14 +306,17 @@ class RequestRecord:
 
     def _log(self, outcome: str, ended_by: str, total_s: float) -> None:
         """Write the canonical line; every request that was taken in has exactly one."""
-        stream = self._stream
+        stream, replaced = self._stream, self._replaced
         rtf = stream.synthesis_s / stream.audio_s if stream.audio_s > 0 else None
         logger.info(
             "request_finished",
             request_id=self._request_id,
             outcome=outcome,
-            voice=self._voice.id,
+            voice=self._voice.id if replaced is None else replaced.voice_id,
+            fallback=None if replaced is None else self._voice.id,
+            fallback_reason=None if replaced is None else replaced.reason,
             format=self._request.format.value,
+            cache=self._cache,
             chars=len(self._request.text),
             utterances=stream.utterance_count,
             queue_wait_s=_rounded(stream.queue_wait_s),

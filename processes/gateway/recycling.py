@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from appliance.settings import WorkersSettings
+from appliance.worker_settings import WorkersSettings
 from processes.gateway.worker_link import SERVING_STATES, WorkerLink, WorkerState
 
 RECYCLED = "recycled"
@@ -45,8 +45,8 @@ class Recycler:
         self._sizes = settings.pool_sizes()
         self._whole_at_s: dict[str, float] = {}
         """When each engine last had all its workers."""
-        self._renewed_at_s: dict[str, float] = {}
-        """Workers of an engine that joined earlier are due."""
+        self._store_marks: dict[str, str] = {}
+        """Workers of an engine whose HELLO has another one are due."""
         self._warned: set[str] = set()
 
     def greet(self, link: WorkerLink) -> None:
@@ -54,9 +54,9 @@ class Recycler:
         spread = random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311 (no secret)
         link.utterances_allowed = math.ceil(self._settings.recycle_utterances * spread)
 
-    def renew(self, engine: str) -> None:
-        """Have every worker of an engine replaced that is there now."""
-        self._renewed_at_s[engine] = time.monotonic()
+    def renew(self, engine: str, store_mark: str) -> None:
+        """Have every worker of an engine replaced that has listed its voices at another mark of the store."""
+        self._store_marks[engine] = store_mark
 
     def look(self) -> None:
         """Replace who is due and idle; called by a timer."""
@@ -91,11 +91,11 @@ class Recycler:
 
     def _due(self, link: WorkerLink) -> str | None:
         """Return why a worker is to be replaced; None if it isn't."""
-        if link.joined_at_s < self._renewed_at_s.get(link.engine, 0.0):
+        if link.store_mark != self._store_marks.get(link.engine, link.store_mark):
             return "voices"
         if link.utterances_allowed and _spoken(link) >= link.utterances_allowed:
             return "utterances"
-        limit_bytes = self._settings.recycle_rss_bytes
+        limit_bytes = self._settings.recycle_bytes(link.engine)
         if not limit_bytes or link.rss_bytes <= limit_bytes:
             return None
         if link.first_rss_bytes <= limit_bytes:

@@ -1,135 +1,145 @@
-"""`POST /v1/audio/speech`: the path of an utterance, a line for each hop.
+"""The path of an utterance from a planned request to its answer, a line for each hop.
 
-Owns: the order of the hops, and when an answer is finished first instead of streamed.
-Refuses to know: how any hop works.
+Owns: the order of the hops, when a voice's fallback speaks, and when an answer is finished first instead of
+streamed.
+Refuses to know: how any hop works, which path a request came by (`speech_post`, `speech_get`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Awaitable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 from aiohttp import web
 
-from appliance.errors import ApplianceError, NoWorkersError, VoiceNotFoundError
-from appliance.speech import AudioFormat, SpeechRequest, StreamFormat
-from appliance.text.early import EarlyUtterances
-from appliance.voices import Voice
-from processes.gateway.access import AccessRules, guarded
+from appliance.errors import ApplianceError, CapacityError, PoisonRequestError
+from appliance.speech import AudioFormat, StreamFormat
 from processes.gateway.audio_answer import AudioAnswer
-from processes.gateway.body import parse_speech_body, parse_speech_request, read_json
 from processes.gateway.encoding import SpeechEncoding
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY, add_headers
-from processes.gateway.record import RequestRecord
+from processes.gateway.planned_speech import (
+    QUICK_WORK_S,
+    CheckedSpeech,
+    PlannedSpeech,
+    plan_fallback,
+    split_speech,
+)
+from processes.gateway.record import Account, RequestRecord
 from processes.gateway.ticket import Delivery
-from processes.gateway.utterance_source import UtteranceSource
 
-QUICK_WORK_S = 0.1
-"""A text with at most this much expected work isn't cut for an early first sound, and as wav or flac of one
-utterance it is finished first, with exact sizes."""
 SIZED_FORMATS = (AudioFormat.WAV, AudioFormat.FLAC)
+AT_ONCE_BYTES = 131_072
+"""A kept answer up to this size, 16 s of mp3, is handed to the kernel in one piece, with its headers."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedSpeech:
-    """A request that can be spoken: checked, its voice found, its text split."""
-
-    request: SpeechRequest
-    voice: Voice
-    utterances: EarlyUtterances
-
-    def fingerprint(self) -> bytes:
-        """Return a hash of all that decides what a worker does with it."""
-        request = self.request
-        parts = (request.text, self.voice.engine, self.voice.engine_voice, request.input_type.value)
-        figures = (request.speed, request.pitch, request.volume, request.make_speakable)
-        return hashlib.sha256(repr((parts, figures)).encode()).digest()
-
-
-@guarded(AccessRules.check_api_key)
-async def post_speech(request: web.Request) -> web.StreamResponse:
-    """Speak a text and answer with its audio as it is made."""
-    gateway = request.app[GATEWAY_KEY]
-    try:
-        speech = plan_speech(gateway, await read_json(request))
-        is_whole = is_finished_first(gateway, speech)
-        delivery = start_speech(gateway, speech, gateway.access.client(request), is_whole=is_whole)
-    except ApplianceError as error:
-        gateway.ledger.reject(error)
-        raise
-    with open_record(request, speech, delivery) as record:
-        async with aclosing(delivery.chunks):
-            if is_whole:
-                return await _answer_whole(request, speech, delivery, record)
-            return await answer_streamed(request, speech, delivery, record)
-
-
-def plan_speech(gateway: Gateway, values: Mapping[str, Any]) -> PlannedSpeech:
-    """Hops 1 to 3: check the fields, find the voice, split the text.
-
-    Raises:
-        RequestError: What is wrong with the request.
-        NoWorkersError: The voice isn't known, and an engine has yet to tell its voices.
-    """
-    settings = gateway.settings
-    body = parse_speech_body(values, settings.http.max_input_chars)
-    gateway.models.check(body.model)
-    request = parse_speech_request(
-        body, default_voice=gateway.catalog.default, make_speakable=settings.text.make_speakable
-    )
-    voice = find_voice(gateway, request.voice_id)
-    per_char_s = gateway.dispatcher.costs.per_char_s(voice.engine, voice.engine_voice)
-    is_quick = per_char_s * len(request.text) / request.speed <= QUICK_WORK_S
-    utterances = EarlyUtterances(request, voice, pause_s=settings.text.pause_s, is_quick=is_quick)
-    return PlannedSpeech(request, voice, utterances)
-
-
-def find_voice(gateway: Gateway, voice_id: str) -> Voice:
-    """Hop 2: find the voice.
-
-    Raises:
-        VoiceNotFoundError: No voice has this name.
-        NoWorkersError: None has it yet, and an engine has yet to tell its voices, however long that takes.
-    """
-    try:
-        return gateway.catalog.resolve(voice_id)
-    except VoiceNotFoundError:
-        if set(gateway.settings.pool_sizes()) <= gateway.pool.known_engines:
-            raise
-        raise NoWorkersError from None
-
-
-def start_speech(gateway: Gateway, speech: PlannedSpeech, client: str, *, is_whole: bool = False) -> Delivery:
-    """Hop 4: ask the dispatcher for the audio.
+def start_speech(
+    gateway: Gateway,
+    speech: PlannedSpeech,
+    client: str,
+    *,
+    is_whole: bool = False,
+    is_charged: bool = False,
+) -> tuple[PlannedSpeech, Delivery]:
+    """Hop 4: ask the dispatcher for the audio, in the voice's fallback where that isn't let in.
 
     Args:
         gateway: The gateway.
         speech: What to speak.
         client: Whose request it is.
         is_whole: Whether the answer is finished first, so that no sound need come early.
+        is_charged: Whether it has been counted against the client's quota already.
+
+    Returns:
+        What is really spoken, and its audio.
 
     Raises:
         CapacityError, PoisonRequestError: The request is refused now.
     """
-    utterances = speech.utterances
-    known = utterances.known
-    if is_whole:
-        known = [replace(each, wants_early_sound=False) for each in known]
-    find_rest = None if utterances.is_whole else lambda: gateway.threads.run(utterances.split_rest)
-    source = UtteranceSource(known, find_rest)
-    return gateway.dispatcher.synthesize(source, client=client, fingerprint=speech.fingerprint())
+
+    def ask(speech: PlannedSpeech) -> Delivery:
+        source = speech.source(gateway.threads, is_whole=is_whole)
+        return gateway.dispatcher.synthesize(
+            source, client=client, fingerprint=speech.fingerprint(), is_charged=is_charged
+        )
+
+    try:
+        return speech, ask(speech)
+    except (CapacityError, PoisonRequestError) as error:
+        fallback = plan_fallback(gateway, speech, error)
+    return fallback, ask(fallback)
+
+
+def start_asked(
+    request: web.Request, asked: CheckedSpeech, *, is_whole: bool = False, is_counted: bool = False
+) -> tuple[PlannedSpeech, Delivery, bool]:
+    """Hops 3 and 4: split the text and ask the dispatcher for the audio; a refusal is counted.
+
+    Args:
+        request: Who asks.
+        asked: For what.
+        is_whole: Whether no sound need come early, however long it is.
+        is_counted: Whether the request has a record already, so that a refusal is its failure and its
+            client's quota has been charged.
+
+    Returns:
+        What is really spoken, its audio, and whether no sound need come early: also where the answer is
+        finished first.
+
+    Raises:
+        ApplianceError: The request is refused.
+    """
+    gateway = request.app[GATEWAY_KEY]
+    try:
+        speech = split_speech(gateway, asked)
+        is_whole = is_whole or is_finished_first(gateway, speech)
+        speech, delivery = start_speech(
+            gateway, speech, gateway.access.client(request), is_whole=is_whole, is_charged=is_counted
+        )
+    except ApplianceError as error:
+        if not is_counted:
+            gateway.ledger.reject(error)
+        raise
+    return speech, delivery, is_whole
+
+
+@asynccontextmanager
+async def first_heard(
+    gateway: Gateway, speech: PlannedSpeech, delivery: Delivery, record: Account, *, is_whole: bool
+) -> AsyncIterator[tuple[PlannedSpeech, Delivery]]:
+    """Hop 4, again: have the voice's fallback speak where no audio comes; close the audio at the end.
+
+    Where a voice has a fallback, the block begins when its first audio is there, since only then it is known
+    who speaks. What fails later fails, so that nobody hears two voices in one answer.
+
+    Yields:
+        What is really spoken, and its audio.
+
+    Raises:
+        ApplianceError: Nobody can speak it.
+    """
+    async with AsyncExitStack() as owned:
+        await owned.enter_async_context(aclosing(delivery.chunks))
+        if gateway.fallbacks.has_one(speech.voice):
+            try:
+                delivery = await delivery.begun()
+            except ApplianceError as error:
+                speech = plan_fallback(gateway, speech, error)
+                source = speech.source(gateway.threads, is_whole=is_whole)
+                delivery = gateway.dispatcher.speak_anew(delivery, source, speech.fingerprint())
+                record.spoken_by(speech.voice, speech.replaced)
+                await owned.enter_async_context(aclosing(delivery.chunks))
+        yield speech, delivery
 
 
 def open_record(request: web.Request, speech: PlannedSpeech, delivery: Delivery) -> RequestRecord:
     """Count the request as accepted; use the record as a context manager."""
-    return request.app[GATEWAY_KEY].ledger.accept(
+    record = request.app[GATEWAY_KEY].ledger.accept(
         request[REQUEST_ID_KEY], request[ARRIVED_KEY], speech.request, speech.voice, delivery.stream
     )
+    record.spoken_by(speech.voice, speech.replaced)
+    return record
 
 
 def is_finished_first(gateway: Gateway, speech: PlannedSpeech) -> bool:
@@ -144,7 +154,7 @@ def is_finished_first(gateway: Gateway, speech: PlannedSpeech) -> bool:
 
 
 async def collect_audio(
-    gateway: Gateway, speech: PlannedSpeech, delivery: Delivery, record: RequestRecord
+    gateway: Gateway, speech: PlannedSpeech, delivery: Delivery, record: Account
 ) -> tuple[bytes, str]:
     """Make the whole audio; return its bytes and media type.
 
@@ -161,13 +171,18 @@ async def collect_audio(
     return data, encoding.media_type
 
 
-async def _answer_whole(
-    request: web.Request, speech: PlannedSpeech, delivery: Delivery, record: RequestRecord
+async def answer_whole(
+    request: web.Request, data: bytes, media_type: str, headers: Mapping[str, str], record: RequestRecord
 ) -> web.StreamResponse:
-    data, media_type = await collect_audio(request.app[GATEWAY_KEY], speech, delivery, record)
+    """Answer with finished audio, ending the record before the last byte.
+
+    Raises:
+        ConnectionError: The client has left.
+    """
     response = web.StreamResponse()
     response.content_type = media_type
     response.content_length = len(data)
+    response.headers.update(headers)
     add_headers(request, response)
     await response.prepare(request)
     whole = memoryview(data)
@@ -203,7 +218,7 @@ async def answer_streamed(
         speech.request, speech.voice, speech.utterances.known, gateway.threads, is_whole=False
     )
     answer = AudioAnswer(request, speech.request, encoding.media_type)
-    answer.response.headers.update(headers or {})
+    answer.response.headers.update({**speech.headers, **(headers or {})})
     with answer.broken_off_on_error(record):
         await stream_audio(answer, encoding, delivery, record)
     return answer.response
@@ -220,11 +235,14 @@ async def stream_audio(
     """
     async for chunk in delivery.chunks:
         await answer.write(await timed(encoding.feed(chunk), record), record)
+        if answer.has_begun:
+            await answer.write_words(encoding.words.take(), record)
     await answer.write(await timed(encoding.finish(), record), record)
+    await answer.write_words(encoding.words.take(), record)
     await answer.end(delivery.stream.audio_s, record)
 
 
-async def timed(encoded: Awaitable[bytes], record: RequestRecord) -> bytes:
+async def timed(encoded: Awaitable[bytes], record: Account) -> bytes:
     """Return what an encoding gives, counting the time that it took."""
     begun_at_s = time.monotonic()
     data = await encoded

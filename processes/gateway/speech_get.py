@@ -1,116 +1,108 @@
 """`GET /v1/audio/speech?text=…`: audio behind a plain address, for speakers and automations.
 
-Owns: query parameters, byte ranges, and the bound past which an answer is streamed instead of kept.
-Refuses to know: how speech is made (`speech`), collected (`collected_speech`) and kept (`kept_audio`).
+Owns: query parameters, byte ranges, and which answer is streamed instead of finished first.
+Refuses to know: how speech is made (`speech`), shared (`sharing`) and kept (`answer_cache`).
 """
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 from aiohttp import web
 
 from appliance.audio.encoders import MEDIA_TYPES
 from appliance.errors import ApplianceError, InvalidRequestError, RangeNotSatisfiableError
-from appliance.speech import AudioFormat, StreamFormat
+from appliance.speech import StreamFormat
 from appliance.text.weight import spoken_weight
 from processes.gateway.access import AccessRules, guarded
+from processes.gateway.answer_headers import CACHE_HEADER, KEPT, is_known_to_client
 from processes.gateway.answers import error_response
+from processes.gateway.audio_memory import Audio
 from processes.gateway.body import SpeechBody, read_text_value
-from processes.gateway.collected_speech import NO_RANGES, CollectedSpeech
+from processes.gateway.encoding import BYTES_PER_S
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
-from processes.gateway.kept_audio import Audio
 from processes.gateway.middleware import add_headers
-from processes.gateway.speech import (
-    PlannedSpeech,
-    answer_streamed,
-    open_record,
-    plan_speech,
-    start_speech,
-)
-from processes.gateway.ticket import Delivery
+from processes.gateway.planned_speech import CheckedSpeech, check_speech, split_speech
+from processes.gateway.sharing import answer_as_made, fallback_headers, listening
+from processes.gateway.speech import AT_ONCE_BYTES, answer_streamed, first_heard, open_record, start_asked
+
+NO_RANGES = {"Accept-Ranges": "none"}
+"""On answers that can't be sought in."""
 
 PARAMETERS = {"text": "input", "input": "input", "format": "response_format"}
 """Query parameters with another name than the field of the JSON body; the others are named alike."""
 WEIGHT_S = 0.1
 """Seconds of audio that a unit of `spoken_weight` takes at most; for what people write 0.06 to 0.08."""
-BYTES_PER_S = {
-    AudioFormat.MP3: 8_000,
-    AudioFormat.OPUS: 6_000,
-    AudioFormat.AAC: 10_000,
-    AudioFormat.FLAC: 30_000,
-    AudioFormat.WAV: 48_000,
-    AudioFormat.PCM: 48_000,
-}
-"""Upper estimates, to tell before synthesis whether an answer can be kept; what proves longer is streamed
-from there on."""
 
 
 @guarded(AccessRules.check_api_key)
 async def get_speech(request: web.Request) -> web.StreamResponse:
     """Speak a text and answer with finished audio: Content-Length, HEAD and Range work."""
     gateway = request.app[GATEWAY_KEY]
+    asked, key = check_query(request, gateway)
+    audio = find_kept(gateway, key)
+    if audio is not None:
+        return await _answer_ranged(request, audio, {CACHE_HEADER: "hit"}, is_kept=True)
+    if _expected_bytes(asked) > gateway.answers.memory.max_bytes or gateway.answers.is_known_as_long(key):
+        return await _answer_unkept(request, gateway, asked)
+    with listening(request, asked, key) as (listener, record):
+        audio = await listener.whole()
+        shared = listener.shared
+        record.spoken_by(shared.voice, shared.replaced)
+        if audio is None and request.method == "HEAD":
+            record.fail(ConnectionResetError("nobody wants more than the headers"))
+            return _without_body(asked, fallback_headers(shared))
+        if audio is None:
+            headers = {**NO_RANGES, **fallback_headers(shared)}
+            return await answer_as_made(request, asked, listener, record, headers)
+        record.first_audio()
+        record.sent_bytes = len(audio.data)
+    headers = {CACHE_HEADER: "miss", **fallback_headers(shared)}
+    return await _answer_ranged(request, audio, headers, is_kept=audio is gateway.answers.recent(key))
+
+
+def check_query(request: web.Request, gateway: Gateway) -> tuple[CheckedSpeech, str]:
+    """Check what the query asks for, with the times of its words; a refusal is counted.
+
+    Returns:
+        What is asked for, and the key of its answer; empty where that can't be shared or kept.
+
+    Raises:
+        RequestError, NoWorkersError: What is wrong with it.
+    """
     try:
-        speech = plan_speech(gateway, _fields(request))
-        if speech.request.stream_format is not StreamFormat.AUDIO:
+        asked = check_speech(gateway, _fields(request), wants_word_times=True)
+        if asked.request.stream_format is not StreamFormat.AUDIO:
             message = "Server-sent events are for POST only"
             raise InvalidRequestError(message, param="stream_format")
     except ApplianceError as error:
         gateway.ledger.reject(error)
         raise
-    key = _key(speech)
-    if _expected_bytes(speech) > gateway.kept_audio.max_bytes or gateway.kept_audio.is_known_as_long(key):
-        return await _answer_unkept(request, gateway, speech)
-    audio = await gateway.kept_audio.get(
-        key, lambda: _make(request, gateway, speech), takes_unfinished=request.method != "HEAD"
-    )
-    if isinstance(audio, Audio):
-        return _ranged(request, audio, is_kept=len(audio.data) <= gateway.kept_audio.max_bytes)
-    if isinstance(audio, CollectedSpeech):
-        return await audio.answer(request)
-    return await _answer_unkept(request, gateway, speech)
+    return asked, gateway.answers.key(asked.request, asked.voice) if asked.replaced is None else ""
 
 
-async def _make(request: web.Request, gateway: Gateway, speech: PlannedSpeech) -> Audio | CollectedSpeech:
-    """Make the whole audio, or as much as there is room for."""
-    delivery = _started(request, gateway, speech, is_whole=True)
-    async with AsyncExitStack() as owned:
-        record = owned.enter_context(open_record(request, speech, delivery))
-        await owned.enter_async_context(aclosing(delivery.chunks))
-        room = owned.enter_context(gateway.kept_audio.room())
-        collected = CollectedSpeech(speech, delivery, record, room, gateway.threads)
-        if await collected.collect():
-            audio = await collected.finish()
-            record.first_audio()
-            record.sent_bytes = len(audio.data)
-            return audio
-        collected.hold(owned.pop_all())
-        return collected
+def find_kept(gateway: Gateway, key: str) -> Audio | None:
+    """Return the answer that is kept under a key, counted as found."""
+    audio = gateway.answers.recent(key)
+    if audio is not None:
+        gateway.answers.count("hit")
+    return audio
 
 
-async def _answer_unkept(request: web.Request, gateway: Gateway, speech: PlannedSpeech) -> web.StreamResponse:
+async def _answer_unkept(request: web.Request, gateway: Gateway, asked: CheckedSpeech) -> web.StreamResponse:
     """Stream what is too long to be kept; it can't be sought in."""
     if request.method == "HEAD":
-        return web.Response(headers=NO_RANGES, content_type=MEDIA_TYPES[speech.request.format])
-    delivery = _started(request, gateway, speech, is_whole=False)
+        return _without_body(asked, split_speech(gateway, asked).headers)
+    speech, delivery, is_whole = start_asked(request, asked)
     with open_record(request, speech, delivery) as record:
-        async with aclosing(delivery.chunks):
+        heard = first_heard(gateway, speech, delivery, record, is_whole=is_whole)
+        async with heard as (speech, delivery):
             return await answer_streamed(request, speech, delivery, record, NO_RANGES)
 
 
-def _started(request: web.Request, gateway: Gateway, speech: PlannedSpeech, *, is_whole: bool) -> Delivery:
-    """Ask the dispatcher for the audio; a refusal is counted.
-
-    Raises:
-        CapacityError, PoisonRequestError: The request is refused now.
-    """
-    try:
-        return start_speech(gateway, speech, gateway.access.client(request), is_whole=is_whole)
-    except ApplianceError as error:
-        gateway.ledger.reject(error)
-        raise
+def _without_body(asked: CheckedSpeech, headers: dict[str, str]) -> web.Response:
+    """Return the headers of an answer whose length nobody knows yet."""
+    return web.Response(headers={**headers, **NO_RANGES}, content_type=MEDIA_TYPES[asked.request.format])
 
 
 def _fields(request: web.Request) -> dict[str, Any]:
@@ -134,23 +126,29 @@ def _fields(request: web.Request) -> dict[str, Any]:
     return fields
 
 
-def _key(speech: PlannedSpeech) -> str:
-    return hashlib.sha256(speech.fingerprint() + speech.request.format.encode()).hexdigest()
-
-
-def _expected_bytes(speech: PlannedSpeech) -> float:
-    request, languages = speech.request, speech.voice.languages
+def _expected_bytes(asked: CheckedSpeech) -> float:
+    request, languages = asked.request, asked.voice.languages
     weight = spoken_weight(request.text, languages[0] if languages else "")
     return weight * WEIGHT_S / request.speed * BYTES_PER_S[request.format]
 
 
-def _ranged(request: web.Request, audio: Audio, *, is_kept: bool) -> web.Response:
-    """Answer with the whole audio or the byte range that was asked for. Source: RFC 9110, section 14."""
-    headers = {"Accept-Ranges": "bytes" if is_kept else "none", "ETag": audio.etag}
+async def _answer_ranged(
+    request: web.Request, audio: Audio, headers: dict[str, str], *, is_kept: bool
+) -> web.StreamResponse:
+    """Answer with the whole audio or the byte range that was asked for. Source: RFC 9110, section 14.
+
+    Raises:
+        ConnectionError: The client has left.
+    """
+    headers |= {"Accept-Ranges": "bytes" if is_kept else "none", "ETag": audio.etag}
+    if is_kept:
+        headers |= KEPT
+        if is_known_to_client(request, audio.etag):
+            return web.Response(status=304, headers=headers)
     total_bytes = len(audio.data)
     wanted = _wanted_range(request, audio) if is_kept else None
     if wanted is None:
-        return web.Response(body=audio.data, content_type=audio.media_type, headers=headers)
+        return await _answer_part(request, audio, slice(total_bytes), headers)
     start, stop, _ = wanted.indices(total_bytes)
     if start >= stop:
         response = error_response(RangeNotSatisfiableError())
@@ -158,9 +156,29 @@ def _ranged(request: web.Request, audio: Audio, *, is_kept: bool) -> web.Respons
         add_headers(request, response)
         return response
     headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total_bytes}"
-    return web.Response(
-        status=206, body=audio.data[start:stop], content_type=audio.media_type, headers=headers
-    )
+    return await _answer_part(request, audio, slice(start, stop), headers, status=206)
+
+
+async def _answer_part(
+    request: web.Request, audio: Audio, part: slice, headers: dict[str, str], status: int = 200
+) -> web.StreamResponse:
+    """Answer with a part of kept audio, of which a large one isn't copied for whoever reads slowly.
+
+    Raises:
+        ConnectionError: The client has left.
+    """
+    data = memoryview(audio.data)[part]
+    if len(data) <= AT_ONCE_BYTES:
+        return web.Response(status=status, body=bytes(data), content_type=audio.media_type, headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_type = audio.media_type
+    response.content_length = len(data)
+    add_headers(request, response)
+    await response.prepare(request)
+    if request.method != "HEAD":
+        await response.write(data)
+    await response.write_eof()
+    return response
 
 
 def _wanted_range(request: web.Request, audio: Audio) -> slice | None:

@@ -12,13 +12,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Protocol, Self
 
 from appliance.errors import ApplianceError
-from appliance.speech import PcmChunk, RequestClass, Utterance
+from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, RequestClass, Utterance
 from processes.gateway.utterance_source import UtteranceSource
+
+LEAST_CHUNK_BYTES = 2_048
+"""No engine's chunk is smaller, but for an utterance's first and last."""
+MAX_UTTERANCE_CHUNKS = MAX_UTTERANCE_PCM_BYTES // LEAST_CHUNK_BYTES + 2
+"""More chunks than this from one utterance are refused: a worker can't fill the memory with objects."""
 
 
 class TicketState(Enum):
@@ -62,6 +68,12 @@ class Ticket:
         """Whose request this is."""
         return self.stream.client
 
+    def has_room_for(self, chunk: PcmChunk) -> bool:
+        """Count a chunk; return whether an utterance may have as much audio as has come with it."""
+        self.pcm_bytes += len(chunk.pcm)
+        self.chunk_count += 1
+        return self.pcm_bytes <= MAX_UTTERANCE_PCM_BYTES and self.chunk_count <= MAX_UTTERANCE_CHUNKS
+
 
 @dataclass(eq=False, slots=True)
 class Stream:
@@ -69,12 +81,14 @@ class Stream:
 
     client: str
     request_class: RequestClass
-    """Class of the first utterance; interactive requests go on with `RequestClass.REST`."""
+    """Class until the first sound; interactive requests go on with `RequestClass.REST`."""
     source: UtteranceSource
     fingerprint: bytes
     """Hash of all that decides what a worker does with it; counts deaths."""
     arrived_at_s: float
     """Monotonic."""
+    may_wait_s: float
+    """Seconds that others' work may keep its first sound waiting."""
     tickets: deque[Ticket] = field(default_factory=deque)
     """Not yet delivered, in order of the text."""
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
@@ -97,12 +111,22 @@ class Stream:
     """Orders that workers were given for them."""
     is_retried: bool = False
     """Whether any utterance of it was given to a second worker."""
+    unspeakable: ApplianceError | None = None
+    """Why the latest utterance that has no sound in this voice was passed over."""
 
     def next_class(self) -> RequestClass:
-        """Return the class of the next utterance to be queued."""
-        if self.request_class is RequestClass.FIRST and self.queue_wait_s is not None:
+        """Return the class of the next utterance to be queued: one at a time before the first sound."""
+        if self.request_class is RequestClass.FIRST and not self.waits_for_first_audio:
             return RequestClass.REST
         return self.request_class
+
+    def begin_anew(self, source: UtteranceSource, fingerprint: bytes, may_wait_s: float) -> None:
+        """Take other utterances in the place of those that gave no audio; those go on being counted."""
+        self.source, self.fingerprint, self.may_wait_s = source, fingerprint, may_wait_s
+        self.queue_wait_s = None
+        self.synthesis_s = 0.0
+        self.unspeakable = None
+        self.wakeup.clear()
 
     @property
     def is_over(self) -> bool:
@@ -145,10 +169,55 @@ class Stream:
         return self.dry_at_s
 
 
+class Chunks(Protocol):
+    """Audio as it comes, in the order of the text."""
+
+    def __aiter__(self) -> AsyncIterator[PcmChunk]:
+        """Return itself."""
+
+    def __anext__(self) -> Awaitable[PcmChunk]:
+        """Wait for the next chunk.
+
+        Raises:
+            ApplianceError: No more comes, for the reason it gives.
+        """
+
+    def aclose(self) -> Awaitable[None]:
+        """Cancel what still runs."""
+
+
+class _Begun:
+    """Chunks of which the first is there already."""
+
+    def __init__(self, first: PcmChunk, rest: Chunks) -> None:
+        self._first: PcmChunk | None = first
+        self._rest = rest
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> PcmChunk:
+        if self._first is None:
+            return await anext(self._rest)
+        first, self._first = self._first, None
+        return first
+
+    async def aclose(self) -> None:
+        await self._rest.aclose()
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What the dispatcher gives for a request: its audio, and the figures that grow with it."""
 
     stream: Stream
-    chunks: AsyncGenerator[PcmChunk, None]
-    """In the order of the text; close it (`aclosing`) whatever happens, which cancels what still runs."""
+    chunks: Chunks
+    """Close it (`aclosing`) whatever happens, which cancels what still runs."""
+
+    async def begun(self) -> Delivery:
+        """Wait for the first audio; return the same delivery, with all of its audio.
+
+        Raises:
+            ApplianceError: None comes.
+        """
+        return Delivery(self.stream, _Begun(await anext(self.chunks), self.chunks))

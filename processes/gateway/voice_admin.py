@@ -49,7 +49,7 @@ async def post_voice(request: web.Request) -> web.Response:
 
 @guarded(AccessRules.check_admin)
 async def delete_voice(request: web.Request) -> web.Response:
-    """Remove an imported voice; it leaves the lists when the workers of its engine have been replaced."""
+    """Remove an imported voice; it leaves the lists at once, and who asks for it gets 404."""
     voice_id = request.match_info["voice"]
     try:
         was_there = await request.app[GATEWAY_KEY].imports.remove(voice_id)

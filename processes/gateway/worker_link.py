@@ -13,10 +13,11 @@ from enum import StrEnum
 
 from loguru import logger
 
+from appliance.errors import SynthesisError, SynthesisTimeoutError, WorkerLostError
 from appliance.ipc.messages import Cancel, Drain, Grant, Hello, Message, Synthesize
 from appliance.ipc.stream_channel import StreamChannel
 from appliance.voices import Variant, Voice
-from processes.gateway.ticket import Ticket
+from processes.gateway.ticket import Ticket, TicketState
 from processes.gateway.worker_process import ProcessHandle
 
 KILL_AFTER_ABORT_S = 0.2
@@ -70,13 +71,16 @@ class WorkerLink:
         self.voices: list[Voice] = []
         self.variants: list[Variant] = []
         """Those of its HELLO, until its last page has come."""
+        self.store_mark = ""
+        """As its HELLO has it."""
         self.cause = "lost"
         self.has_joined = False
         now_s = time.monotonic()
         self.joined_at_s = now_s
         self.heard_at_s = now_s
         self.progress_at_s = now_s
-        self.granted_at_s = now_s
+        self._granted_at_s: float | None = None
+        self._windows_s = 0.0
         self.state_since_s = now_s
         self.cancelled_at_s: float | None = None
         self._outbox: list[Message] = []
@@ -88,7 +92,7 @@ class WorkerLink:
 
     def introduce(self, hello: Hello) -> None:
         """Take the name and engine that the worker gives itself, and a page of its voices."""
-        self.name, self.engine = hello.worker, hello.engine
+        self.name, self.engine, self.store_mark = hello.worker, hello.engine, hello.store_mark
         self.voices += hello.voices
         self.variants += hello.variants
 
@@ -107,6 +111,7 @@ class WorkerLink:
         self.ticket = ticket
         self.voice = ticket.utterance.engine_voice
         self.cancelled_at_s = None
+        self._granted_at_s, self._windows_s = None, 0.0
         self.progress_at_s = time.monotonic()
         self.set_state(WorkerState.BUSY)
         self._outbox.append(Synthesize(ticket.utterance_id, ticket.utterance))
@@ -114,9 +119,21 @@ class WorkerLink:
     def grant(self) -> None:
         """Let the worker compute one window of its utterance."""
         if self.ticket is not None:
-            self.granted_at_s = self.progress_at_s = time.monotonic()
+            self._granted_at_s = self.progress_at_s = time.monotonic()
             self._outbox.append(Grant(self.ticket.utterance_id))
             self.flush()
+
+    def end_window(self) -> float:
+        """Note that a window's last audio has just come; return the seconds that it took from its grant."""
+        window_s = 0.0 if self._granted_at_s is None else self.progress_at_s - self._granted_at_s
+        self._granted_at_s = None
+        self._windows_s += window_s
+        return window_s
+
+    def worked_s(self) -> float:
+        """Return the seconds for which it has computed its utterance; waiting for grants isn't among them."""
+        since_s = 0.0 if self._granted_at_s is None else time.monotonic() - self._granted_at_s
+        return self._windows_s + since_s
 
     def cancel(self) -> None:
         """Tell the worker that nobody wants its utterance any more."""
@@ -168,6 +185,18 @@ class WorkerLink:
         logger.warning("worker_killed", worker=self.name, worker_pid=self.pid, cause=cause)
         self.process.signal(signal.SIGABRT)
         asyncio.get_running_loop().call_later(KILL_AFTER_ABORT_S, self._make_sure)
+
+    def may_have_died_of(self, ticket: Ticket) -> bool:
+        """Return whether it may have been lost because of what it spoke.
+
+        Not when somebody has stopped it, and not when the client had left, since a worker that takes long to
+        obey a CANCEL is killed for that.
+        """
+        return self.state is not WorkerState.RECYCLING and ticket.state is not TicketState.ABANDONED
+
+    def loss(self) -> SynthesisError:
+        """Return what whoever waits for its utterance is told, once it is lost."""
+        return SynthesisTimeoutError() if self.cause in ("hung", "progress") else WorkerLostError()
 
     def release(self, *, must_end: bool) -> None:
         """Let go of the process, once its connection has ended; its end is waited for `END_S` more.

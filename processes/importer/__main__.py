@@ -10,12 +10,15 @@ import argparse
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import NoReturn
 
 from loguru import logger
 
 from appliance.errors import ApplianceError, ConfigurationError
+from appliance.lifecycle import LAUNCHER_FILE, read_json
 from appliance.logs import configure_logging
+from appliance.pools import Pool, restart_hint, unserved
 from appliance.settings import Settings, load_settings
 from appliance.voice_imports import missing_models, take_request
 from appliance.voice_store import VoiceStore
@@ -43,6 +46,7 @@ def main() -> int:
     for number in STOP_SIGNALS:
         signal.signal(number, _stop)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)  # ttsctl has held them until now
         settings = load_settings()
         return _serve_appliance(settings) if arguments.appliance else _run_command(settings, arguments)
     except ApplianceError as error:
@@ -52,6 +56,7 @@ def main() -> int:
         print(f"importer: {error}", file=sys.stderr)
         return ExitCode.NOT_WRITTEN
     except Stopped as stopped:
+        print("importer: cancelled, and nothing is left of it", file=sys.stderr)
         return ExitCode.INTERRUPTED if stopped.number == signal.SIGINT else ExitCode.STOPPED
 
 
@@ -71,8 +76,21 @@ def _run_command(settings: Settings, arguments: argparse.Namespace) -> ExitCode:
         print(f"importer: {error.message}", file=sys.stderr)
         return ExitCode.USAGE
     with only_import(VoiceStore(settings.data.dir), wait=False):
-        Importer(settings, command_teller(as_json=arguments.json)).do(errand)
+        importer = Importer(settings, command_teller(as_json=arguments.json))
+        importer.expect([errand])
+        importer.do(errand)
+    tell_to_restart(settings)
     return ExitCode.OK
+
+
+def tell_to_restart(settings: Settings) -> None:
+    """Say it when the appliance that runs here has no workers for what has just come."""
+    launcher = read_json(settings.run.dir / LAUNCHER_FILE)
+    if not Path("/proc", str(launcher.get("pid"))).exists():
+        return
+    voiced = {manifest.engine for manifest in VoiceStore(settings.data.dir).manifests()}
+    if engines := unserved([Pool(**each) for each in launcher.get("pools", ())], voiced):
+        print(f"importer: {restart_hint(engines)}", file=sys.stderr)
 
 
 def _serve_appliance(settings: Settings) -> ExitCode:
@@ -83,8 +101,7 @@ def _serve_appliance(settings: Settings) -> ExitCode:
         importer = Importer(settings, ImportLog())
         errands = _errands(settings, store)
         importer.expect(errands)
-        codes = [importer.do_patiently(errand) for errand in errands]
-    return max(codes, default=ExitCode.OK)
+        return importer.do_patiently(errands)
 
 
 def _errands(settings: Settings, store: VoiceStore) -> list[Errand]:

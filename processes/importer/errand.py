@@ -11,7 +11,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from appliance.engines.vits.making.description import language_tag, plain_id
+from appliance.engines.vits.making.description import UNKNOWN_LANGUAGE, language_tag, plain_id
 from appliance.errors import ConfigurationError
 from appliance.voice_settings import is_model_name
 from appliance.voice_store import VOICE_ID
@@ -66,7 +66,8 @@ def make_errand(
     """Return the errand that a command line asks for; an empty text stands for what nobody gave.
 
     Raises:
-        ConfigurationError: The source is neither a model's name nor a folder, or no voice can have the id.
+        ConfigurationError: The source is neither a model's name nor a folder, no voice can have the id,
+            or the language isn't a tag.
     """
     if is_model_name(source):
         known = model_errand(source)
@@ -81,6 +82,8 @@ def make_errand(
         raise ConfigurationError(
             f"{voice_id!r} can't be the id of a voice: lower-case letters, digits, hyphens"
         )
+    if language and language_tag(language) == UNKNOWN_LANGUAGE:
+        raise ConfigurationError(f"{language[:40]!r} isn't a language's tag such as pl or pt-BR")
     return Errand(
         known.source,
         known.is_model,

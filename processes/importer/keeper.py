@@ -50,6 +50,30 @@ class Made:
     reasons: tuple[str, ...]
 
 
+class TimeLimit:
+    """How long the making of a voice may take; its download may take as long as something comes."""
+
+    def __init__(self, limit_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin to count, in seconds of the clock."""
+        self._limit_s = limit_s
+        self._clock = clock
+        self._heard: object = None
+        self._ends_at_s = clock() + limit_s
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Begin anew when more of the model has come, and when its making begins."""
+        is_download = message["stage"] == "download"
+        heard = message.get("bytes", 0) if is_download else "making"
+        if heard != self._heard:
+            self._heard = heard
+            self._ends_at_s = self._clock() + self._limit_s
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has taken longer."""
+        return self._clock() > self._ends_at_s
+
+
 class Keeper:
     """One process that makes one voice."""
 
@@ -62,7 +86,7 @@ class Keeper:
         """
         self._limits = settings.importer
         self._store = VoiceStore(settings.data.dir)
-        self._ends_at_s = time.monotonic() + self._limits.limit_s
+        self._time_limit = TimeLimit(self._limits.limit_s)
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         threads = dict.fromkeys(THREAD_VARIABLES, str(self._limits.threads))
         self._process = subprocess.Popen(
@@ -105,11 +129,12 @@ class Keeper:
         for line in lines:
             self._last = json.loads(line)
             if "stage" in self._last:
+                self._time_limit.hear(self._last)
                 on_message(self._last)
         return bool(data)
 
     def _hold_to_limits(self) -> None:
-        if time.monotonic() > self._ends_at_s:
+        if self._time_limit.is_over:
             raise ImporterFailedError(
                 f"The import took more than {self._limits.limit_s:g} s (importer.limit_s)"
             )

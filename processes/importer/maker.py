@@ -14,6 +14,7 @@ import os
 import resource
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,25 +22,25 @@ from typing import Any
 
 from appliance.engines.coqui.downloads import CONFIG_FILE, Download, ModelEntry, download, look_up
 from appliance.engines.vits.making.config import read_object
-from appliance.engines.vits.making.make import Wanted, make_voice
+from appliance.engines.vits.making.make import Wanted, make_voice, require_packages
+from appliance.engines.vits.making.refusals import config_error
 from appliance.engines.vits.making.verdict import Limits
 from appliance.errors import ApplianceError, CheckpointForeignError, ModelUnsupportedError
 from appliance.import_errors import VoiceNotWrittenError
-from appliance.lifecycle import die_with_parent
+from appliance.lifecycle import be_first_to_go, die_with_parent
 from appliance.settings import Settings, load_settings
 from appliance.voice_store import VoiceManifest, VoiceStore
 from processes.importer.errand import Errand
 
-NICE = 19
-"""An import takes what speaking leaves. Source: nice(2), the least favourable."""
-OOM_SCORE_ADJ = 1000
-"""When memory is short, this process goes first. Source: proc(5)."""
 MAX_FILE_BYTES = 8 * 1024**3
 """No file that an import writes may be larger; XTTS has 1.9 GB."""
 VITS = "vits"
 """What a VITS model's config calls its kind."""
 MEASURE_S = 1.0
 """Seconds between two looks at how much has been downloaded."""
+
+READING = ("copy", "load")
+"""Stages in which nothing is done but reading what a stranger has written."""
 
 NO_ENTRY = ModelEntry(license="", attribution="", needs_terms=False, vocoder="")
 """For a folder, of which Coqui's list says nothing."""
@@ -55,24 +56,40 @@ def main() -> int:
     channel = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print isn't for the keeper
 
+    last: dict[str, Any] = {}
+
     def tell(message: dict[str, Any]) -> None:
         channel.write(json.dumps(message) + "\n")
+        last.update(message)
 
     try:
         manifest = import_voice(errand, load_settings(), tell)
-    except ApplianceError as error:
-        tell({"error": error.code, "message": error.message})
-        return 1
-    except OSError as error:
-        tell(
-            {
-                "error": VoiceNotWrittenError.code,
-                "message": f"The voice couldn't be written: {error.strerror}",
-            }
-        )
+    except Exception as error:
+        failure = failure_of(error, is_reading=last.get("stage") in READING)
+        if failure is None:
+            raise
+        tell({"error": failure.code, "message": failure.message})
         return 1
     tell({"voice": manifest.id, "variant": manifest.variant, "reasons": manifest.reasons})
     return 0
+
+
+def failure_of(error: Exception, *, is_reading: bool) -> ApplianceError | None:
+    """Return what a keeper is told of an exception; None of one that is this program's own fault.
+
+    Args:
+        error: Whatever came.
+        is_reading: Whether the model was being read: what no check of ours has foreseen there, and Coqui or
+            torch stumble over, is a model that says what can't be. Its traceback goes to standard error.
+    """
+    if isinstance(error, ApplianceError):
+        return error
+    if isinstance(error, OSError):
+        return VoiceNotWrittenError.of(error)
+    if not is_reading or isinstance(error, MemoryError):
+        return None
+    traceback.print_exception(error)
+    return config_error(error)
 
 
 def import_voice(errand: Errand, settings: Settings, tell: Tell) -> VoiceManifest:
@@ -80,9 +97,10 @@ def import_voice(errand: Errand, settings: Settings, tell: Tell) -> VoiceManifes
 
     Raises:
         VoiceImportError: The class says what is wrong.
-        EngineFailedError: torch or Coqui isn't installed.
+        EngineFailedError: torch, Coqui or another package isn't installed.
         OSError: The disk is full or can't be written.
     """
+    require_packages()  # first: nobody should wait for a download that nothing can be made of
     if not errand.is_model:
         return _make(Download(Path(errand.source), None), settings, errand, tell)
     tell({"stage": "download", "fraction": 0.0})
@@ -153,12 +171,12 @@ def _size_bytes(folder: Path) -> int:
 
 
 def _contain() -> None:
-    """Be the last to compute and the first to be killed, and leave no core file."""
-    os.nice(NICE)
-    with suppress(OSError):  # a container may forbid it, and nothing depends on it
-        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE_ADJ), "ascii")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    """Be the first to go, and write no file that is larger than any model."""
+    be_first_to_go()
+    _, hard_bytes = resource.getrlimit(resource.RLIMIT_FSIZE)
+    is_unlimited = hard_bytes == resource.RLIM_INFINITY
+    size_bytes = MAX_FILE_BYTES if is_unlimited else min(MAX_FILE_BYTES, hard_bytes)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard_bytes))
 
 
 if __name__ == "__main__":

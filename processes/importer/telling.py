@@ -7,16 +7,17 @@ Refuses to know: `run/import.json`, and what is told.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from typing import Protocol, TextIO
 
 from loguru import logger
 
+from appliance.engines.vits.making.verdict import INEXACT
+from appliance.import_errors import ImportStoppedError
+from appliance.progress_bar import ProgressBar
 from appliance.voice_imports import ImportState, VoiceImport
 from processes.importer.keeper import Made
 
-BAR_CHARS = 30
 MIB_BYTES = 1024 * 1024
 
 
@@ -36,24 +37,20 @@ class TerminalBar:
     def __init__(self, stream: TextIO) -> None:
         """Take the terminal."""
         self._stream = stream
-        self._shown_chars = 0
+        self._bar = ProgressBar(stream)
 
     def changed(self, entry: VoiceImport, downloaded_bytes: int = 0) -> None:
         """Draw the bar anew; a failure is left to the command's last line."""
-        filled = round(BAR_CHARS * entry.fraction)
         amount = f"{downloaded_bytes / MIB_BYTES:.0f} MiB" if downloaded_bytes else f"{entry.fraction:.0%}"
-        text = f"{entry.state.value:<12}[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {amount}"
-        text = text[: shutil.get_terminal_size().columns - 1]
-        self._stream.write("\r" + text.ljust(self._shown_chars) + ("" if entry.is_under_way else "\n"))
-        self._stream.flush()
-        self._shown_chars = len(text)
+        state = "cancelled" if entry.code == ImportStoppedError.code else entry.state.value
+        self._bar.draw(state, entry.fraction, amount, is_last=not entry.is_under_way)
         if entry.state is ImportState.DONE:
             self._stream.write(f"{entry.model} is the voice {entry.voice}\n")
 
     def made(self, made: Made) -> None:
         """Say which form of the voice was chosen, and why."""
         for reason in made.reasons:
-            self._stream.write("\r" + reason.ljust(self._shown_chars) + "\n")
+            self._bar.say(reason)
 
 
 class JsonLines:
@@ -95,8 +92,11 @@ class ImportLog:
             logger.info("voice_import", **fields, voice=entry.voice)
 
     def made(self, made: Made) -> None:
-        """Log which form of the voice was chosen, and why."""
-        logger.info("voice_made", voice=made.voice, variant=made.variant, reasons=list(made.reasons))
+        """Log which form of the voice was chosen, and why; a warning where its windows aren't exact."""
+        own = f"{made.variant}: "
+        is_exact = not any(reason.startswith(own) and INEXACT in reason for reason in made.reasons)
+        level = "INFO" if is_exact else "WARNING"
+        logger.log(level, "voice_made", voice=made.voice, variant=made.variant, reasons=list(made.reasons))
 
 
 def command_teller(*, as_json: bool) -> Teller:

@@ -7,12 +7,12 @@ Refuses to know: the command line, and the process that makes a voice (`keeper`)
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from appliance.errors import ApplianceError
-from appliance.import_errors import ImportBusyError, ImportStoppedError
+from appliance.import_errors import ImportBusyError, ImportStoppedError, VoiceNotWrittenError
 from appliance.settings import Settings
 from appliance.voice_folders import locked
 from appliance.voice_imports import ImportState
@@ -36,8 +36,8 @@ STATES = {
 }
 """The maker's stages, as everybody else calls them."""
 RETRIES_S = (10.0, 60.0, 300.0)
-"""Pauses before a download is tried again: the network often comes up after the machine. Then it stays failed
-until the next start."""
+"""Pauses before the downloads that failed are tried again, all together: the network often comes up after the
+machine. Then they stay failed until the next start."""
 
 
 class Stopped(BaseException):
@@ -97,6 +97,10 @@ class Importer:
         """
         try:
             made = Keeper(errand, self._settings).run(lambda message: self._hear(errand, message))
+        except OSError as error:
+            failure = VoiceNotWrittenError.of(error)
+            self._fail(errand, failure)
+            raise failure from error
         except ApplianceError as error:
             self._fail(errand, error)
             raise
@@ -106,25 +110,45 @@ class Importer:
         self._teller.made(made)
         self._book.note(errand.title, state=ImportState.DONE, fraction=1.0, voice=made.voice)
 
-    def do_patiently(self, errand: Errand) -> ExitCode:
-        """Make one voice, and try again for a while if it can't be downloaded; return how it ended.
+    def do_patiently(self, errands: Sequence[Errand]) -> ExitCode:
+        """Make voices one after the other; those that can't be downloaded are tried again behind the others.
+
+        Returns:
+            How they ended: `OK`, or the highest code of those that have failed for good.
 
         Raises:
             Stopped: A signal came.
         """
+        codes = [ExitCode.OK]
         for pause_s in (*RETRIES_S, None):
-            try:
-                self.do(errand)
-            except ApplianceError as error:
-                if not error.retryable or pause_s is None:
-                    return exit_code_of(error)
-                reason = f"{error.message}; tried again after {pause_s:g} s"
-                self._book.note(errand.title, state=ImportState.WAITING, fraction=0.0, reason=reason)
-                time.sleep(pause_s)
-                self._book.note(errand.title, reason="", code="")
-            else:
+            again: list[Errand] = []
+            for errand in errands:
+                try:
+                    self.do(errand)
+                except ApplianceError as error:
+                    if error.retryable and pause_s is not None:
+                        again.append(errand)
+                        self._put_off(errand, error, pause_s, is_alone=len(errands) == 1)
+                    else:
+                        codes.append(exit_code_of(error))
+            if pause_s is None or not again:
                 break
-        return ExitCode.OK
+            time.sleep(pause_s)
+            errands = again
+            for errand in errands:
+                self._book.note(errand.title, reason="")
+        return max(codes)
+
+    def _put_off(self, errand: Errand, error: ApplianceError, pause_s: float, *, is_alone: bool) -> None:
+        """Say that an errand will be tried again."""
+        after = f"after {pause_s:g} s" if is_alone else f"{pause_s:g} s after the others"
+        self._book.note(
+            errand.title,
+            state=ImportState.WAITING,
+            fraction=0.0,
+            reason=f"{error.message}; tried again {after}",
+            code="",
+        )
 
     def _hear(self, errand: Errand, message: dict[str, Any]) -> None:
         self._book.note(

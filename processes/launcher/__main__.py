@@ -30,6 +30,7 @@ from appliance.lifecycle import (
     remove_stale_socket,
 )
 from appliance.logs import configure_logging
+from appliance.pools import look_at_machine, plan_pools
 from appliance.preflight import check_files
 from appliance.settings import Settings, load_settings
 from appliance.voice_store import VoiceStore
@@ -54,6 +55,7 @@ def main() -> int:
         settings = load_settings()
         check_files(settings)
         if arguments.check_config:
+            plan_pools(settings, look_at_machine(settings))
             print("configuration: ok")
             return EXIT_OK
         return _run(settings)
@@ -74,10 +76,13 @@ def _run(settings: Settings) -> int:
         for listener in listeners.values():
             owned.enter_context(listener)
         VoiceStore(settings.data.dir).sweep()
-        configuration = render_configuration(settings)
         writer = configure_logging("launcher", settings.log.level, descriptors=[sys.stdout.fileno()])
+        plan = plan_pools(settings, look_at_machine(settings))
+        os.environ.update(plan.variables())  # every program reads its settings from there
+        settings = plan.applied_to(settings)
+        configuration = render_configuration(settings)
         owned.enter_context(own_terminal())
-        return Launch(settings, listeners, configuration, writer).run()
+        return Launch(settings, plan, listeners, configuration, writer).run()
 
 
 @contextlib.contextmanager

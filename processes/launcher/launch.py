@@ -19,6 +19,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from appliance.lifecycle import (
     write_json,
 )
 from appliance.logs import LineWriter
+from appliance.pools import PoolPlan
 from appliance.settings import Settings
 from appliance.voice_imports import IMPORTS_FILE, REQUEST_FILE
 from appliance.watched import BEAT_FILE, ONE_SHOT_PROGRAM
@@ -75,12 +77,18 @@ class Launch:
     """One life of the appliance."""
 
     def __init__(
-        self, settings: Settings, listeners: dict[str, socket.socket], configuration: Path, writer: LineWriter
+        self,
+        settings: Settings,
+        plan: PoolPlan,
+        listeners: dict[str, socket.socket],
+        configuration: Path,
+        writer: LineWriter,
     ) -> None:
         """Take over signals, open `run/sockets.sock` and start supervisord.
 
         Args:
             settings: The checked settings.
+            plan: How many workers each engine has, and why.
             listeners: The listening sockets by name.
             configuration: supervisord's configuration file.
             writer: Way to the container's log.
@@ -89,6 +97,7 @@ class Launch:
             ConfigurationError: `run/sockets.sock` can't be opened.
         """
         self._settings = settings
+        self._plan = plan
         self._run_dir = settings.run.dir
         self._writer = writer
         self._address = listeners["http"].getsockname()
@@ -108,7 +117,16 @@ class Launch:
 
     def run(self) -> int:
         """Run until a signal comes or supervisord ends; blocks; returns the exit code."""
-        logger.info("launcher_started", run_dir=str(self._run_dir), version=appliance.__version__)
+        logger.info(
+            "launcher_started",
+            run_dir=str(self._run_dir),
+            version=appliance.__version__,
+            cores=self._plan.cores,
+            memory_bytes=self._plan.memory_bytes,
+        )
+        for pool in self._plan.pools:
+            level = "WARNING" if pool.is_short else "INFO"
+            logger.log(level, "pool_sized", **asdict(pool))
         self._publish()
         verdict: dict[str, Any] = {}
         while not (self._stop_requests or verdict) and self._children.exit_status is None:
@@ -179,6 +197,7 @@ class Launch:
             "http_host": self._address[0],
             "http_port": self._address[1],
             "version": appliance.__version__,
+            **asdict(self._plan),
             **counts,
         }
         try:

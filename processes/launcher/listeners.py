@@ -8,6 +8,7 @@ Since the launcher holds them, a restart of the gateway refuses no connection: n
 
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 
@@ -54,7 +55,7 @@ def _open_tcp(section: str, host: str, port: int) -> socket.socket:
             address, family=family, backlog=BACKLOG, dualstack_ipv6=is_any and socket.has_dualstack_ipv6()
         )
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno else str(error)  # `strerror` names the address again
         message = f"{section}.port = {port}: can't listen on {host or '*'}: {reason}"
         raise ConfigurationError(message) from None
 

@@ -22,8 +22,16 @@ SUPERVISORD_LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ([A-Z]{4}) 
 """Source: supervisor 4.3, `ServerOptions.make_logger`."""
 LEVELS = {"CRIT": "CRITICAL", "ERRO": "ERROR", "WARN": "WARNING", "INFO": "INFO", "DEBG": "DEBUG"}
 """Source: supervisor 4.3, `loggers.LevelsByName`."""
-HARMLESS = "Server 'unix_http_server' running without any HTTP authentication checking"
-"""supervisord calls this critical; its socket is open to this user only, which is the check."""
+HARMLESS = re.compile(
+    r"Server 'unix_http_server' running without any HTTP authentication checking"
+    r"|received SIGTERM indicating exit request"
+    r"|stopped: \S+ \(terminated by SIGTERM\)"
+)
+"""supervisord calls the first critical; its socket is open to this user only, which is the check.
+
+The others are warnings to it: the launcher's order at every stop (of anybody else's the launcher warns), and
+a program that was stopped on purpose before it took over the signal.
+"""
 STACK_LINE = re.compile(
     r"Fatal Python error: |(?:Current thread|Thread) 0x|Stack \(most recent|Extension modules: |Traceback \("
     r'|  (?:File "|Binary file "|\[Previous line)| {4}|[\w.]+(?:Error|Exception)(?:: |$)'
@@ -58,7 +66,7 @@ def read_foreign(line: bytes) -> ForeignLine | None:
     text = line.decode("utf-8", "replace")
     found = SUPERVISORD_LINE.fullmatch(text)
     if found:
-        level = "INFO" if found[2] == HARMLESS else LEVELS.get(found[1], "INFO")
+        level = "INFO" if HARMLESS.fullmatch(found[2]) else LEVELS.get(found[1], "INFO")
         return ForeignLine("supervisord", level, "supervisord", found[2])
     return ForeignLine("unknown", "WARNING", "output", text, is_stack=bool(STACK_LINE.match(text)))
 

@@ -40,8 +40,19 @@ stdout_logfile_maxbytes=1MB
 stdout_logfile_backups=2
 stderr_logfile=/dev/fd/1
 stderr_logfile_maxbytes=0
-"""
+{environment}"""
 """`here` is the directory of the file itself, `run/workers.d`."""
+
+
+ENVIRONMENT = {
+    "vits": 'environment=GLIBC_TUNABLES="glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1048576:'
+    'glibc.malloc.trim_threshold=1048576"\n'
+}
+"""Engine → what its workers need in their environment.
+
+vits: what a window has taken goes back to the system with its end, and comes in large pages where the kernel
+has some. Source: docs/decisions/0021-memory-of-a-voice.md; glibc's manual, "Memory Allocation Tunables".
+"""
 
 
 def gateway_stop_s(settings: Settings) -> float:
@@ -92,7 +103,11 @@ def _rendered(settings: Settings, template: Path) -> configparser.RawConfigParse
 def _render_workers(settings: Settings, directory: Path) -> None:
     programs = {
         f"worker-{engine}-{slot}": WORKER.format(
-            name=f"worker-{engine}-{slot}", engine=engine, slot=slot, stop_s=WORKER_STOP_S
+            name=f"worker-{engine}-{slot}",
+            engine=engine,
+            slot=slot,
+            stop_s=WORKER_STOP_S,
+            environment=ENVIRONMENT.get(engine, ""),
         )
         for engine, size in settings.pool_sizes().items()
         for slot in range(1, size + 1)

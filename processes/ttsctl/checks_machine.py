@@ -1,4 +1,4 @@
-"""What `ttsctl doctor` checks of the machine: disk, memory, files, clock, libraries, network.
+"""What `ttsctl doctor` checks of the machine: disk, memory, CPU, files, clock, libraries, network.
 
 Owns: the limits from which something is a warning or a failure.
 Refuses to know: how the appliance works on this machine (`checks_appliance`).
@@ -20,6 +20,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from appliance.packages import HOW_TO_INSTALL, missing_packages
+from appliance.pools import OTHERS_BYTES, pool_bytes
 from processes.ttsctl.finding import Finding, fail, ok, warn, worst
 from processes.ttsctl.patient import PROC, Patient
 from processes.ttsctl.place import CHECKOUT
@@ -29,10 +31,6 @@ DISK_WARN_RATIO, DISK_FAIL_RATIO = 0.80, 0.95
 """Used shares of space and of inodes from which to warn and to fail."""
 LEAST_FREE_BYTES = 128 * 1024**2
 """Memory that must be available beside a running appliance."""
-WORKER_BYTES = 41 * 1024**2
-GATEWAY_BYTES = 140 * 1024**2
-OTHERS_BYTES = 150 * 1024**2
-"""Source: docs/operate/capacity.md, "Memory"."""
 SWAP_WARN_RATIO = 0.5
 FILES_WARN_RATIO, FILES_FAIL_RATIO = 0.80, 0.95
 LEAST_FILES = 1024
@@ -50,6 +48,11 @@ MAX_NAMED = 4
 """Packages or processes named in one line."""
 LOCK = CHECKOUT / "requirements" / "run.txt"
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(\s*;)?", re.MULTILINE)
+CPU_FLAGS = re.compile(r"^flags\s*: (.*)$", re.MULTILINE)
+"""Of /proc/cpuinfo on x86-64; other machines call theirs otherwise. Source: proc(5)."""
+VNNI = frozenset({"avx512_vnni", "avx_vnni"})
+"""Either multiplies and adds bytes in one instruction, for which decoders are made of int8.
+Source: Linux, arch/x86/include/asm/cpufeatures.h."""
 SOMEWHERE = ("192.0.2.1", 9)
 """An address of which only the route is asked. Source: RFC 5737."""
 MEMORY_LIMITS = (
@@ -88,8 +91,8 @@ def check_memory(patient: Patient) -> Finding:
     """Available memory against what the pools need, and swap."""
     values = _meminfo((PROC / "meminfo").read_text("ascii"))
     available = min([values["MemAvailable"], *_container_bytes()])
-    workers = sum(patient.settings.pool_sizes().values()) if patient.settings else 1
-    needed = WORKER_BYTES * workers + GATEWAY_BYTES + OTHERS_BYTES
+    workers = sum(pool.size for pool in patient.pools) or 1
+    needed = sum(map(pool_bytes, patient.pools)) + OTHERS_BYTES
     least = LEAST_FREE_BYTES if patient.launcher else needed
     swap = values["SwapTotal"] - values["SwapFree"]
     seen = (
@@ -124,6 +127,23 @@ def _cached_bytes(parts: Path) -> int:
         return max(map(int, INACTIVE_FILES.findall(parts.read_text())), default=0)
     except OSError:
         return 0
+
+
+def check_cpu(patient: Patient) -> Finding:
+    """What the CPU can do for neural voices: without VNNI their decoders take about twice as long."""
+    if not any(pool.size for pool in patient.pools if pool.engine == "vits"):
+        return ok("no vits worker is set")
+    found = CPU_FLAGS.search((PROC / "cpuinfo").read_text("utf-8"))
+    if found is None:
+        return ok("no x86-64: what it can do for neural voices isn't looked at")
+    flags = set(found[1].split())
+    if flags & VNNI:
+        return ok(f"{', '.join(sorted(flags & VNNI))} for neural voices")
+    seen = "no VNNI: a neural voice takes about twice as long as with it"
+    if "avx2" not in flags:
+        seen = "neither VNNI nor AVX2: a neural voice takes many times as long as with them"
+    advice = "give a virtual machine its host's CPU type, else fewer listeners (docs/operate/capacity.md)"
+    return warn(seen, advice)
 
 
 def check_open_files(patient: Patient) -> Finding:
@@ -173,8 +193,8 @@ def _is_left_alone() -> bool:
     return state == TIME_ERROR
 
 
-def check_packages(_patient: Patient) -> Finding:
-    """Python and the libraries against the lock."""
+def check_packages(patient: Patient) -> Finding:
+    """Python and the libraries against the lock, and what the engines of the pools need beyond it."""
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] < LEAST_PYTHON:
         return fail(f"Python {version}", "make clean run with Python 3.11 or newer")
@@ -183,6 +203,13 @@ def check_packages(_patient: Patient) -> Finding:
     missing = sorted(name for name, found in installed.items() if found is None)
     if missing:
         return fail(f"Python {version}; missing: {_named(missing)}", "make clean run")
+    engines = [pool.engine for pool in patient.pools if pool.size]
+    lacking = {engine: names for engine in engines if (names := missing_packages(engine))}
+    if lacking:
+        seen = "; ".join(f"missing for {engine}: {_named(names)}" for engine, names in lacking.items())
+        return fail(
+            f"Python {version}; {seen}", f"{HOW_TO_INSTALL}; or set workers.{next(iter(lacking))} = 0"
+        )
     other = [f"{name} {installed[name]} for {pins[name]}" for name in pins if installed[name] != pins[name]]
     if other:
         return warn(f"Python {version}; not as locked: {_named(other)}", "make clean run")

@@ -17,7 +17,8 @@ exit codes:
   0    done; status: ok; live: alive
   1    refused or impossible; status: degraded, overloaded, starting or draining; live: not alive;
        doctor: something to look at
-  2    status: down; doctor: something to mend; the others: the gateway doesn't answer on its socket
+  2    status: down; doctor: something to mend; the others: the gateway doesn't answer on its socket,
+       restart: nor does supervisord
   64   the command line is wrong
   78   a setting is wrong
   130  interrupted with Ctrl-C
@@ -27,7 +28,9 @@ exit codes:
 The run directory is --run-dir, else APPLIANCE_RUN_DIR, else run.dir of the settings file, else the
 checkout's run/. The JSON's fields: docs/operate/ttsctl.md.
 """
+JOB_STATES = ("queued", "running", "paused", "completed", "failed", "cancelled")
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
+JOB_FORMATS = (*FORMATS, "m4b")
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,6 +62,9 @@ def build_parser() -> argparse.ArgumentParser:
         verbs.add_parser(verb, help=text, description=text, parents=[_everywhere()])
     _add_say(verbs)
     _add_voices(verbs)
+    _add_backup(verbs)
+    _add_jobs(verbs)
+    _add_cache(verbs)
     drain = verbs.add_parser("drain", help="finish what runs, refuse what is new", parents=[_everywhere()])
     drain.add_argument("switch", choices=("on", "off", "status"))
     _add_restart(verbs)
@@ -106,6 +112,25 @@ def _add_restart(verbs: argparse._SubParsersAction[Parser]) -> None:
     )
 
 
+def _add_backup(verbs: argparse._SubParsersAction[Parser]) -> None:
+    text = "make, list, verify, thin out, put back backups of the database"
+    backup = verbs.add_parser("backup", help=text, description=text, parents=[_everywhere()])
+    actions = backup.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
+    actions.add_parser("create", help="make one now", parents=[_everywhere()])
+    actions.add_parser("list", help="what there is, the newest first", parents=[_everywhere()])
+    verify = actions.add_parser("verify", help="read all of one, or of all", parents=[_everywhere()])
+    verify.add_argument("name", nargs="?", metavar="NAME", help="as list prints it, or newest")
+    text = "delete all but the last of each day and week"
+    pruning = actions.add_parser("prune", help=text, description=text, parents=[_everywhere()])
+    for option, kind, spans in (("daily", _positive, "days"), ("weekly", _natural, "weeks")):
+        said = f"of how many {spans} one stays (default: store.backup_{option})"
+        pruning.add_argument(f"--{option}", type=kind, metavar="N", help=said)
+    text = "put one in the database's place; if anything fails, everything is as it was"
+    restoring = actions.add_parser("restore", help=text, description=text, parents=[_everywhere()])
+    restoring.add_argument("name", metavar="NAME", help="as list prints it, or newest")
+    restoring.add_argument("--dry-run", action="store_true", help="verify and compare, change nothing")
+
+
 def _add_voices(verbs: argparse._SubParsersAction[Parser]) -> None:
     voices = verbs.add_parser(
         "voices",
@@ -113,7 +138,7 @@ def _add_voices(verbs: argparse._SubParsersAction[Parser]) -> None:
         description="List the voices, or do something with one of them.",
         parents=[_everywhere(), _of_list()],
     )
-    voices.set_defaults(language=None, engine=None)
+    voices.set_defaults(language=None, engine=None, variants=False)
     actions = voices.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
     actions.add_parser("list", help="what there is", parents=[_everywhere(), _of_list()])
     _add_import(actions)
@@ -124,16 +149,96 @@ def _add_voices(verbs: argparse._SubParsersAction[Parser]) -> None:
     sample.add_argument("voice", metavar="VOICE")
     sample.add_argument("-o", "--output", metavar="FILE", help="instead of VOICE.wav; - is standard output")
     sample.add_argument("--text", help="what to say instead")
-    bench = actions.add_parser("bench", help="what a voice costs, beside espeak-ng", parents=[_everywhere()])
+    _add_bench(actions)
+
+
+def _add_jobs(verbs: argparse._SubParsersAction[Parser]) -> None:
+    jobs = verbs.add_parser(
+        "jobs",
+        help="submit, list, show, watch, audio, pause, resume, retry, cancel",
+        description="List the jobs, or do something with one of them.",
+        parents=[_everywhere(), _of_jobs()],
+    )
+    jobs.set_defaults(state=None, limit=100)
+    actions = jobs.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
+    actions.add_parser("list", help="the newest first", parents=[_everywhere(), _of_jobs()])
+    submit = actions.add_parser(
+        "submit", help="have a text or a book spoken in the background", parents=[_everywhere()]
+    )
+    submit.add_argument("file", metavar="FILE", help=".txt, .md or .epub; - reads a text from standard input")
+    submit.add_argument("--voice", metavar="VOICE", help="as ttsctl voices lists them")
+    submit.add_argument("--format", choices=JOB_FORMATS, default="mp3", help="of the result (default: mp3)")
+    submit.add_argument("--speed", type=float, default=1.0, metavar="FACTOR", help="0.25 to 4; 1 is normal")
+    submit.add_argument("--title", default="", metavar="TEXT", help="what the result is called")
+    submit.add_argument("--captions", action="store_true", help="make captions, too")
+    submit.add_argument("--chapters", action="store_true", help="note when headings come")
+    submit.add_argument("--watch", action="store_true", help="follow it to its end")
+    for action, text in (
+        ("show", "what it is"),
+        ("watch", "follow it to its end, with a bar"),
+        ("audio", "fetch its audio"),
+        ("pause", "let it rest"),
+        ("resume", "let it go on"),
+        ("retry", "go on with one that failed"),
+        ("cancel", "end it; one that has ended is deleted with its audio"),
+    ):
+        one = actions.add_parser(action, help=text, description=text, parents=[_everywhere()])
+        one.add_argument("job", metavar="JOB")
+        if action == "audio":
+            one.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+
+
+def _of_jobs() -> Parser:
+    """Return the options of the list, which stand behind `jobs` or behind `list`."""
+    options = Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--state", choices=JOB_STATES, metavar="STATE", help="only such jobs")
+    options.add_argument("--limit", type=_positive, metavar="N", help="so many at most (default: 100)")
+    return options
+
+
+def _add_bench(actions: argparse._SubParsersAction[Parser]) -> None:
+    text = "what a voice costs, beside what is promised"
+    bench = actions.add_parser("bench", help=text, description=text, parents=[_everywhere()])
     bench.add_argument("voice", metavar="VOICE")
+    for option, default, said in (
+        ("--count", 5, "rounds of each"),
+        ("--listen-s", 60, "seconds of listening"),
+        ("--utterances", 200, "while memory is watched"),
+    ):
+        bench.add_argument(
+            option, type=_positive, default=default, metavar="N", help=f"{said} (default: %(default)s)"
+        )
     bench.add_argument(
-        "--count", type=_positive, default=5, metavar="N", help="requests of each (default: %(default)s)"
+        "--checkpoint", type=Path, metavar="DIR", help="of the voice: measures Coqui's own server beside it"
     )
 
 
+def _add_cache(verbs: argparse._SubParsersAction[Parser]) -> None:
+    text = "kept answers: stats, purge, pin, unpin, warm"
+    cache = verbs.add_parser("cache", help=text, description=text, parents=[_everywhere()])
+    actions = cache.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
+    actions.add_parser("stats", help="how many, how large, how often found", parents=[_everywhere()])
+    actions.add_parser("purge", help="forget all that aren't pinned", parents=[_everywhere()])
+    for action, said in (("pin", "keep an answer for good"), ("unpin", "let it go when its time comes")):
+        pin = actions.add_parser(action, help=said, parents=[_everywhere()])
+        pin.add_argument("text", metavar="TEXT")
+        pin.add_argument("--voice", metavar="VOICE")
+        pin.add_argument("--format", choices=FORMATS, default="mp3", help="as clients ask for it")
+        pin.add_argument("--speed", type=float, default=1.0, metavar="FACTOR")
+    warm = actions.add_parser("warm", help="have a list spoken ahead", parents=[_everywhere()])
+    warm.add_argument("file", type=Path, metavar="FILE", help="a JSON object as POST takes it on each line")
+
+
 def _positive(text: str) -> int:
+    number = _natural(text)
+    if not number:
+        raise ValueError(text)
+    return number
+
+
+def _natural(text: str) -> int:
     number = int(text)
-    if number < 1:
+    if number < 0:
         raise ValueError(text)
     return number
 
@@ -143,6 +248,7 @@ def _of_list() -> Parser:
     options = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument("--language", metavar="TAG", help="only this language, for example pl or en-gb")
     options.add_argument("--engine", metavar="ENGINE", help="only this engine")
+    options.add_argument("--variants", action="store_true", help="name every variant, too")
     return options
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import LAUNCHER_FILE, RPC_ERRORS, read_json, supervisor_rpc
+from appliance.pools import Pool, look_at_machine, plan_pools
 from appliance.preflight import check_files
 from appliance.settings import PREFIX, Settings, load_settings
 from processes.ttsctl.gateway_socket import ANSWER_S, ask, ask_json, pieces
@@ -25,17 +26,20 @@ from processes.ttsctl.place import CHECKOUT, find_run_dir
 
 PROC = Path("/proc")
 LAUNCHER = "processes.launcher"
+IMPORTER = "processes.importer"
 MODULES = (
     LAUNCHER,
     "processes.launcher.supervisord",
     "processes.watchdog",
     "processes.exporter",
     "processes.gateway",
-    "processes.importer",
+    IMPORTER,
     "processes.importer.maker",
     "processes.worker",
 )
 """What a process of the appliance has on its command line, behind `python -m`."""
+UNDER_SUPERVISORD = "--appliance"
+"""What an importer has on its command line that nobody has started by hand."""
 MAX_METRICS_BYTES = 4_194_304
 
 
@@ -47,6 +51,8 @@ class Process:
     parent: int
     module: str
     """One of `MODULES`."""
+    is_by_hand: bool = False
+    """Whether somebody has started it at a command line, so that no launcher looks after it: an importer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,8 @@ class Patient:
     settings: Settings | None = None
     """None when they are wrong."""
     settings_error: str = ""
+    planned: tuple[Pool, ...] = ()
+    """The pools that a start would have now; empty when the settings are wrong."""
     launcher: dict[str, Any] = field(default_factory=dict)
     """What the living launcher wrote; empty when none lives."""
     programs: list[dict[str, Any]] | None = None
@@ -65,13 +73,24 @@ class Patient:
     """GET /admin/status; None when the gateway doesn't answer."""
     speech: dict[str, Any] | None = None
     """GET /health/tts."""
+    voices: dict[str, Any] | None = None
+    """GET /v1/audio/voices; None when the gateway doesn't answer."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The gateway's metrics that have no labels."""
     processes: list[Process] = field(default_factory=list)
 
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """The pools of the living launcher, or else those that it would have."""
+        return tuple(Pool(**each) for each in self.launcher.get("pools", ())) or self.planned
+
     def program(self, name: str) -> dict[str, Any]:
         """Return what supervisord knows of a program; empty when it knows none of that name."""
         return next((each for each in self.programs or [] if each["name"] == name), {})
+
+    def has_process(self, module: str) -> bool:
+        """Return whether a process of the run directory runs this one of `MODULES`."""
+        return any(each.module == module for each in self.processes)
 
 
 def examine(run_dir: Path) -> Patient:
@@ -82,15 +101,18 @@ def examine(run_dir: Path) -> Patient:
     processes = list(_processes(run_dir))
     launcher = read_json(run_dir / LAUNCHER_FILE)
     is_alive = _adopt_environment(launcher, processes)
-    settings, settings_error = _settings()
+    launcher = launcher if is_alive else {}
+    settings, planned, settings_error = _settings(launcher)
     return Patient(
         run_dir,
         settings,
         settings_error,
-        launcher if is_alive else {},
+        planned,
+        launcher,
         _programs(run_dir),
         _asked(run_dir, "/admin/status"),
         _asked(run_dir, "/health/tts"),
+        _asked(run_dir, "/v1/audio/voices"),
         _metrics(run_dir),
         processes,
     )
@@ -102,6 +124,11 @@ def adopt_environment(run_dir: Path) -> None:
     Where none runs, the caller's stay.
     """
     _adopt_environment(read_json(run_dir / LAUNCHER_FILE), list(_processes(run_dir)))
+
+
+def appliance_pids(run_dir: Path) -> list[int]:
+    """Return the processes of the appliance that runs in a run directory, this user's, without an import."""
+    return [each.pid for each in _processes(run_dir) if not each.module.startswith(IMPORTER)]
 
 
 def _adopt_environment(launcher: dict[str, Any], processes: list[Process]) -> bool:
@@ -124,13 +151,20 @@ def _take_over_environment(pid: int) -> None:
     os.environ.update({name: value for name, value in found.items() if name.startswith(PREFIX)})
 
 
-def _settings() -> tuple[Settings | None, str]:
+def _settings(launcher: dict[str, Any]) -> tuple[Settings | None, tuple[Pool, ...], str]:
+    """Return the settings, the pools that a start would have, and what is wrong.
+
+    What a living launcher may use of the machine counts, not what this command may, which has other limits.
+    """
     try:
         settings = load_settings()
         check_files(settings)
+        facts = look_at_machine(settings)
+        if "pools" in launcher:
+            facts = replace(facts, cores=launcher["cores"], memory_bytes=launcher["memory_bytes"])
+        return settings, plan_pools(settings, facts).pools, ""
     except ConfigurationError as error:
-        return None, error.message
-    return settings, ""
+        return None, (), error.message
 
 
 def _programs(run_dir: Path) -> list[dict[str, Any]] | None:
@@ -173,7 +207,8 @@ def _processes(run_dir: Path) -> Iterator[Process]:
             parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
         except OSError:  # gone meanwhile, or another user's
             continue
-        yield Process(int(entry.name), parent, module)
+        is_by_hand = module == IMPORTER and UNDER_SUPERVISORD not in words
+        yield Process(int(entry.name), parent, module, is_by_hand)
 
 
 def _module(words: list[str]) -> str | None:

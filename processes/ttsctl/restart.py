@@ -5,34 +5,32 @@ Refuses to know: how a worker ends (it finishes what it speaks), how supervisord
 
 supervisord stops and starts; only the gateway knows when a worker is of use again. Workers that don't serve
 come first, as nobody misses them; one that serves goes only while all others of its engine do. A worker that
-somebody has stopped stays so.
+somebody has stopped stays so. One that can't start is waited for until supervisord or the watchdog have given
+it up.
 """
 
 from __future__ import annotations
 
 import argparse
-import signal
 import time
-import xmlrpc.client
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from appliance.lifecycle import RPC_ERRORS, supervisor_rpc
+from appliance.lifecycle import PROGRAMS_FILE, read_json
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
 from processes.ttsctl.overview import WORKER_PREFIX
 from processes.ttsctl.place import find_run_dir
+from processes.ttsctl.programs import ALREADY_STARTED, NOT_RUNNING, call, supervisor_of, undisturbed
 
-STOP_S = 15.0
-"""Seconds that supervisord has to stop a worker: three times the 5 s after which it kills it."""
 PAUSE_S = 0.1
+QUIET_S = 5.0
+"""Seconds after which a person is told that a worker is still waited for."""
 SERVING = ("ready", "busy")
 STOPPED = "STOPPED"
-NOT_RUNNING = 70
-ALREADY_STARTED = 60
-"""supervisord's faults: it has ended by itself, or was started again by itself. Source: supervisor.xmlrpc."""
+GIVEN_UP = (STOPPED, "FATAL")
+"""supervisord's states of a worker that was started and won't come for now."""
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
@@ -45,11 +43,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     run_dir = find_run_dir(arguments.run_dir)
     states = _worker_states(run_dir, arguments.engine)
     serving = _serving(run_dir)
-    left_alone = sorted(name for name, state in states.items() if state == STOPPED)
+    held = {name for name, seen in read_json(run_dir / PROGRAMS_FILE).items() if seen.get("held_until_s")}
+    left_alone = sorted(name for name, state in states.items() if state == STOPPED and name not in held)
     names = sorted(states.keys() - set(left_alone), key=lambda name: (name in serving, name))
     done: list[dict[str, Any]] = []
     for name in names:
-        took_s = restart_worker(run_dir, name, names, arguments.wait_s)
+        took_s = restart_worker(run_dir, name, names, arguments.wait_s, is_told=not arguments.json)
         done.append({"name": name, "took_s": round(took_s, 3)})
         if not arguments.json:
             print(f"{name} is back after {took_s:.1f} s ({len(done)} of {len(names)})", flush=True)
@@ -64,7 +63,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
 def _worker_states(run_dir: Path, engine: str | None) -> dict[str, str]:
     """Return supervisord's state of each worker of an engine, or of all."""
     prefix = WORKER_PREFIX if engine is None else f"{WORKER_PREFIX}{engine}-"
-    with _supervisor(run_dir) as supervisor:
+    with supervisor_of(run_dir) as supervisor:
         infos = supervisor.getAllProcessInfo()
     states = {info["name"]: info["statename"] for info in infos if info["name"].startswith(prefix)}
     if not states:
@@ -79,7 +78,9 @@ def _serving(run_dir: Path) -> dict[str, int]:
     return {worker["name"]: worker["pid"] for worker in workers if worker["state"] in SERVING}
 
 
-def restart_worker(run_dir: Path, name: str, names: list[str], wait_s: float) -> float:
+def restart_worker(
+    run_dir: Path, name: str, names: list[str], wait_s: float, *, is_told: bool = False
+) -> float:
     """Restart one worker when the others allow it; return the seconds from its stop until it was back.
 
     Args:
@@ -87,9 +88,10 @@ def restart_worker(run_dir: Path, name: str, names: list[str], wait_s: float) ->
         name: The worker's program.
         names: All workers that are there.
         wait_s: Seconds to wait for the others, and then for this one.
+        is_told: Whether somebody reads what is waited for.
 
     Raises:
-        CommandError: Another one of its engine is away, supervisord refuses, or it didn't come back.
+        CommandError: Another one of its engine is away, supervisord refuses, or it didn't come back or can't.
     """
     engine = name.rpartition("-")[0]
     others = {other for other in names if other != name and other.rpartition("-")[0] == engine}
@@ -100,13 +102,48 @@ def restart_worker(run_dir: Path, name: str, names: list[str], wait_s: float) ->
             f"{name} was left alone, since it would leave a gap: {missing} isn't there", code="gap"
         )
     begun_s = time.monotonic()
-    with _undisturbed(), _supervisor(run_dir) as supervisor:
-        _call(supervisor.stopProcess, name, harmless=NOT_RUNNING)
-        _call(supervisor.startProcess, name, False, harmless=ALREADY_STARTED)  # doesn't wait for RUNNING
-    if not _until(lambda: _serving(run_dir).get(name, old_pid) != old_pid, wait_s):
-        message = f"{name} isn't back after {wait_s:g} s; no other was touched: see ttsctl status and the log"
-        raise CommandError(message, code="worker_missing")
+    with undisturbed(), supervisor_of(run_dir) as supervisor:
+        call(supervisor.stopProcess, name, harmless=NOT_RUNNING)
+        call(supervisor.startProcess, name, False, harmless=ALREADY_STARTED)  # doesn't wait for RUNNING
+    _await_back(run_dir, name, old_pid, wait_s, is_told=is_told)
     return time.monotonic() - begun_s
+
+
+def _await_back(run_dir: Path, name: str, old_pid: int | None, wait_s: float, *, is_told: bool) -> None:
+    """Wait until a worker serves with another process than before.
+
+    Raises:
+        CommandError: It doesn't in time, or has been given up.
+    """
+
+    def is_back() -> bool:
+        return _serving(run_dir).get(name, old_pid) != old_pid
+
+    def is_decided() -> bool:
+        return is_back() or _seen(run_dir, name)[0] in GIVEN_UP
+
+    is_over = _until(is_decided, min(QUIET_S, wait_s))
+    if not is_over and wait_s > QUIET_S:
+        if is_told:
+            print(f"{name} isn't back yet: {_described(run_dir, name)}", flush=True)
+        is_over = _until(is_decided, wait_s - QUIET_S)
+    if is_over and is_back():
+        return
+    cause = f"can't start: {_described(run_dir, name)}" if is_over else f"isn't back after {wait_s:g} s"
+    message = f"{name} {cause}; no other was touched; ttsctl supervisorctl tail {name} says why"
+    raise CommandError(message, code="worker_missing")
+
+
+def _seen(run_dir: Path, name: str) -> tuple[str, str]:
+    """Return supervisord's state of a worker, and how its last process ended as the watchdog saw it."""
+    with supervisor_of(run_dir) as supervisor:
+        state = str(supervisor.getProcessInfo(name)["statename"])
+    return state, read_json(run_dir / PROGRAMS_FILE).get(name, {}).get("last_exit", "")
+
+
+def _described(run_dir: Path, name: str) -> str:
+    state, last_exit = _seen(run_dir, name)
+    return f"it is {state}, its last exit was {last_exit}" if last_exit else f"it is {state}"
 
 
 def _until(check: Callable[[], bool], limit_s: float) -> bool:
@@ -120,34 +157,3 @@ def _until(check: Callable[[], bool], limit_s: float) -> bool:
             pass
         time.sleep(PAUSE_S)
     return False
-
-
-def _call(function: Callable[..., Any], *arguments: Any, harmless: int) -> None:
-    """Have supervisord do something; one of its faults means that it is done already."""
-    try:
-        function(*arguments)
-    except xmlrpc.client.Fault as fault:
-        if fault.faultCode != harmless:
-            raise
-
-
-@contextmanager
-def _supervisor(run_dir: Path) -> Iterator[Any]:
-    try:
-        with supervisor_rpc(run_dir, STOP_S) as supervisor:
-            yield supervisor
-    except xmlrpc.client.Fault as fault:
-        raise CommandError(f"supervisord refuses: {fault.faultString}", code="supervisord_refused") from None
-    except RPC_ERRORS as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CommandError(f"supervisord doesn't answer: {reason}", code="supervisord_unreachable") from None
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Put off Ctrl-C and the end of the terminal, so that no worker stays stopped: twice `STOP_S` at most."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

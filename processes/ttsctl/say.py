@@ -7,16 +7,16 @@ Refuses to know: how speech is made.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
-from processes.ttsctl.gateway_socket import SPEECH_S, ask, ask_json, pieces
+from processes.ttsctl.gateway_socket import FALLBACK_HEADER, ask_for_speech, ask_json, fallback_note, pieces
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
 from processes.ttsctl.place import find_run_dir
 from processes.ttsctl.table import format_size
@@ -37,6 +37,10 @@ PLAYERS = (
     ("ffplay", "-nodisp", "-autoexit", "-loglevel", "error", "-i", "-"),
 )
 """Commands that play WAV from their standard input, the nearest to the desktop first."""
+MAX_COMPLAINTS_BYTES = 65_536
+"""Of what a player says."""
+SILENT_WORDS = b"Failed to open file"
+"""What ffplay says when it has no sound device; it ends with code 0 all the same. Source: ffplay.c."""
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
@@ -60,8 +64,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         "response_format": audio_format,
         "speed": arguments.speed,
     }
-    with ask(run_dir, "POST", "/v1/audio/speech", body, timeout_s=SPEECH_S) as answer:
+    with ask_for_speech(run_dir, body) as answer:
         audio = pieces(answer)
+        if note := fallback_note(answer, str(body["voice"])):
+            print(f"ttsctl: {note}", file=sys.stderr)
+        fallback = answer.getheader(FALLBACK_HEADER)
         if player:
             size_bytes = play(audio, player)
             result: dict[str, Any] = {"player": player[0]}
@@ -69,7 +76,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
             size_bytes = save(_shown(audio), arguments.output)
             result = {"file": os.fspath(arguments.output), "format": audio_format}
     if arguments.json:
-        print_json({**result, "voice": body["voice"], "bytes": size_bytes})
+        print_json({**result, "voice": body["voice"], "fallback": fallback, "bytes": size_bytes})
     return ExitCode.OK
 
 
@@ -118,17 +125,36 @@ def play(audio: Iterable[bytes], command: tuple[str, ...]) -> int:
     """Pipe audio into a player as it comes; return its size in bytes once the player has ended.
 
     Raises:
-        CommandError: The player failed, or the audio broke off.
+        CommandError: The player failed or ended before the audio did, or the audio broke off.
     """
+    with tempfile.TemporaryFile() as complaints:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints) as player:
+            assert player.stdin is not None
+            size_bytes = _feed(audio, player.stdin)
+        complaints.seek(0)
+        said = complaints.read(MAX_COMPLAINTS_BYTES)
+    if player.returncode != 0:
+        fault = f"ended with code {player.returncode}"
+    elif SILENT_WORDS in said:
+        fault = "found no sound device"
+    elif size_bytes is None:
+        fault = "ended before the sound did"
+    else:
+        sys.stderr.write(said.decode("utf-8", "replace"))
+        return size_bytes
+    last_words = "".join(f": {line}" for line in said.decode("utf-8", "replace").strip().splitlines()[-1:])
+    raise CommandError(f"{command[0]} {fault}{last_words}", code="player_failed")
+
+
+def _feed(audio: Iterable[bytes], pipe: IO[bytes]) -> int | None:
+    """Write audio into a player and close its end; return the size in bytes, None if it stopped listening."""
     size_bytes = 0
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as player:
-        assert player.stdin is not None
-        # A player that ended early is told by its exit code below.
-        with contextlib.suppress(BrokenPipeError), player.stdin as pipe:
+    try:
+        with pipe:
             for piece in audio:
                 size_bytes += pipe.write(piece)
-    if player.returncode != 0:
-        raise CommandError(f"{command[0]} ended with code {player.returncode}", code="player_failed")
+    except BrokenPipeError:
+        return None
     return size_bytes
 
 

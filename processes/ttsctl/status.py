@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from appliance.lifecycle import PROGRAMS_FILE, RPC_ERRORS, read_json, supervisor_rpc
+from appliance.lifecycle import LAUNCHER_FILE, PROGRAMS_FILE, RPC_ERRORS, read_json, supervisor_rpc
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
 from processes.ttsctl.overview import merge
@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     problems: list[str] = []
     gateway = _ask_gateway(run_dir, problems)
     supervised = _ask_supervisord(run_dir, problems)
+    problems += _unspoken_voices(run_dir) if gateway else []
     overview = merge(gateway, supervised, read_json(run_dir / PROGRAMS_FILE), problems)
     if arguments.json:
         print_json(overview)
@@ -49,6 +50,23 @@ def _ask_gateway(run_dir: Path, problems: list[str]) -> dict[str, Any] | None:
         problems.append(error.message)
         return None
     return {**status, "probes": probed["engines"]}
+
+
+def _unspoken_voices(run_dir: Path) -> list[str]:
+    """Say what to do when imported voices have no worker because the first has come since the start."""
+    try:
+        engines = {voice["engine"] for voice in ask_json(run_dir, "GET", "/admin/voices").get("voices", [])}
+    except CommandError:
+        return []
+    if not engines:
+        return []
+    from appliance.pools import Pool, restart_hint, unserved  # not at the top: pydantic takes long to import
+
+    running = [Pool(**each) for each in read_json(run_dir / LAUNCHER_FILE).get("pools", ())]
+    unspoken = unserved(running, engines)
+    return (
+        [f"voices of {' and '.join(unspoken)} have no worker: {restart_hint(unspoken)}"] if unspoken else []
+    )
 
 
 def _ask_supervisord(run_dir: Path, problems: list[str]) -> list[dict[str, Any]]:

@@ -43,8 +43,9 @@ def list_voices(arguments: argparse.Namespace) -> ExitCode:
     ]
     print(format_table(COLUMNS, rows))
     if variants:
-        names = ", ".join(variant["id"] for variant in variants)
-        print(f"\nvariants, as in {answer.get('default')}+{variants[0]['id']}: {names}")
+        is_wanted = arguments.variants
+        names = ", ".join(each["id"] for each in variants) if is_wanted else "--variants lists them"
+        print(f"\n{len(variants)} variants, as in {answer.get('default')}+{variants[0]['id']}: {names}")
     return ExitCode.OK
 
 

@@ -1,141 +1,266 @@
-"""`ttsctl voices bench`: what a voice costs on this machine, beside espeak-ng in the same run.
+"""`ttsctl voices bench`: what a voice costs on this machine, beside what is promised of one.
 
-Owns: the measurement and its table.
+Owns: what of it can be measured at a running appliance, and why the rest can't; the table and the progress.
 Refuses to know: how the appliance schedules; it should have nothing else to do meanwhile.
-
-Both voices speak the same text by turns, one request at a time, through the running appliance.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import statistics
+import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from processes.ttsctl.gateway_socket import SPEECH_S, ask, ask_json, pieces
+from appliance.settings import load_settings
+from appliance.voices import FALLBACK_ENGINE
+from processes.ttsctl.gateway_socket import ask_for_speech, ask_json, fallback_note, pieces
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
+from processes.ttsctl.patient import adopt_environment, appliance_pids
 from processes.ttsctl.place import find_run_dir
-from processes.ttsctl.table import format_delay, format_table
+from processes.ttsctl.table import format_table
+from processes.ttsctl.voice_bench import course, figures, usage
+from processes.ttsctl.voice_bench.coqui_server import CoquiServer, running_coqui_server
+from processes.ttsctl.voice_bench.crowds import Heard
+from processes.ttsctl.voice_bench.figures import Figure
+from processes.ttsctl.voice_bench.playback import Playback
+from processes.ttsctl.voice_bench.texts import sentences
+from processes.ttsctl.voice_bench.worker_start import hello_s
 from processes.ttsctl.voices_sample import find_voice
 
-TEXT = (
-    "The library closes at eight this evening, so please bring back your books before then, "
-    "or leave them in the box beside the front door on your way home."
-)
-"""A long sentence of 151 characters."""
-REFERENCE_ENGINE = "espeak"
-PCM_BYTES_PER_S = 48_000
-"""`pcm` is 24 kHz, 16 bit, one channel. Source: OpenAI's speech API."""
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-COLUMNS = ("VOICE", "ENGINE", "AUDIO", "CPU PER AUDIO SECOND", "REAL-TIME FACTOR", "FIRST AUDIO")
+T = TypeVar("T")
+STARTS = 3
+STEPS = 20
+"""Looks at a worker's memory, evenly spread over its utterances."""
+WARM_UP_UTTERANCES = 20
+NOT_NEURAL = "is a voice of espeak-ng; the bounds are those of neural ones: ttsctl voices list --engine vits"
+NOT_YOURS = "another user's processes: run ttsctl as the user that runs the appliance"
 
 
-@dataclass(slots=True)
-class Figures:
-    """What a voice's requests have shown so far."""
+class RunningAppliance:
+    """The appliance of a run directory, as the course of the measurement sees it."""
 
-    voice: str
-    engine: str
-    audio_s: list[float] = field(default_factory=list)
-    cpu_s: list[float] = field(default_factory=list)
-    total_s: list[float] = field(default_factory=list)
-    first_audio_s: list[float] = field(default_factory=list)
+    def __init__(self, run_dir: Path, voice: dict[str, Any]) -> None:
+        """Take the voice that speaks, as the gateway lists it."""
+        self._run_dir = run_dir
+        self._voice = voice
+        self.refusal = ""
+        """What the gateway last said in the place of the voice's audio."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return medians, JSON-ready."""
-        ratios = list(zip(self.cpu_s, self.total_s, self.audio_s, strict=True))
-        return {
-            "voice": self.voice,
-            "engine": self.engine,
-            "requests": len(ratios),
-            "audio_s": round(statistics.median(self.audio_s), 3),
-            "cpu_per_audio_s": round(statistics.median(cpu / audio for cpu, _, audio in ratios), 4),
-            "rtf": round(statistics.median(total / audio for _, total, audio in ratios), 4),
-            "first_audio_s": round(statistics.median(self.first_audio_s), 4),
-        }
+    def speak(self, place: int, text: str) -> Heard:
+        """Have a text spoken for a client by its number; a request that fails is one that isn't whole."""
+        return self.speak_as(str(self._voice["id"]), text, place)
+
+    def speak_as(self, voice_id: str, text: str, place: int = 0) -> Heard:
+        """Have a text spoken by a voice; one that another voice speaks in its place has failed."""
+        body = {"input": text, "voice": voice_id, "response_format": "pcm"}
+        begun_s = time.monotonic()
+        first_s: float | None = None
+        playback = Playback()
+        is_whole = False
+        try:
+            with ask_for_speech(self._run_dir, body, f"bench-{place}") as answer:
+                for piece in pieces(answer):
+                    now_s = time.monotonic()
+                    first_s = now_s - begun_s if first_s is None else first_s
+                    playback.take(len(piece), now_s)
+            another = fallback_note(answer, voice_id)
+            self.refusal = another or self.refusal
+            is_whole = playback.body_bytes > 0 and not another
+        except CommandError as error:
+            if error.exit_code == ExitCode.DOWN:
+                raise
+            self.refusal = error.message
+        return Heard(is_whole, first_s, playback.body_bytes, playback.longest_gap_s)
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds that all processes have used."""
+        return sum(_of_living(usage.cpu_s, self._pids()))
+
+    def shared_out_bytes(self) -> int:
+        """Return the memory of all processes, what several share counted once (PSS)."""
+        return sum(each.shared_out_bytes for each in _of_living(usage.memory, self._pids()))
+
+    def workers_own_bytes(self) -> list[int]:
+        """Return the memory that each of the engine's workers has for itself (USS)."""
+        return [each.own_bytes for each in _of_living(usage.memory, self._worker_pids())]
+
+    def resident_bytes(self) -> int:
+        """Return the memory of the engine's workers, with what they share (RSS)."""
+        return sum(each.resident_bytes for each in _of_living(usage.memory, self._worker_pids()))
+
+    def _pids(self) -> list[int]:
+        if pids := appliance_pids(self._run_dir):
+            return pids
+        raise PermissionError
+
+    def _worker_pids(self) -> list[int]:
+        workers = ask_json(self._run_dir, "GET", "/admin/status")["workers"]
+        return [worker["pid"] for worker in workers if worker["engine"] == self._voice["engine"]]
+
+
+def _of_living(read: Callable[[int], T], pids: list[int]) -> list[T]:
+    """Read something of each process; one that has just been replaced is left out.
+
+    Raises:
+        PermissionError: A process is another user's.
+    """
+    found = []
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(read(pid))
+    return found
 
 
 def run(arguments: argparse.Namespace) -> ExitCode:
-    """Measure and print medians; blocks for `--count` requests of each voice.
+    """Measure and print the table; blocks for minutes. A missed bound is `FAILED`.
 
     Raises:
-        CommandError: A voice isn't there, or a request fails.
+        CommandError: The voice isn't there or isn't neural, nothing is spoken, or not as this user.
     """
     run_dir = find_run_dir(arguments.run_dir)
-    wanted = find_voice(run_dir, arguments.voice)
-    compared = [wanted, *_reference(run_dir, wanted)]
-    figures = [Figures(voice["id"], voice["engine"]) for voice in compared]
-    for each in figures:
-        _speak(run_dir, Figures(each.voice, each.engine))  # the first one finds caches cold
-    for _ in range(arguments.count):
-        for each in figures:
-            _speak(run_dir, each)
-    results = [each.as_dict() for each in figures]
-    if arguments.json:
-        print_json({"text_chars": len(TEXT), "voices": results})
-    else:
-        print(format_table(COLUMNS, map(_row, results)))
-        print(f"\nmedians of {arguments.count} requests of {len(TEXT)} characters, one at a time")
-    return ExitCode.OK
-
-
-def _reference(run_dir: Path, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return espeak-ng's voice of the same language; none where it is the one that is measured."""
-    if wanted["engine"] == REFERENCE_ENGINE:
-        return []
-    answer = ask_json(run_dir, "GET", f"/v1/audio/voices?engine={REFERENCE_ENGINE}")
-    voices = sorted(answer["voices"], key=lambda voice: voice["id"] != answer["default"])
-    language = _language(wanted)
-    return ([voice for voice in voices if _language(voice) == language] or voices)[:1]
-
-
-def _language(voice: dict[str, Any]) -> str:
-    return str(voice["languages"][0]).partition("-")[0].lower()
-
-
-def _speak(run_dir: Path, figures: Figures) -> None:
-    """Have the text spoken once, and add what it took."""
-    body = {"input": TEXT, "voice": figures.voice, "response_format": "pcm"}
-    cpu_before_s = _cpu_s(run_dir, figures.engine)
-    begun_s = time.monotonic()
-    size_bytes, first_s = 0, 0.0
-    with ask(run_dir, "POST", "/v1/audio/speech", body, timeout_s=SPEECH_S) as answer:
-        for piece in pieces(answer):
-            first_s = first_s or time.monotonic() - begun_s
-            size_bytes += len(piece)
-    if not size_bytes:
-        raise CommandError(f"{figures.voice} said nothing", code="no_audio")
-    figures.total_s.append(time.monotonic() - begun_s)
-    figures.first_audio_s.append(first_s)
-    figures.cpu_s.append(max(0.0, _cpu_s(run_dir, figures.engine) - cpu_before_s))
-    figures.audio_s.append(size_bytes / PCM_BYTES_PER_S)
-
-
-def _cpu_s(run_dir: Path, engine: str) -> float:
-    """Return the seconds of CPU that an engine's workers have used in their lives."""
-    workers = ask_json(run_dir, "GET", "/admin/status")["workers"]
-    return sum(_process_cpu_s(worker["pid"]) for worker in workers if worker["engine"] == engine)
-
-
-def _process_cpu_s(pid: int) -> float:
-    """Return a process's CPU in user and kernel mode. Source: proc(5), stat, fields 14 and 15."""
+    voice = find_voice(run_dir, arguments.voice)
+    if voice["engine"] == FALLBACK_ENGINE:
+        raise CommandError(f"{voice['id']} {NOT_NEURAL}", code="not_neural")
+    adopt_environment(run_dir)
+    progress = _Progress()
+    subject = RunningAppliance(run_dir, voice)
     try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        measured = list(_measure(subject, run_dir, voice, arguments, progress))
+    except course.NothingHeardError:
+        raise CommandError(f"{voice['id']} said nothing itself: {subject.refusal}", code="no_audio") from None
+    except PermissionError:
+        raise CommandError(NOT_YOURS, code="not_yours") from None
+    finally:
+        progress.end()
+    if arguments.json:
+        print_json({"voice": voice["id"], "engine": voice["engine"], "figures": [*map(_values, measured)]})
+    else:
+        print(format_table([name.upper() for name in figures.HEADER], (each.row() for each in measured)))
+    return ExitCode.FAILED if any(each.is_missed for each in measured) else ExitCode.OK
 
 
-def _row(result: dict[str, Any]) -> tuple[object, ...]:
-    return (
-        result["voice"],
-        result["engine"],
-        f"{result['audio_s']:.1f} s",
-        f"{result['cpu_per_audio_s']:.3f} s",
-        f"{result['rtf']:.3f}",
-        format_delay(result["first_audio_s"]),
-    )
+def _measure(
+    subject: RunningAppliance,
+    run_dir: Path,
+    voice: dict[str, Any],
+    arguments: argparse.Namespace,
+    progress: _Progress,
+) -> Iterator[Figure]:
+    with ExitStack() as stack:
+        progress("Coqui's server" if arguments.checkpoint else "the appliance at rest")
+        coqui = _coqui(arguments.checkpoint, stack)
+        yield from course.alone(subject, coqui, arguments.count, arguments.count, progress)
+    yield from course.listening(subject, arguments.listen_s, progress)
+    yield from course.crowding(subject, arguments.count, progress)
+    progress("start of a worker")
+    yield _worker_start(voice)
+    imported = _imported(run_dir, voice)
+    yield _windows(imported)
+    speakers = _speakers(run_dir, voice, imported)
+    yield _growth(subject, speakers, arguments.utterances, progress)
+
+
+def _coqui(checkpoint: Path | None, stack: ExitStack) -> CoquiServer | str:
+    """Start Coqui's own server, or say why there is none."""
+    if checkpoint is None:
+        return "--checkpoint DIR measures it beside Coqui"
+    if not all((checkpoint / name).is_file() for name in ("model.pth", "config.json")):
+        return f"{checkpoint} has no model.pth with a config.json"
+    try:
+        return stack.enter_context(running_coqui_server(checkpoint.absolute()))
+    except TimeoutError:
+        return "tts-server doesn't start; make .venv/neural.stamp installs Coqui"
+
+
+def _worker_start(voice: dict[str, Any]) -> Figure:
+    data_dir = load_settings().data.dir
+    try:
+        taken_s = [hello_s(data_dir, voice["id"], voice["engine"]) for _ in range(STARTS)]
+    except TimeoutError:
+        return figures.unmeasured(figures.WORKER_START, "no further worker starts", figures.MOST_START_S)
+    return figures.worker_start(taken_s)
+
+
+def _imported(run_dir: Path, voice: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the imported voice that a listed one is, or is a speaker of."""
+    stored: list[dict[str, Any]] = ask_json(run_dir, "GET", "/admin/voices")["voices"]
+    owners = [each for each in stored if each["engine"] == voice["engine"] and _is_of(voice, each)]
+    return max(owners, key=lambda each: len(each["id"]), default=None)
+
+
+def _is_of(voice: dict[str, Any], imported: dict[str, Any]) -> bool:
+    return f"{voice['id']}-".startswith(f"{imported['id']}-")
+
+
+def _windows(imported: dict[str, Any] | None) -> Figure:
+    """Return what the import has measured: a running appliance keeps its graphs to itself."""
+    if imported is None or imported["engine"] != "vits":
+        return figures.unmeasured(figures.WINDOWS_AT_IMPORT, "only imported VITS voices have windows")
+    variant = imported["variant"]
+    difference = imported["figures"].get(f"{variant}_window_difference")
+    if difference is None:
+        return figures.unmeasured(
+            f"{figures.WINDOWS_AT_IMPORT}, {variant}", "import the voice again to see it"
+        )
+    return figures.windows(variant, difference, figures.WINDOWS_AT_IMPORT)
+
+
+def _speakers(run_dir: Path, voice: dict[str, Any], imported: dict[str, Any] | None) -> list[str]:
+    """Return the ids of all speakers of an imported voice; the voice's own where it isn't one."""
+    if imported is None:
+        return [str(voice["id"])]
+    listed = ask_json(run_dir, "GET", f"/v1/audio/voices?engine={voice['engine']}")["voices"]
+    return [str(each["id"]) for each in listed if _is_of(each, imported)]
+
+
+def _growth(subject: RunningAppliance, voices: list[str], count: int, progress: _Progress) -> Figure:
+    """Speak many short sentences, by all speakers in turn, and watch the workers' memory."""
+    asked = zip(sentences(), cycle(voices), strict=False)
+    for text, voice_id in islice(asked, WARM_UP_UTTERANCES):
+        subject.speak_as(voice_id, text)
+    resident_bytes = []
+    for step in range(STEPS):
+        progress(f"{count} utterances, part {step + 1} of {STEPS}")
+        for text, voice_id in islice(asked, max(1, count // STEPS)):
+            subject.speak_as(voice_id, text)
+        resident_bytes.append(subject.resident_bytes())
+    return figures.growth(f"{count:,} utterances over {len(voices)} speakers", resident_bytes)
+
+
+class _Progress:
+    """What is being measured, on standard error: one line on a terminal, else a line for each step."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._shown_chars = 0
+
+    def __call__(self, what: str) -> None:
+        if self._is_terminal:
+            print(f"\r{what.ljust(self._shown_chars)}", end="", file=sys.stderr, flush=True)
+            self._shown_chars = len(what)
+        else:
+            print(what, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the terminal's line empty for what comes."""
+        if self._is_terminal:
+            print(f"\r{' ' * self._shown_chars}\r", end="", file=sys.stderr, flush=True)
+
+
+def _values(figure: Figure) -> dict[str, Any]:
+    """Return a figure JSON-ready."""
+    name, _, _, bound, verdict = figure.row()
+    value = None if figure.absent else round(figure.value, 4)
+    best = None if figure.best is None else round(figure.best, 4)
+    return {
+        "figure": name,
+        "value": value,
+        "unit": figure.unit,
+        "best": best,
+        "bound": bound,
+        "verdict": verdict,
+    }

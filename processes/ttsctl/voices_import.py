@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -33,4 +34,5 @@ def run(arguments: argparse.Namespace) -> NoReturn:
     if arguments.json:
         command.append("--json")
     os.chdir(CHECKOUT)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # until the importer knows what to do with it
     os.execv(sys.executable, command)  # noqa: S606 (no shell is wanted here)

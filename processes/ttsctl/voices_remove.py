@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from pathlib import Path
 
 from appliance.settings import load_settings
-from appliance.voice_store import VOICE_ID, VoiceStore
+from appliance.voice_store import REPLACED_PREFIX, VOICE_ID, VoiceStore
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
 from processes.ttsctl.patient import adopt_environment
@@ -27,11 +28,11 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         CommandError: There is none, nobody was asked, or it can't be removed.
     """
     voice_id = arguments.voice
-    if not re.fullmatch(VOICE_ID, voice_id):
+    run_dir = find_run_dir(arguments.run_dir)
+    if not (re.fullmatch(VOICE_ID, voice_id) and _is_there(run_dir, voice_id)):
         raise _not_found(voice_id)
     if not (arguments.yes or _is_agreed(voice_id)):
-        return ExitCode.FAILED
-    run_dir = find_run_dir(arguments.run_dir)
+        raise CommandError(f"{voice_id} stays", code="not_agreed")
     try:
         ask_json(run_dir, "DELETE", f"/admin/voices/{voice_id}")
     except CommandError as error:
@@ -44,6 +45,23 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     else:
         print(f"{voice_id} is removed")
     return ExitCode.OK
+
+
+def _is_there(run_dir: Path, voice_id: str) -> bool:
+    """Return whether there is something to remove: a voice that the gateway lists, or what is left of one."""
+    try:
+        listed = ask_json(run_dir, "GET", "/admin/voices")["voices"]
+    except CommandError as error:
+        if error.exit_code != ExitCode.DOWN:
+            raise
+        listed = []
+    if any(voice["id"] == voice_id for voice in listed):
+        return True
+    adopt_environment(run_dir)
+    store = VoiceStore(load_settings().data.dir)
+    return any(
+        path.exists() for path in (store.path(voice_id), store.folder / f"{REPLACED_PREFIX}{voice_id}")
+    )
 
 
 def _is_agreed(voice_id: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from processes.ttsctl.gateway_socket import SPEECH_S, ask, ask_json, pieces
+from processes.ttsctl.gateway_socket import ask_for_speech, ask_json, fallback_note, pieces
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
 from processes.ttsctl.place import find_run_dir
 from processes.ttsctl.say import save
@@ -27,6 +27,7 @@ TEXTS = {
 }
 """What a voice says in its language; another language's voice says the English one."""
 STANDARD_OUTPUT = "-"
+ANOTHER_VOICE = "another_voice"
 NOT_FOUND = "voice_not_found"
 """As `errors.VoiceNotFoundError` has it."""
 
@@ -35,7 +36,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """Speak a few sentences as WAV; blocks until the file is whole.
 
     Raises:
-        CommandError: No voice is called so, the gateway breaks off, or the file can't be written.
+        CommandError: No voice is called so, another one speaks in its place, the gateway breaks off, or the
+            file can't be written.
     """
     run_dir = find_run_dir(arguments.run_dir)
     body = {
@@ -44,7 +46,9 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         "response_format": "wav",
     }
     target = arguments.output or f"{quote(arguments.voice, safe='+')}.wav"
-    with ask(run_dir, "POST", "/v1/audio/speech", body, timeout_s=SPEECH_S) as answer:
+    with ask_for_speech(run_dir, body) as answer:
+        if note := fallback_note(answer, arguments.voice):
+            raise CommandError(note, code=ANOTHER_VOICE)
         if target == STANDARD_OUTPUT:
             for piece in pieces(answer):
                 sys.stdout.buffer.write(piece)

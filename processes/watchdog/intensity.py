@@ -105,5 +105,9 @@ def stopped_for_hold(program: Program) -> Program:
 
 def after_stop(program: Program, pid: int) -> Program:
     """Return the program after an order to stop a process of it; somebody's own gives it a fresh count."""
-    is_ours = program.held_until_s is not None or pid == program.held_pid
-    return program if is_ours else without_deaths(program)
+    return program if is_ours(program, pid) else without_deaths(program)
+
+
+def is_ours(program: Program, pid: int) -> bool:
+    """Tell whether a process is stopped because its program is held."""
+    return program.held_until_s is not None or pid == program.held_pid

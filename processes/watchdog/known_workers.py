@@ -13,9 +13,10 @@ worker is unknown. With another gateway, as after a stop of the watchdog itself,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from appliance.settings import Settings
+from processes.watchdog.program import WORKER_PREFIX
 
 NOBODY = -1
 """No gateway's process id."""
@@ -34,8 +35,8 @@ class KnownWorkers:
             settings: Hold these limits; a `watchdog.silence_s` of 0 switches all this off.
         """
         workers, silence_s = settings.workers, settings.watchdog.silence_s
-        self._limit_s = workers.cancel_s + workers.progress_s + silence_s if silence_s else 0.0
-        self._warm_up_s = workers.warm_up_s
+        self._workers = workers
+        self._silence_s = silence_s
         self._gateway = NOBODY
         self._told: frozenset[int] | None = None
         self._known_s: dict[int, float] = {}
@@ -58,28 +59,30 @@ class KnownWorkers:
         """Forgive all time up to now."""
         self._known_s = dict.fromkeys(self._known_s, now_s)
 
-    def overdue(self, workers: Collection[int], now_s: float) -> int | None:
+    def overdue(self, workers: Mapping[int, str], now_s: float) -> int | None:
         """Return one that hangs, if any does; its clock starts anew, so that another one is next.
 
         Without a heartbeat since the last call nobody hangs. The clock of one that is new here starts now.
 
         Args:
-            workers: Process ids of all workers that run.
+            workers: All workers that run: process id → name, which holds the engine's.
             now_s: Monotonic clock, seconds.
         """
         told, self._told = self._told, None
-        if told is None or not self._limit_s:
+        if told is None or not self._silence_s:
             return None
         self._met = {pid for pid in workers if pid in told or pid in self._met}
         self._known_s = {pid: now_s if pid in told else self._known_s.get(pid, now_s) for pid in workers}
         for pid, known_s in self._known_s.items():
-            if now_s - known_s > self._allowed_s(pid):
+            if now_s - known_s > self._allowed_s(pid, workers[pid]):
                 self._known_s[pid] = now_s
                 return pid
         return None
 
-    def _allowed_s(self, pid: int) -> float:
-        return self._limit_s if pid in self._met else self._warm_up_s + self._limit_s
+    def _allowed_s(self, pid: int, name: str) -> float:
+        engine = name.removeprefix(WORKER_PREFIX).rpartition("-")[0]
+        limit_s = self._workers.cancel_s + self._workers.least_progress_s(engine) + self._silence_s
+        return limit_s if pid in self._met else self._workers.warm_up_s + limit_s
 
 
 def _parse(text: str | None) -> frozenset[int] | None:

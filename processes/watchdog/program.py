@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 NO_PID = -1
 """No process: 0 stands for one that supervisord is about to start again."""
+WORKER_PREFIX = "worker-"
+"""Begins the name of every worker; its engine and its slot follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class Program:
     restarts: int = 0
     """Starts that nobody asked for: after an exit, a failed start or giving up."""
     last_exit: str = ""
-    """How its last process ended: expected, unexpected, too_quickly, stopped, hung; empty before."""
+    """How its last process ended: `exit code 70`, SIGSEGV, expected, stopped, hung; unexpected or too_quickly
+    where nothing more is known; empty before. The stop of a program that is held doesn't count."""
     hangs: int = 0
     """Processes that were killed because they no longer beat, or because the gateway didn't know them."""
     hung_pid: int = NO_PID

@@ -12,19 +12,22 @@ ready from its READY=1 to its end. READY may come before supervisord calls the p
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from appliance.watched import ONE_SHOT_PROGRAM
 from processes.watchdog import intensity
-from processes.watchdog.program import Program
+from processes.watchdog.program import WORKER_PREFIX, Program
 
 MAX_STATUS_CHARS = 200
 MAX_DIGITS = 4
 """Of a number that a program tells."""
 LAST_EXITS = {"EXITED": "unexpected", "BACKOFF": "too_quickly", "STOPPED": "stopped"}
-"""State after an end → `last_exit`. Source of the states: supervisor 4.3, `supervisor.states`."""
+"""State after an end → `last_exit`, where supervisord doesn't tell the exit code.
+Source of the states: supervisor 4.3, `supervisor.states`."""
 
 UNASKED_STARTS = ("EXITED", "BACKOFF")
 """States out of which supervisord starts a program by itself."""
@@ -37,7 +40,6 @@ BEATING_PROGRAMS = ("gateway", "exporter")
 UNCOUNTED = ("watchdog", ONE_SHOT_PROGRAM)
 """Programs whose ends mean nothing here: the watchdog's own are supervisord's business alone, and the
 importer ends when it is done."""
-WORKER_PREFIX = "worker-"
 
 
 class ProgramTable:
@@ -149,7 +151,7 @@ class ProgramTable:
         program = self[name]
         if state == "STARTING":
             program = _started(program, fields["from_state"], now_s)
-        elif state in LAST_EXITS:
+        elif state in LAST_EXITS and not _is_stopped_for_hold(program, state, fields):
             program = replace(program, last_exit=_last_exit(program, state, fields))
         if state in ASKED_FOR:
             program = _asked_to_end(program, int(fields.get("pid", 0)))
@@ -210,7 +212,25 @@ def _started(program: Program, from_state: str, now_s: float) -> Program:
 def _last_exit(program: Program, state: str, fields: Mapping[str, str]) -> str:
     if state == "EXITED" and int(fields.get("pid", 0)) == program.hung_pid:
         return "hung"
-    return "expected" if fields.get("expected") == "1" else LAST_EXITS[state]
+    if fields.get("expected") == "1":
+        return "expected"
+    return _wait_status_text(fields["wait_status"]) if "wait_status" in fields else LAST_EXITS[state]
+
+
+def _wait_status_text(wait_status: str) -> str:
+    """Return the exit code or the signal that a process ended with, for a person."""
+    code = os.waitstatus_to_exitcode(int(wait_status))
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
+def _is_stopped_for_hold(program: Program, state: str, fields: Mapping[str, str]) -> bool:
+    """Tell whether a program is stopped because it is held, so that its exit before that is what counts."""
+    return state == "STOPPED" and intensity.is_ours(program, int(fields.get("pid", 0)))
 
 
 def _asked_to_end(program: Program, pid: int) -> Program:

@@ -12,6 +12,7 @@ import functools
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from enum import IntEnum
 from pathlib import Path
@@ -22,9 +23,11 @@ from loguru import logger
 from appliance.engines import ENGINES, create_engine
 from appliance.engines.base import Engine
 from appliance.errors import ConfigurationError, EngineFailedError, ProtocolError
+from appliance.ipc.blocking_channel import BlockingChannel
 from appliance.lifecycle import EXIT_CONFIG, EXIT_OK, WORKERS_SOCKET
 from appliance.logs import LineWriter, configure_logging
 from appliance.settings import Settings, load_settings
+from appliance.voice_store import VoiceStore
 from processes.worker.connection import Patience, connect_to_gateway
 from processes.worker.containment import contain_process
 from processes.worker.session import Ending, Session
@@ -56,7 +59,7 @@ class ExitCode(IntEnum):
 def main() -> int:
     """Run a worker until it is drained, stopped or given up; return its exit code."""
     arguments = _parse_arguments()
-    name = f"worker-{arguments.engine}-{arguments.slot}"
+    name = _program_name(arguments)
     try:
         settings = load_settings()
     except ConfigurationError as error:
@@ -66,14 +69,16 @@ def main() -> int:
     stop = StopSignal()
     log = configure_logging(name, settings.log.level)
     started_s = time.monotonic()
+    store_mark = VoiceStore(settings.data.dir).change_mark()  # first: a voice that comes meanwhile is new
     try:
         engine = _warm_engine(arguments.engine, settings)
     except EngineFailedError as error:
         logger.error("engine_not_warm", worker=name, message=error.message)
         return ExitCode.ENGINE_FAILED
     logger.info("engine_warm", worker=name, warm_up_s=round(time.monotonic() - started_s, 3))
+    begin = functools.partial(Session, name, engine, stop=stop, store_mark=store_mark)
     with closing(engine):
-        return _serve_gateways(name, engine, settings, stop, arguments.give_up_s, log)
+        return _serve_gateways(arguments, begin, settings, stop, log)
 
 
 def _warm_engine(name: str, settings: Settings) -> Engine:
@@ -95,22 +100,27 @@ def _warm_engine(name: str, settings: Settings) -> Engine:
 
 
 def _serve_gateways(
-    name: str, engine: Engine, settings: Settings, stop: StopSignal, give_up_s: float, log: LineWriter
+    arguments: argparse.Namespace,
+    begin: Callable[[BlockingChannel], Session],
+    settings: Settings,
+    stop: StopSignal,
+    log: LineWriter,
 ) -> ExitCode:
     """Serve one connection after the other with the engine warm all the time."""
     path: Path = settings.run.dir / WORKERS_SOCKET
-    patience = Patience(give_up_s)
+    name = _program_name(arguments)
+    patience = Patience(arguments.give_up_s)
     workers = settings.workers
-    leave_s = workers.cancel_s + workers.progress_s  # what a gateway would have given it
+    leave_s = workers.cancel_s + workers.least_progress_s(arguments.engine)  # as a gateway would give
     on_stuck = functools.partial(_end_stuck, name, leave_s, log)
     while (channel := connect_to_gateway(path, patience, stop)) is not None:
-        session = Session(name, engine, channel, stop)
+        session = begin(channel)
         begun_s = time.monotonic()
         with closing(channel):
             try:
                 ending = session.serve(workers.heartbeat_s, leave_s, on_stuck)
             except EOFError:
-                logger.warning("gateway_left", worker=name)
+                logger.info("gateway_left", worker=name)  # if it crashed, supervisord warns of that
             except ProtocolError as error:
                 # The error's message could quote the frame.
                 logger.error("protocol_error", worker=name, code=error.code)
@@ -124,7 +134,7 @@ def _serve_gateways(
     if stop.is_set:
         logger.info("worker_ends", worker=name, reason=Ending.STOPPED.name.lower())
         return ExitCode.OK
-    logger.error("gateway_gone", worker=name, waited_s=give_up_s)
+    logger.error("gateway_gone", worker=name, waited_s=arguments.give_up_s)
     return ExitCode.GATEWAY_GONE
 
 
@@ -134,6 +144,10 @@ def _end_stuck(name: str, waited_s: float, log: LineWriter) -> NoReturn:
     log.close()
     faulthandler.dump_traceback(all_threads=True)
     os._exit(ExitCode.STUCK)
+
+
+def _program_name(arguments: argparse.Namespace) -> str:
+    return f"worker-{arguments.engine}-{arguments.slot}"
 
 
 def _parse_arguments() -> argparse.Namespace:

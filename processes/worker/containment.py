@@ -54,12 +54,17 @@ def _be_killed_first() -> None:
         _OOM_FILE.write_text(str(min(adjusted, MAX_OOM_SCORE_ADJ)), "ascii")
 
 
-def resident_bytes() -> int:
-    """Return this process's resident memory in bytes.
+def private_bytes() -> int:
+    """Return the resident memory that is this process's own, in bytes: without what it maps from files.
 
-    Source: proc(5), statm: the second field counts resident pages.
+    Weights are mapped files, which all workers share and the kernel takes back when memory is short; so is
+    the code of libraries. Neither can leak.
+
+    Source: proc(5), statm: the second field counts resident pages, the third those of files and of shared
+    memory, so that the difference is `RssAnon` of /proc/self/status, for a tenth of its cost.
     """
-    return int(os.pread(_statm(), STATM_BYTES, 0).split()[1]) * PAGE_BYTES
+    resident, of_files = os.pread(_statm(), STATM_BYTES, 0).split()[1:3]
+    return (int(resident) - int(of_files)) * PAGE_BYTES
 
 
 @cache

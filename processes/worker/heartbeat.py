@@ -13,7 +13,7 @@ from typing import Self
 
 from appliance.ipc.blocking_channel import BlockingChannel
 from appliance.ipc.messages import Heartbeat
-from processes.worker.containment import resident_bytes
+from processes.worker.containment import private_bytes
 
 
 class HeartbeatThread:
@@ -60,7 +60,7 @@ class HeartbeatThread:
         try:
             while not self._ended.wait(self._interval_s):
                 self._before_beat()
-                self._channel.send(Heartbeat(resident_bytes()))
+                self._channel.send(Heartbeat(private_bytes()))
         except (EOFError, OSError):
             # The session sees the same end of the connection, and reports it; but not from inside an engine
             # that hangs, and no gateway would ever know of that.

@@ -23,6 +23,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from enum import Enum, auto
 
 from loguru import logger
@@ -42,12 +43,14 @@ from appliance.ipc.messages import (
     hello_pages,
 )
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, Utterance
-from processes.worker.containment import resident_bytes
+from processes.worker.containment import private_bytes
 from processes.worker.heartbeat import HeartbeatThread
 from processes.worker.stop_signal import StopSignal
 
 FINISH_S = 4.0
 """Seconds after SIGTERM in which what is spoken may be finished; supervisord's `stopwaitsecs` is longer."""
+BUSY_S = 0.03
+"""Seconds to the first grant from which on others compute, too; one that is free comes with the order."""
 ANSWER_S = 1.0
 """Seconds that the gateway has to answer DRAIN; without an answer an idle worker ends."""
 
@@ -72,7 +75,9 @@ class _OutOfTimeError(Exception):
 class Session:
     """What a worker says and hears over one connection."""
 
-    def __init__(self, worker: str, engine: Engine, channel: BlockingChannel, stop: StopSignal) -> None:
+    def __init__(
+        self, worker: str, engine: Engine, channel: BlockingChannel, stop: StopSignal, store_mark: str = ""
+    ) -> None:
         """Take what the session works with; closes none of it.
 
         Args:
@@ -80,8 +85,10 @@ class Session:
             engine: Warm.
             channel: Connected, nothing said yet.
             stop: SIGTERM.
+            store_mark: Says which voices the engine has listed, those of the store as it was then.
         """
         self._worker = worker
+        self._store_mark = store_mark
         self._engine = engine
         self._channel = channel
         self._stop = stop
@@ -110,7 +117,7 @@ class Session:
         for page in hello_pages(
             self._worker, engine.name, engine.version, os.getpid(), engine.voices(), engine.variants()
         ):
-            self._channel.send(page)
+            self._channel.send(replace(page, store_mark=self._store_mark))
         logger.info("worker_ready", worker=self._worker, engine_version=engine.version)
         with HeartbeatThread(self._channel, heartbeat_s, self._say_drain, leave_s, on_stuck):
             try:
@@ -163,12 +170,12 @@ class Session:
         try:
             synthesis_s = self._send_audio(utterance_id, order.utterance)
         except _CancelledError:
-            reply: Message = Done(utterance_id, 0.0, resident_bytes(), was_cancelled=True)
+            reply: Message = Done(utterance_id, 0.0, private_bytes(), was_cancelled=True)
         except SynthesisError as error:
             logger.warning("synthesis_failed", utterance_id=utterance_id, code=error.code)
-            reply = Failed(utterance_id, error.code, error.message, resident_bytes())
+            reply = Failed(utterance_id, error.code, error.message, private_bytes())
         else:
-            reply = Done(utterance_id, synthesis_s, resident_bytes())
+            reply = Done(utterance_id, synthesis_s, private_bytes())
         self._channel.send(reply)
 
     def _send_audio(self, utterance_id: int, utterance: Utterance) -> float:
@@ -179,8 +186,10 @@ class Session:
             _OutOfTimeError: SIGTERM has come too long ago.
             SynthesisError: The engine failed, or gave more than an utterance may hold.
         """
+        ordered_s = time.perf_counter()
         self._await_grant(utterance_id)
         started_s = time.perf_counter()
+        utterance = replace(utterance, has_waited=started_s - ordered_s > BUSY_S)
         waited_s = 0.0
         sent_bytes = 0
         with closing(self._engine.synthesize(utterance)) as chunks:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.parts.appliance import Appliance, running_appliance
 
@@ -26,6 +26,7 @@ ARGUMENTS = [
     "--autoplay-policy=no-user-gesture-required",
 ]
 STEP_LIMIT_MS = 30_000
+expect.set_options(timeout=STEP_LIMIT_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,6 +80,12 @@ class Visit:
         """Open the page and wait until it can speak."""
         self.page.goto("/")
         self.page.locator("#speak:enabled").wait_for()
+        return self.page
+
+    def open_jobs(self, path: str = "/#jobs") -> Page:
+        """Open the view of jobs and wait until it can take one."""
+        self.page.goto(path)
+        self.page.locator("#order:enabled").wait_for()
         return self.page
 
     def take_refusals(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import appliance.import_errors  # noqa: F401 (its classes are part of the tree)
+import appliance.import_errors
+import appliance.store.errors  # noqa: F401 (so are these)
 from appliance.errors import (
     ApplianceError,
     ConfigurationError,
@@ -93,7 +94,7 @@ def diagram() -> str:
     """The text of diagrams/what-can-go-wrong.puml: the branches, their errors inside the boxes."""
     boxes = "".join(
         f"class {branch.__name__} {{\n{_members(branch)}}}\nApplianceError <|-- {branch.__name__}\n"
-        for branch in ApplianceError.__subclasses__()
+        for branch in _in_order(ApplianceError)
     )
     return f"""\
 @startuml
@@ -109,13 +110,19 @@ class ApplianceError {{
 """
 
 
+def _in_order(branch: type[ApplianceError]) -> list[type[ApplianceError]]:
+    """Return an error's children module by module, whichever of them was imported first."""
+    return sorted(branch.__subclasses__(), key=lambda child: child.__module__)
+
+
 def _members(branch: type[ApplianceError]) -> str:
     if not branch.__subclasses__():
-        return f"  {branch.code}: exit code 78\n"
+        is_at_start = branch is ConfigurationError
+        return f"  {branch.code}{': exit code 78' if is_at_start else f' {branch.status}'}\n"
     is_wire = branch is ProtocolError
     return "".join(
         f"  {child.code}{': closes the connection' if is_wire else f' {child.status}'}\n"
-        for child in branch.__subclasses__()
+        for child in _in_order(branch)
     )
 
 

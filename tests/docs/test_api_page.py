@@ -105,7 +105,8 @@ def test_events_when_compared_with_the_page_then_every_one_is_there() -> None:
     call = re.compile(
         r"logger(?:\.opt\([^()]*\))?\.(?:debug|info|warning|error|critical)\(\s*\"(\w+)\"|"
         r"encode_line\([^\"]*\"[A-Z]+\", \"(\w+)\"|"
-        r"ForeignLine\(\"\w+\", \"[A-Z]+\", \"(\w+)\"|log\.log\([^\"]*\"[A-Z]+\", \"(\w+)\""
+        r"ForeignLine\(\"\w+\", \"[A-Z]+\", \"(\w+)\"|log\.log\([^\"]*\"[A-Z]+\", \"(\w+)\"|"
+        r"logger\.log\(level, \"(\w+)\""
     )
     logged = {
         event

@@ -59,3 +59,11 @@ def test_contributing_when_measured_then_short_enough_to_be_read() -> None:
 
 def _headings(page: Path) -> list[str]:
     return re.findall(r"^## (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_pages_when_their_commands_write_a_file_then_git_ignores_it() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in files(".md"))
+    written = set(re.findall(r"(?:-o |stream_to_file\(\"|open\(\")(\w[\w.-]*\.\w+)\b", text))
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert len(written) > 5
+    assert [name for name in written if f"/*.{name.rpartition('.')[2]}" not in ignored] == []

@@ -34,8 +34,8 @@ from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = pytest.mark.timeout(120)
 
-DESCRIPTORS = 128
-PAUSE_AT = 103
+DESCRIPTORS = 144
+PAUSE_AT = 116
 """80 % of them, in whole ones."""
 ANSWER_S = 0.1
 BUSY_ANSWER_S = 0.4

@@ -33,7 +33,10 @@ DRAIN_S = 4.0
 @pytest.fixture(scope="module")
 def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
     made = appliance_factory(
-        DISPATCH_DRAIN_S=DRAIN_S, HEALTH_PROBE_INTERVAL_S=3600, VOICES_DEFAULT="tone-low"
+        DISPATCH_DRAIN_S=DRAIN_S,
+        HEALTH_PROBE_INTERVAL_S=3600,
+        VOICES_DEFAULT="tone-low",
+        WATCHDOG_EARLY_S=0,  # a gateway that is told to stop nine times in a minute is what is wanted here
     )
     made.wait_until_ready()
     return made
@@ -54,10 +57,10 @@ def listener_of_a_long_text(appliance: Appliance, version: str = "1.1") -> Itera
         yield client
 
 
-def stop_gateway(appliance: Appliance) -> int:
-    """Send SIGTERM; return how many lines the log had before."""
+def stop_gateway(appliance: Appliance, number: signal.Signals = signal.SIGTERM) -> int:
+    """Send a signal; return how many lines the log had before."""
     seen = len(appliance.lines)
-    appliance.program("gateway").send_signal(signal.SIGTERM)
+    appliance.program("gateway").send_signal(number)
     appliance.wait_for("gateway_draining", after=seen, in_flight=1)
     return seen
 
@@ -75,6 +78,17 @@ def test_stop_when_a_reader_is_stuck_then_it_is_interrupted_within_the_drain_and
         appliance.wait_for("gateway_stopped", after=seen)
         assert DRAIN_S < time.monotonic() - begun_s < 2 * DRAIN_S
     assert DRAIN_S * 2 < DRAIN_S + GATEWAY_MARGIN_S
+    appliance.wait_for("gateway_ready", after=seen)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_stop_when_the_signal_is_another_one_then_drained_all_the_same(
+    appliance: Appliance, number: signal.Signals
+) -> None:
+    with listener_of_a_long_text(appliance):
+        seen = stop_gateway(appliance, number)
+        assert appliance.wait_for("request_finished", after=seen)["outcome"] == "interrupted"
+        appliance.wait_for("gateway_stopped", after=seen)
     appliance.wait_for("gateway_ready", after=seen)
 
 

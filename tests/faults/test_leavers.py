@@ -34,7 +34,7 @@ TEXT = (
 RESET = struct.pack("ii", 1, 0)
 
 
-def start(factory: Callable[..., Appliance], workers: int) -> Appliance:
+def start(factory: Callable[..., Appliance], workers: int, **settings: Any) -> Appliance:
     appliance = factory(
         WORKERS_TONE=workers,
         DISPATCH_CORES=workers,
@@ -43,6 +43,7 @@ def start(factory: Callable[..., Appliance], workers: int) -> Appliance:
         TONE_CHUNK_DELAY_S=CHUNK_DELAY_S,
         DISPATCH_CLIENT_BACKLOG=1_000,
         HEALTH_PROBE_INTERVAL_S=3600,
+        **settings,
     )
     appliance.wait_until_ready()
     eventually(lambda: len(status(appliance)["workers"]) == workers)
@@ -72,10 +73,11 @@ def finished(appliance: Appliance, seen: int) -> list[dict[str, Any]]:
     return lines()
 
 
+@pytest.mark.parametrize("keeps", ["false", "true"])
 def test_slots_when_a_thousand_clients_leave_at_any_moment_then_none_is_taken(
-    appliance_factory: Callable[..., Appliance],
+    appliance_factory: Callable[..., Appliance], keeps: str
 ) -> None:
-    appliance = start(appliance_factory, CLIENTS)
+    appliance = start(appliance_factory, CLIENTS, CACHE_SPEECH=keeps)  # kept ones hear each other's
     chance = random.Random(4)
     stays_s = [chance.uniform(0, LONGEST_STAY_S / 2) for _ in range(LEAVERS)]
     seen, pids = len(appliance.lines), {each["pid"] for each in status(appliance)["workers"]}

@@ -29,6 +29,8 @@ of the fault matrix, five starts a minute, is for tests/unit/test_watchdog.py, w
 NO_ENGINE_S = 15
 """Longer than a start takes on a busy machine."""
 WORKER = "worker-tone-1"
+EXITS = {"never ready": "exit code 70", "just above startsecs": "exit code 3"}
+"""How the worker of each appliance that fails ends."""
 
 
 def speak(appliance: Appliance, voice: str) -> int:
@@ -75,7 +77,7 @@ def failing(appliance_factory: Callable[..., Appliance]) -> dict[str, Appliance]
     }
 
 
-@pytest.mark.parametrize("fault", ["never ready", "just above startsecs"])
+@pytest.mark.parametrize("fault", EXITS)
 def test_worker_when_it_ends_again_and_again_then_it_is_held_and_the_others_speak(
     failing: dict[str, Appliance], fault: str
 ) -> None:
@@ -89,7 +91,9 @@ def test_worker_when_it_ends_again_and_again_then_it_is_held_and_the_others_spea
     assert appliance.wait_for("program_degraded", name=WORKER)["level"] == "ERROR"
     assert held[0]["early_deaths"] in {MAX_EARLY_DEATHS - 1, MAX_EARLY_DEATHS}  # FATAL comes after four
     assert json.loads(appliance.get("/health"))["status"] == "degraded"
-    assert any(each.startswith(f"{WORKER} ends again and again") for each in problems(appliance))
+    ended = f"{WORKER} ends again and again ({EXITS[fault]})"
+    assert any(each.startswith(ended) for each in problems(appliance))
+    assert appliance.programs()[WORKER]["last_exit"] == EXITS[fault]
     seen = metrics(appliance)
     assert seen["tts_process_degraded", "worker"] == 1
     assert seen["tts_process_degraded", "gateway"] == 0
@@ -109,6 +113,20 @@ def test_worker_when_it_ends_again_and_again_then_it_is_held_and_the_others_spea
     )  # the failing one may have a moment of its own
     assert appliance.process.poll() is None
     assert not (appliance.run_dir / VERDICT_FILE).exists()
+
+
+def test_rolling_restart_when_a_worker_cannot_start_then_it_says_why_as_soon_as_that_is_known(
+    failing: dict[str, Appliance],
+) -> None:
+    appliance = failing["never ready"]
+    appliance.wait_until_ready()
+    ended = run_ttsctl(appliance, "restart", "--rolling", "tone", "--wait-s", "250")
+    assert ended.returncode == 1
+    # Perhaps it gave up before its state was told for the first time.
+    assert all(line.startswith(f"{WORKER} isn't back yet: it is ") for line in ended.stdout.splitlines())
+    assert f"{WORKER} can't start: it is " in ended.stderr
+    assert "its last exit was exit code 70; no other was touched" in ended.stderr
+    assert f"ttsctl supervisorctl tail {WORKER}" in ended.stderr
 
 
 def test_worker_when_an_operator_removes_a_held_one_then_nothing_starts_it(

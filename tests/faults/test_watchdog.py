@@ -266,9 +266,9 @@ def test_supervisord_when_it_hangs_then_live_names_it_and_nobody_is_killed(appli
     supervisord.suspend()
     hung_s = time.monotonic()
     try:
-        done = eventually(lambda: dead_parts(appliance), SEEN_WITHIN_S)
+        # A busy machine may make others late for a moment, too.
+        eventually(lambda: (dead_parts(appliance) or {}).get("dead") == ["supervisord"], SEEN_WITHIN_S)
         seen_s = time.monotonic() - hung_s
-        assert done["dead"] == ["supervisord"]
         # The control: who only asks the gateway sees nothing.
         assert json.loads(appliance.get("/health/live"))["status"] == "ok"
     finally:

@@ -12,7 +12,7 @@ import pytest
 
 from processes.ttsctl.doctor import CHECKS
 from processes.ttsctl.outcome import ExitCode
-from tests.parts.appliance import Appliance, eventually, launcher_environment, taken_port
+from tests.parts.appliance import Appliance, eventually, free_port, launcher_environment, taken_port
 from tests.parts.ttsctl import run_ttsctl, run_ttsctl_in
 from tests.parts.worker_link import WorkerProcess
 
@@ -104,6 +104,23 @@ def test_doctor_when_the_gateway_hangs_then_it_says_so_and_still_ends(appliance:
     eventually(lambda: set(verdicts(appliance).values()) == {"ok"})
 
 
+def test_doctor_when_supervisord_hangs_then_that_is_all_it_complains_of(appliance: Appliance) -> None:
+    supervisord = appliance.supervisord()
+    supervisord.suspend()
+    try:
+        code, found = findings(appliance.environment)
+        asked = run_ttsctl(appliance, "status")
+    finally:
+        supervisord.resume()
+    assert (code, asked.returncode) == (ExitCode.DOWN, ExitCode.FAILED)
+    assert {name for name, each in found.items() if each["verdict"] == "fail"} - OF_THE_MACHINE == {
+        "programs"
+    }
+    assert found["programs"]["seen"] == "supervisord doesn't answer"
+    assert asked.stdout.splitlines()[1] == "problem: supervisord doesn't answer: timed out"
+    eventually(lambda: set(verdicts(appliance).values()) == {"ok"})
+
+
 def test_doctor_when_others_may_enter_the_run_directory_then_it_fails(appliance: Appliance) -> None:
     appliance.run_dir.chmod(0o755)
     try:
@@ -130,6 +147,14 @@ def test_doctor_when_a_port_is_taken_then_it_says_how_to_find_out_by_whom(run_di
         found = findings(launcher_environment(run_dir, HTTP_PORT=port))[1]["ports"]
     assert found["verdict"] == "fail"
     assert f"sport = :{port}" in found["advice"]
+
+
+def test_doctor_when_one_port_is_set_for_both_servers_then_it_says_so(run_dir: Path) -> None:
+    port = free_port()
+    found = findings(launcher_environment(run_dir, HTTP_PORT=port, EXPORTER_PORT=port))[1]["ports"]
+    assert found["verdict"] == "fail"
+    assert found["seen"] == f"exporter: {port} on 127.0.0.1: Address already in use"
+    assert found["advice"] == "give http.port and exporter.port different numbers"
 
 
 def test_doctor_when_a_setting_is_wrong_then_it_is_named_and_the_rest_is_checked(run_dir: Path) -> None:

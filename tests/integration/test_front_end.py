@@ -6,7 +6,7 @@ from typing import Final
 
 from appliance.engines.vits.front_end import EspeakPhonemizer, Tokenizer
 from appliance.errors import NothingToSpeakError
-from processes.worker.containment import resident_bytes
+from processes.worker.containment import private_bytes
 from tests.parts.front_ends import CORPUS, HARD, phoneme_voice
 
 PROGRAM: Final = """
@@ -40,7 +40,7 @@ def test_phonemizer_when_it_has_prepared_thousands_of_texts_then_its_memory_is_f
 
     for _ in range(3):
         prepare_all()
-    before_bytes = resident_bytes()
+    before_bytes = private_bytes()
     for _ in range(15):
         prepare_all()
-    assert resident_bytes() - before_bytes < 1_048_576
+    assert private_bytes() - before_bytes < 1_048_576

@@ -234,3 +234,37 @@ async def test_preflight_when_it_asks_for_headers_then_the_allowed_origin_gets_t
         assert "Access-Control-Request-Headers" in answer.headers.getall("Vary")
     async with http.options(SPEECH, headers={**headers, "Origin": "http://evil.example"}) as answer:
         assert "Access-Control-Allow-Headers" not in answer.headers
+
+
+async def test_jobs_when_keys_are_in_force_then_each_key_has_its_own_and_the_networks_guard_the_rest(
+    http: ClientSession,
+) -> None:
+    near = {"X-Forwarded-For": "192.168.1.7"}
+    far = {"X-Forwarded-For": "10.9.9.9"}
+    async with http.post("/v1/jobs", json=BODY, headers=bearer("user-key")) as answer:
+        assert answer.status == 202
+        own = await answer.json()
+    async with http.post("/v1/jobs", json=BODY, headers=bearer("admin-key", **near)) as answer:
+        assert answer.status == 202
+        operators = await answer.json()
+
+    async def seen(job: dict[str, str], headers: dict[str, str]) -> int:
+        async with http.get(f"/v1/jobs/{job['id']}", headers=headers) as answer:
+            return answer.status
+
+    async def listed(headers: dict[str, str]) -> set[str]:
+        async with http.get("/v1/jobs", headers=headers) as answer:
+            return {job["id"] for job in (await answer.json()).get("data", [])}
+
+    assert await seen(own, {}) == 401
+    assert await seen(own, bearer("user-key")) == 200
+    assert await seen(own, bearer("other-key")) == 404
+    assert await seen(own, bearer("admin-key", **near)) == 200
+    assert await seen(operators, bearer("admin-key", **near)) == 200
+    assert await seen(own, bearer("admin-key", **far)) == 404
+    assert await seen(operators, bearer("admin-key", **far)) == 200
+    assert await seen(operators, bearer("user-key")) == 404
+    assert await listed(bearer("user-key")) == {own["id"]}
+    assert await listed(bearer("other-key")) == set()
+    assert await listed(bearer("admin-key", **near)) == {own["id"], operators["id"]}
+    assert await listed(bearer("admin-key", **far)) == {operators["id"]}

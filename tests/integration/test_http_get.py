@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-import re
+import socket
+from urllib.parse import urlencode
 
 import pytest
 from aiohttp import ClientSession
 
 from tests.parts.appliance import Appliance
 from tests.parts.audio import heard_s
+from tests.parts.scrape import scrape
 
 SPEECH = "/v1/audio/speech"
+LARGE = {
+    "text": "This is one of many sentences that sound for a long time when they are put together. " * 60,
+    "format": "wav",
+    "voice": "tone-low",
+}
+READERS = 8
 
 
 async def test_get_when_asked_twice_then_both_answers_are_the_same_bytes_with_their_length(
@@ -62,6 +71,40 @@ async def test_head_when_it_asks_for_a_range_then_it_describes_the_whole(http: C
             assert part.headers["Accept-Ranges"] == "bytes"
 
 
+async def test_get_when_the_answer_is_large_then_the_whole_a_range_and_its_headers_are_right(
+    http: ClientSession,
+) -> None:
+    async with http.get(SPEECH, params=LARGE) as answer:
+        whole = await answer.read()
+        assert int(answer.headers["Content-Length"]) == len(whole) > 1_000_000
+    async with http.head(SPEECH, params=LARGE) as head:
+        assert int(head.headers["Content-Length"]) == len(whole)
+        assert head.headers["ETag"] == answer.headers["ETag"]
+    async with http.get(SPEECH, params=LARGE, headers={"Range": "bytes=100-800099"}) as part:
+        assert part.status == 206
+        assert part.headers["Content-Range"] == f"bytes 100-800099/{len(whole)}"
+        assert await part.read() == whole[100:800_100]
+        assert "X-Request-ID" in part.headers
+
+
+async def test_get_when_many_read_a_large_kept_answer_slowly_then_they_share_its_bytes(
+    http: ClientSession, speaking: Appliance
+) -> None:
+    async with http.get(SPEECH, params=LARGE) as answer:
+        size_bytes = len(await answer.read())
+    gateway = await asyncio.to_thread(speaking.program, "gateway")
+    before_bytes = gateway.memory_info().rss
+    question = f"GET {SPEECH}?{urlencode(LARGE)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    with contextlib.ExitStack() as opened:
+        for _ in range(READERS):
+            reader = opened.enter_context(socket.socket())
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            await asyncio.to_thread(reader.connect, ("127.0.0.1", speaking.port))
+            reader.sendall(question)
+            assert (await asyncio.to_thread(reader.recv, 12)).endswith(b"200")
+        assert gateway.memory_info().rss - before_bytes < READERS * size_bytes / 2
+
+
 async def test_get_when_the_range_lies_outside_then_416(http: ClientSession) -> None:
     headers = {"Range": "bytes=99999999-"}
     async with http.get(SPEECH, params={"text": "Short."}, headers=headers) as answer:
@@ -83,16 +126,18 @@ async def test_get_when_equal_requests_come_at_once_then_one_synthesis_serves_th
         async with http.get(SPEECH, params={"text": "Ten speakers ask for this."}) as answer:
             return await answer.read()
 
-    def accepted() -> int:
-        counted = re.search(
-            r"^tts_requests_accepted_total (\d+)", speaking.get("/metrics").decode(), re.MULTILINE
-        )
-        assert counted
-        return int(counted[1])
+    def counted() -> list[float]:
+        found = scrape(speaking.base_url)
+        return [found["tts_cache_requests_total", result] for result in ("miss", "shared", "hit")]
 
-    before = await asyncio.to_thread(accepted)
+    before = await asyncio.to_thread(counted)
     assert len(set(await asyncio.gather(*(get() for _ in range(10))))) == 1
-    assert await asyncio.to_thread(accepted) == before + 1
+    await get()
+    after = await asyncio.to_thread(counted)
+    spoken, shared, kept = (now - then for now, then in zip(after, before, strict=True))
+    assert spoken == 1
+    assert shared + kept == 10  # whoever comes when it has been spoken finds it kept
+    assert kept >= 1
 
 
 async def test_get_when_the_answer_is_too_long_to_keep_then_it_streams_without_ranges(

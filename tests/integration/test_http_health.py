@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 import schemathesis
-from aiohttp import ClientSession
+from aiohttp import ClientSession, TCPConnector
 
 from appliance.lifecycle import EXIT_CONFIG
+from loadtests.open_loop import client_address
 from processes.gateway.openapi import description
 from tests.parts.appliance import Appliance, eventually, run_launcher, running_appliance
 
@@ -104,22 +105,26 @@ def test_names_when_they_point_nowhere_then_each_has_one_line_in_the_log(guarded
     assert sum(line["event"] == "default_voice_missing" for line in guarded.lines) == 1
 
 
+@pytest.mark.timeout(120)
 async def test_ready_when_newcomers_would_wait_too_long_then_red_while_health_stays_green(
     appliance: Appliance,
 ) -> None:
-    async with ClientSession(appliance.base_url) as http:
+    async def ask_again_and_again(number: int) -> None:
+        connector = TCPConnector(local_addr=(client_address(number), 0))
+        async with ClientSession(appliance.base_url, connector=connector) as http:
+            while True:
+                async with http.post("/v1/audio/speech", json={"input": "Newcomers wait. " * 10}) as answer:
+                    await answer.read()
 
-        async def speak(number: int) -> None:
-            async with http.post("/v1/audio/speech", json={"input": f"{number}. " * 100}) as answer:
-                await answer.read()
-
-        waiting = [asyncio.create_task(speak(number)) for number in range(4)]
-        await asyncio.to_thread(eventually, lambda: b'"overloaded"' in appliance.get(HEALTH))
-        assert (await asked(appliance, HEALTH))[0] == 200
-        assert await asked(appliance, READY) == (503, {"status": "overloaded"})
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+    waiting = [asyncio.create_task(ask_again_and_again(number)) for number in range(12)]
+    # Who waits too long is refused and comes back: in between nobody waits, for a moment.
+    await asyncio.to_thread(eventually, lambda: b'"overloaded"' in appliance.get(HEALTH))
+    async with asyncio.timeout(60):
+        while await asked(appliance, READY) != (503, {"status": "overloaded"}):
+            assert (await asked(appliance, HEALTH))[0] == 200
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
     await asyncio.to_thread(eventually, lambda: b'"overloaded"' not in appliance.get(HEALTH))
 
 

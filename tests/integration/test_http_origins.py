@@ -123,3 +123,4 @@ async def test_quota_when_used_up_by_an_allowed_site_then_its_page_may_read_when
             limits = {name for name in answer.headers if name.startswith(("RateLimit-", "Retry-"))}
     assert len(limits) == 4
     assert limits <= set(exposed)
+    assert {"ETag", "X-Audio-ETag", "Location", "Content-Disposition"} <= set(exposed)

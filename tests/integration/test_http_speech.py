@@ -254,8 +254,9 @@ async def test_speech_when_the_worker_dies_in_mid_stream_then_the_transfer_is_br
         assert answer.status == 200
         with pytest.raises(ClientPayloadError):
             await answer.read()
-    line = await asyncio.to_thread(speaking.wait_for, "request_finished", after=seen, outcome="failed")
-    assert line["ended_by"] == "worker_lost"
+    own = answer.headers["X-Request-ID"]
+    line = await asyncio.to_thread(speaking.wait_for, "request_finished", after=seen, request_id=own)
+    assert (line["outcome"], line["ended_by"]) == ("failed", "worker_lost")
     assert "heard at first" not in json.dumps(speaking.lines)
     await asyncio.to_thread(speaking.wait_for, "worker_joined", after=seen, engine="tone")
 

@@ -14,7 +14,7 @@ import pytest
 
 from appliance.settings import ROOT
 from appliance.voice_folders import locked
-from appliance.voice_imports import KILLED, ImportState, read_imports
+from appliance.voice_imports import IMPORTS_FILE, KILLED, ImportState, read_imports
 from appliance.voice_store import VoiceStore
 from processes.importer.exit_code import ExitCode
 from tests.parts.appliance import eventually, launcher_environment
@@ -51,7 +51,12 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
 def hanging_import(environment: dict[str, str], base: Path) -> Iterator[subprocess.Popen[str]]:
     """An import that has begun to download and will never end; killed with the block."""
     with subprocess.Popen(
-        command("tts_models/en/stand-in/hangs"), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        command("tts_models/en/stand-in/hangs"),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             eventually(lambda: list(base.glob("data/voices/.making-*/half")))
@@ -99,6 +104,42 @@ def test_import_when_coqui_cannot_be_imported_then_it_says_so(environment, run_d
     assert "no Coqui on this machine" in done.stderr
 
 
+def test_import_when_packages_are_missing_then_said_before_anything_is_downloaded(
+    environment, run_dir
+) -> None:
+    done = run(environment | broken_coqui(run_dir / "broken"), "tts_models/en/stand-in/hangs")
+    assert done.returncode == ExitCode.NOT_INSTALLED
+    assert "make .venv/neural.stamp" in done.stderr
+    assert [json.loads(line)["state"] for line in done.stdout.splitlines()] == ["waiting", "failed"]
+
+
+def test_import_when_ctrl_c_comes_before_it_has_begun_then_cancelled_all_the_same(
+    environment, run_dir
+) -> None:
+    """As `ttsctl voices import` starts it: the signal waits until the importer can take it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        process = subprocess.Popen(
+            command("tts_models/en/stand-in/hangs"),
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, said) == (130, "importer: cancelled, and nothing is left of it\n")
+    assert left(run_dir) == []
+
+
+def test_state_when_written_then_nobody_else_may_read_it(environment, run_dir) -> None:
+    run(environment, "tts_models/en/stand-in/offline")
+    assert (run_dir / "run" / IMPORTS_FILE).stat().st_mode & 0o777 == 0o600
+
+
 def test_import_when_a_library_asks_on_the_terminal_then_nobody_answers(environment, run_dir) -> None:
     with hanging_import(environment, run_dir) as process:
         [maker] = psutil.Process(process.pid).children()
@@ -120,6 +161,8 @@ def test_import_when_stopped_then_nothing_is_left_of_it(environment, run_dir, nu
         process.send_signal(number)
         assert process.wait(LIMIT_S) == code
         assert not psutil.pid_exists(maker.pid)
+        assert process.stderr is not None
+        assert process.stderr.read() == "importer: cancelled, and nothing is left of it\n"
     assert left(run_dir) == []
     assert (entry(run_dir).state, entry(run_dir).code) == (ImportState.FAILED, "import_stopped")
 

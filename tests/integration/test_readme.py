@@ -30,7 +30,7 @@ AUDIO_SUFFIXES = {".mp3", ".opus", ".wav", ".aac", ".flac"}
 def appliance() -> Iterator[Appliance]:
     with (
         tempfile.TemporaryDirectory(prefix="tts-", dir="/tmp") as base,
-        running_appliance(Path(base), WORKERS_ESPEAK=1, WORKERS_TONE=0) as appliance,
+        running_appliance(Path(base), CACHE_SPEECH="true", WORKERS_ESPEAK=1, WORKERS_TONE=0) as appliance,
     ):
         appliance.wait_for("worker_joined")
         appliance.wait_until_running()

@@ -147,7 +147,7 @@ def test_worker_when_it_is_killed_then_it_is_counted_and_replaced(appliance):
     eventually(lambda: appliance.programs()["worker-tone-2"]["pid"] not in {0, victim.pid})
     # supervisord's events, which are counted, come later than its inventory.
     eventually(lambda: appliance.programs()["worker-tone-2"]["restarts"] == restarts + 1)
-    assert appliance.programs()["worker-tone-2"]["last_exit"] == "unexpected"
+    assert appliance.programs()["worker-tone-2"]["last_exit"] == "SIGKILL"
     eventually(lambda: scrape(appliance.exporter_url)["tts_process_restarts_total", "worker"] == restarts + 1)
     appliance.wait_until_running()
 

@@ -86,9 +86,10 @@ def test_status_when_a_worker_is_stopped_by_hand_then_degraded_and_named(applian
 def test_status_when_nothing_runs_then_2_and_the_reasons(run_dir):
     done = run_ttsctl_in(environment_of(run_dir), "status")
     assert done.returncode == ExitCode.DOWN
+    gateway = f"the gateway doesn't answer on {run_dir}/gateway.sock: No such file or directory"
     assert done.stdout.splitlines() == [
         "down",
-        f"problem: the gateway doesn't answer on {run_dir}/gateway.sock: No such file or directory",
+        f"problem: {gateway}; is the appliance running? See ttsctl doctor",
         "problem: supervisord doesn't answer: No such file or directory",
     ]
 
@@ -160,7 +161,12 @@ def test_say_when_a_player_is_installed_then_it_gets_the_wav(appliance, tmp_path
     assert done.returncode == ExitCode.OK, done.stderr
     heard = (tmp_path / "heard").read_bytes()
     assert heard[:4] == b"RIFF"
-    assert json.loads(done.stdout) == {"player": "aplay", "voice": "en-us", "bytes": len(heard)}
+    assert json.loads(done.stdout) == {
+        "player": "aplay",
+        "voice": "en-us",
+        "fallback": None,
+        "bytes": len(heard),
+    }
     assert (tmp_path / "told").read_text() == "-q -\n"
 
 
@@ -169,6 +175,32 @@ def test_say_when_the_player_fails_then_1(appliance, tmp_path):
     (tmp_path / "paplay").chmod(0o755)
     done = run_ttsctl(appliance, "say", "Hello.", "--play", PATH=str(tmp_path))
     assert (done.returncode, done.stderr) == (ExitCode.FAILED, "ttsctl: paplay ended with code 3\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "script", "told"),
+    [
+        ("aplay", "echo 'no card' >&2; exit 1", "aplay ended with code 1: no card"),
+        ("aplay", "exit 0", "aplay ended before the sound did"),
+        (
+            "ffplay",
+            "/bin/cat > /dev/null; echo \"Failed to open file 'pipe:' or configure filtergraph\" >&2",
+            "ffplay found no sound device: Failed to open file 'pipe:' or configure filtergraph",
+        ),
+    ],
+)
+def test_say_when_nothing_can_be_heard_then_1_and_why(name, script, told, appliance, tmp_path):
+    (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / name).chmod(0o755)
+    text = "A pipe takes some of this before anybody reads, so it has to be long. " * 10
+    done = run_ttsctl(appliance, "say", text, "--play", PATH=str(tmp_path))
+    assert (done.returncode, done.stderr) == (ExitCode.FAILED, f"ttsctl: {told}\n")
+
+
+def test_say_when_there_is_no_player_then_1_and_which_would_do(appliance, tmp_path):
+    done = run_ttsctl(appliance, "say", "Hello.", "--play", PATH=str(tmp_path))
+    assert done.returncode == ExitCode.FAILED
+    assert done.stderr.startswith("ttsctl: nothing plays sound here: install one of pw-play, ")
 
 
 def test_say_when_the_gateway_breaks_off_then_1_and_no_file(run_dir, tmp_path):
@@ -202,7 +234,9 @@ def test_voices_when_a_language_is_given_then_only_its_voices(appliance):
     assert heading == ["VOICE", "LANGUAGES", "GENDER", "ENGINE", "NAME"]
     assert ["pl", "pl", "male", "espeak", "Polish"] in lines
     assert [line for line in lines if "pl" not in line] == []
-    assert variants.startswith("variants, as in en-us+")
+    assert re.fullmatch(r"\d+ variants, as in en-us\+\w+: --variants lists them\n", variants)
+    named = run_ttsctl(appliance, "voices", "--variants", "--language", "pl").stdout
+    assert ", f3, " in named
 
 
 def test_voices_when_json_is_wanted_then_every_voice_of_every_engine(appliance):
@@ -227,12 +261,30 @@ def test_drain_when_switched_then_speech_is_refused_until_switched_back(applianc
     assert run_ttsctl(appliance, "say", "x", "-o", str(tmp_path / "a.mp3")).returncode == ExitCode.OK
 
 
-@pytest.mark.parametrize("verb", [("voices",), ("drain", "on"), ("say", "x", "--play")])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ("voices",),
+        ("voices", "sample", "en-us"),
+        ("voices", "bench", "en-us"),
+        ("drain", "on"),
+        ("say", "x", "--play"),
+    ],
+)
 def test_verb_when_the_gateway_is_not_there_then_2(verb, run_dir, tmp_path):
     (tmp_path / "aplay").touch(mode=0o755)
     done = run_ttsctl_in(environment_of(run_dir) | {"PATH": str(tmp_path)}, *verb)
     assert done.returncode == ExitCode.DOWN
     assert done.stderr.startswith(f"ttsctl: the gateway doesn't answer on {run_dir}/gateway.sock: ")
+    assert done.stderr.endswith("; is the appliance running? See ttsctl doctor\n")
+
+
+def test_restart_when_nothing_runs_then_2_and_what_to_do(run_dir):
+    done = run_ttsctl_in(environment_of(run_dir), "restart", "--rolling")
+    told = (
+        "supervisord doesn't answer: No such file or directory; is the appliance running? See ttsctl doctor"
+    )
+    assert (done.returncode, done.stderr) == (ExitCode.DOWN, f"ttsctl: {told}\n")
 
 
 def test_check_config_when_fine_then_0(appliance):

@@ -103,6 +103,15 @@ async def test_delivery_when_its_client_leaves_then_the_search_is_given_up(rig: 
     assert await rig.hear(rig.ask("The next one.")) == [wanted_pcm("The next one.")]
 
 
+async def test_delivery_when_the_first_has_no_sound_then_the_rest_is_searched_and_heard(
+    rig: DispatchRig,
+) -> None:
+    first, second = numbered("Nothing. __MUTE__", SECOND)
+    search = Search(second)
+    search.may_end.set()
+    assert await rig.hear(ask(rig, first, search)) == [wanted_pcm(SECOND)]
+
+
 async def test_search_when_the_first_sound_has_not_left_then_it_has_not_begun(rig: DispatchRig) -> None:
     (first,) = numbered(FIRST)
     search = Search()

@@ -17,8 +17,9 @@ from appliance.errors import WorkerLostError
 from appliance.ipc.messages import Audio, Done
 from appliance.ipc.stream_channel import StreamChannel
 from appliance.metrics import EXIT_CAUSES
-from appliance.settings import DispatchSettings, WorkersSettings
+from appliance.settings import DispatchSettings
 from appliance.speech import PcmChunk
+from appliance.worker_settings import WorkersSettings
 from processes.gateway.worker_link import WorkerLink, WorkerState
 from tests.parts.dispatch_rig import dispatch_rig, wanted_pcm
 from tests.parts.worker_link import WorkerProcess
@@ -144,7 +145,7 @@ async def test_poison_when_its_clients_left_and_workers_did_not_obey_then_the_te
 async def test_admission_when_all_workers_hang_after_a_long_life_then_who_waits_is_served_by_the_next(
     run_dir: Path,
 ) -> None:
-    dispatch, workers = DispatchSettings(first_audio_limit_s=60), WorkersSettings(silence_s=0.5)
+    dispatch, workers = DispatchSettings(outage_limit_s=60), WorkersSettings(silence_s=0.5)
     async with dispatch_rig(
         run_dir, 2, dispatch=dispatch, workers=workers, APPLIANCE_TONE_DELAY_S="0.3"
     ) as rig:

@@ -8,15 +8,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from loguru import logger
 
-from appliance.settings import WorkersSettings
+from appliance.engines.tone import LEAK_BYTES
+from appliance.worker_settings import WorkersSettings
 from processes.gateway.recycling import LEAST_AGE_S, REPLACEMENT_S
 from processes.gateway.worker_link import WorkerState
 from tests.parts.dispatch_rig import DispatchRig, dispatch_rig, wanted_pcm
 
 TEXT = "Spoken once."
+MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -91,6 +94,36 @@ async def test_worker_when_it_is_over_the_limit_from_the_start_then_it_stays_and
         assert [line["extra"]["worker"] for line in said] == [link.name]
 
 
+async def test_worker_when_it_maps_large_weights_then_it_stays_and_when_it_leaks_as_much_then_it_goes(
+    run_dir: Path, events: list[dict[str, Any]]
+) -> None:
+    limit_bytes = 96 * MIB
+    settings = WorkersSettings(tone=1, recycle_rss_bytes=limit_bytes, heartbeat_s=0.05)
+    async with dispatch_rig(
+        run_dir, 1, workers=settings, APPLIANCE_TONE_WEIGHTS_BYTES=str(2 * limit_bytes)
+    ) as rig:
+        (link,) = rig.pool.links()
+        await rig.until(lambda: link.first_rss_bytes > 0)
+        make_old(rig)
+        assert await rig.hear(rig.ask(TEXT)) == [wanted_pcm(TEXT)]
+        await rig.idle()
+        rig.pool._recycler.look()
+        assert psutil.Process(link.pid).memory_info().rss > 2 * limit_bytes
+        assert link.rss_bytes < limit_bytes
+        assert rig.pool.alive_count("tone") == 1
+        for number in range(limit_bytes // LEAK_BYTES):
+            leaking = f"Leak {number}: __LEAK__"
+            assert await rig.hear(rig.ask(leaking)) == [wanted_pcm(leaking)]
+            await rig.until(lambda: link.ticket is None)
+            if not rig.pool.alive_count("tone"):
+                break
+        await rig.until(lambda: not rig.pool.links())
+    (line,) = [each for each in events if each["message"] == "worker_recycling"]
+    assert line["extra"]["reason"] == "rss"
+    assert limit_bytes < line["extra"]["rss_bytes"] < limit_bytes + 2 * LEAK_BYTES
+    assert not [each for each in events if each["message"] == "recycle_limit_too_low"]
+
+
 async def test_worker_when_it_does_not_obey_a_drain_then_it_is_killed(run_dir: Path) -> None:
     settings = WorkersSettings(tone=1, recycle_utterances=1)
     async with dispatch_rig(run_dir, 1, workers=settings) as rig:
@@ -115,18 +148,21 @@ async def test_worker_when_the_gateway_was_frozen_behind_its_drain_then_the_work
         assert link.state is WorkerState.RECYCLING
 
 
-async def test_workers_when_renewed_then_one_after_the_other_and_those_that_join_later_stay(
+async def test_workers_when_a_voice_has_come_then_one_after_the_other_and_those_that_know_it_stay(
     run_dir: Path, events: list[dict[str, Any]]
 ) -> None:
     settings = WorkersSettings(tone=2)
     async with dispatch_rig(run_dir, 2, workers=settings) as rig:
-        rig.pool.renew("tone")
+        for link in rig.pool.links():
+            link.store_mark = "before"  # as they would have said before a voice came
+        rig.pool.renew("tone", "behind")
         make_old(rig)
         rig.pool._recycler.look()
         assert rig.pool.alive_count("tone") == 1
         await rig.until(lambda: len(rig.pool.links()) == 1)
         (left,) = rig.pool.links()
-        left.joined_at_s += LEAST_AGE_S + 1  # as if it had joined after the change
+        left.store_mark = "behind"
+        rig.pool._recycler._whole_at_s["tone"] -= REPLACEMENT_S
         rig.pool._recycler.look()
         assert left.state is WorkerState.READY
     (line,) = [each for each in events if each["message"] == "worker_recycling"]

@@ -16,10 +16,14 @@ from appliance.errors import (
 )
 from appliance.voice_store import VoiceStore
 from tests.parts.coqui_voices import make_coqui_voice_of, make_vits
+from tests.parts.utterances import audio_s, utterance
 
 np = pytest.importorskip("numpy", reason="needs the extra neural")
 pytest.importorskip("torch", reason="needs torch")
 pytest.importorskip("coqpit", reason="needs the extra coqui")
+from appliance.engine_settings import CoquiSettings
+from appliance.engines.coqui.engine import CoquiEngine
+
 pytestmark = [pytest.mark.neural, pytest.mark.timeout(120)]
 
 STATISTICS = {
@@ -100,6 +104,20 @@ def test_checkpoint_when_it_holds_code_then_refused_and_the_code_has_not_run(mod
     (model / "model.pth").write_bytes(pickle.dumps({"model": Code(tmp_path / "ran")}))
     assert_refused(model, store, CheckpointUnsafeError)
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["female-pt-4\n", "n" * 201])
+def test_speaker_when_coquis_name_of_it_cannot_be_shown_as_it_is_then_spoken_all_the_same(
+    model, store, name
+) -> None:
+    (model / "speakers.json").write_text(json.dumps({"First": 0, name: 1}), "utf-8")
+    make(model, store)
+    engine = CoquiEngine(CoquiSettings(), VoiceStore(store.folder.parent))
+    engine.warm_up()
+    for speaker in (0, 1):
+        chunks = list(engine.synthesize(utterance("Hello.", f"made/{speaker}/en", "coqui")))
+        assert audio_s(chunks) > 0.1
+    engine.close()
 
 
 def test_progress_when_it_raises_then_nothing_is_left(model, store) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.engines.vits.making.make import Wanted, make_voice
+from appliance.engines.vits.making.verdict import Limits
 from appliance.errors import (
     CheckpointBrokenError,
     CheckpointForeignError,
@@ -17,6 +19,7 @@ from appliance.errors import (
     ModelUnsupportedError,
     VoiceConfigError,
 )
+from appliance.voice_store import VoiceStore
 from loadtests.checkpoints import Kind, make_checkpoint
 
 torch = pytest.importorskip("torch", reason="needs torch, Coqui and the extras neural and coqui")
@@ -147,6 +150,26 @@ def test_config_when_no_model_can_be_built_then_it_says_so(folder, load, lie) ->
     change(folder, **lie)
     with pytest.raises((VoiceConfigError, CheckpointMismatchError, CheckpointForeignError)):
         load(folder)
+
+
+@pytest.mark.parametrize(
+    ("lie", "place"),
+    [
+        ({"enable_eos_bos_chars": None}, "use_eos_bos: "),
+        ({"add_blank": None}, "add_blank: "),
+        ({"length_scale": 0}, "length_scale: Input should be greater than 0"),
+        ({"inference_noise_scale": 9}, "noise_scale: "),
+        ({"test_sentences": 5}, "test_sentences must be a list"),
+    ],
+)
+def test_config_when_a_voice_cannot_be_described_then_the_first_fault_is_said_in_one_line(
+    folder, tmp_path, lie, place
+) -> None:
+    change(folder, **lie)
+    with pytest.raises(VoiceConfigError) as caught:
+        make_voice(folder, VoiceStore(tmp_path), Wanted("made", "Made"), Limits(), lambda *_: None)
+    assert caught.value.message.startswith(f"config.json: {place}")
+    assert "\n" not in caught.value.message
 
 
 def test_config_when_it_asks_for_a_huge_model_then_refused_before_anything_is_allocated(folder, load) -> None:

@@ -15,7 +15,7 @@ for package in ("numpy", "onnxruntime", "onnx"):
 
 from appliance.engine_settings import VitsSettings
 from appliance.engines.vits.engine import VitsEngine
-from appliance.errors import EngineFailedError, SynthesisError, UnspeakableTextError
+from appliance.errors import EngineFailedError, SynthesisError, UnspeakableTextError, UtteranceTooLongError
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, WordMark
 from appliance.voice_store import MANIFEST_FILE, VoiceStore
 from tests.parts.utterances import audio_s, utterance, whole_pcm
@@ -74,7 +74,7 @@ def test_warm_up_when_there_is_a_default_voice_then_that_one_is_loaded(data_dir)
     for default, loaded in (("tiny", "tiny"), ("many-s1-de", "many"), ("en-us", "many")):
         engine = made(data_dir, default)
         engine.warm_up()
-        assert engine._loaded.ids() == [loaded]
+        assert list(engine._loaded._loaded) == [loaded]
 
 
 def test_warm_up_when_nothing_was_imported_then_there_is_no_voice(tmp_path) -> None:
@@ -91,6 +91,12 @@ def test_synthesize_when_early_sound_is_wanted_then_a_small_window_first_and_eac
     assert sizes[:4] == [24, 38, 61, 96]
     assert [chunk.ends_window for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
     assert len(speak(engine, wants_early_sound=False)[0].pcm) == 96 * 2 * HOP
+
+
+def test_synthesize_when_others_compute_too_then_the_first_window_is_twice_as_long(engine) -> None:
+    chunks = speak(engine, has_waited=True)
+    assert [len(chunk.pcm) // (2 * HOP) for chunk in chunks[:3]] == [48, 76, 96]
+    assert whole_pcm(chunks) == whole_pcm(speak(engine))
 
 
 def test_synthesize_when_repeated_then_the_same_audio_whatever_the_windows(data_dir, engine) -> None:
@@ -194,6 +200,37 @@ def test_synthesize_when_the_voice_knows_nothing_of_it_then_says_so(engine, text
         speak(engine, text)
 
 
+def test_synthesize_when_it_is_more_than_the_voice_takes_at_once_then_says_so(engine) -> None:
+    with pytest.raises(UtteranceTooLongError, match="tokens"):
+        speak(engine, "9 " * 150 * 3)
+
+
+def in_parts(count: int, text: str) -> str:
+    """A document whose parts a voice speaks one by one."""
+    pause = '<break time="10ms"/>'
+    return f"<speak>{pause.join([text] * count)}</speak>"
+
+
+def test_ssml_when_there_is_no_room_even_at_the_highest_speed_then_says_so_before_any_sound(engine) -> None:
+    least = MAX_UTTERANCE_PCM_BYTES // (2 * HOP)
+    text = in_parts(least // 900 + 1, "a" * 900)
+    with pytest.raises(UtteranceTooLongError):
+        next(engine.synthesize(utterance(text, "tiny/0", "vits", is_ssml=True)))
+
+
+@pytest.mark.parametrize("pitch", [1.0, 1.3])
+def test_ssml_when_its_first_parts_would_take_all_the_room_then_the_last_is_heard_too(engine, pitch) -> None:
+    text = in_parts(4, "ab " * 290)
+    chunks = speak(
+        engine, text, is_ssml=True, wants_word_marks=True, speed=0.5, pitch=pitch, wants_early_sound=False
+    )
+    marks = marked(chunks)
+    assert len(whole_pcm(chunks)) <= MAX_UTTERANCE_PCM_BYTES
+    assert len(marks) == 4 * 290
+    assert marks[-1].time_s < audio_s(chunks)
+    assert marks[-1].time_s > marks[-290].time_s
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.text(max_size=40),
@@ -228,10 +265,10 @@ def test_voices_when_they_take_more_than_may_be_then_the_one_unused_for_longest_
     for names, held in (("ab", "ab"), ("a", "ba"), ("c", "ac"), ("b", "cb")):
         for name in names:
             speak(engine, "word", f"{name}/0")
-        assert engine._loaded.ids() == list(held)
+        assert list(engine._loaded._loaded) == list(held)
     tight = made(tmp_path, memory_bytes=0)
     assert whole_pcm(speak(tight, "word", "a/0")) == whole_pcm(speak(engine, "word", "a/0"))
-    assert tight._loaded.ids() == ["a"]
+    assert list(tight._loaded._loaded) == ["a"]
 
 
 def test_voice_when_it_is_imported_anew_or_removed_then_the_next_utterance_knows(tmp_path) -> None:
@@ -243,7 +280,7 @@ def test_voice_when_it_is_imported_anew_or_removed_then_the_next_utterance_knows
     VoiceStore(tmp_path).remove("tiny")
     with pytest.raises(EngineFailedError):
         speak(engine, voice="tiny/0")
-    assert engine._loaded.ids() == []
+    assert not engine._loaded._loaded
 
 
 @pytest.mark.parametrize("name", ["flow.weights", "decoder.onnx", MANIFEST_FILE])

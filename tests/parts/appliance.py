@@ -46,6 +46,10 @@ def launcher_environment(base: Path, **settings: object) -> dict[str, str]:
         "EXPORTER_PORT": 0,
         "WORKERS_ESPEAK": 0,
         "WORKERS_TONE": 1,
+        "WORKERS_VITS": 0,
+        "WORKERS_COQUI": 0,
+        "STORE_BALLAST_BYTES": 0,
+        "CACHE_SPEECH": "false",  # so that each request of a test is spoken
         **settings,
     }
     return inherited | {f"APPLIANCE_{name}": str(value) for name, value in values.items()}

@@ -12,9 +12,10 @@ from typing import Any
 from appliance.engines.tone import expected_pcm
 from appliance.lifecycle import listen_unix
 from appliance.metrics import GatewayMetrics
-from appliance.settings import DispatchSettings, WorkersSettings
+from appliance.settings import DispatchSettings
 from appliance.speech import RequestClass, Utterance
 from appliance.voices import VoiceCatalog
+from appliance.worker_settings import WorkersSettings
 from processes.gateway.dispatch import Dispatcher
 from processes.gateway.pool import WorkerPool
 from processes.gateway.ticket import Delivery

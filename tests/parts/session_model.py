@@ -17,7 +17,8 @@ from hypothesis.stateful import (
 )
 
 from appliance.ipc.messages import Done
-from appliance.settings import DispatchSettings, WorkersSettings
+from appliance.settings import DispatchSettings
+from appliance.worker_settings import WorkersSettings
 from processes.gateway.record import RequestLedger
 from processes.gateway.worker_link import WorkerState
 from tests.parts.dispatch_rig import DispatchRig, dispatch_rig

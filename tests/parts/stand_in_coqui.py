@@ -8,6 +8,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from appliance.packages import MAKER, NEEDED
+
 BROKEN = 'raise ImportError("no Coqui on this machine")\n'
 MANAGER = """
 import os, pathlib, signal
@@ -44,6 +46,7 @@ def stand_in_coqui(folder: Path) -> dict[str, str]:
     `hangs` never ends, `offline` finds no network, `terms` asks for terms of use, `dies` crashes.
     """
     files = {"TTS/__init__.py": "", "TTS/utils/__init__.py": "", "TTS/utils/manage.py": MANAGER}
+    files |= {f"{name}.py": "" for name in NEEDED[MAKER]}
     return _package(folder, files)
 
 

@@ -24,5 +24,5 @@ def make_ticket(
     *,
     queued_at_s: float = 0.0,
 ) -> Ticket:
-    stream = Stream(client, request_class, UtteranceSource(()), b"", 0.0)
+    stream = Stream(client, request_class, UtteranceSource(()), b"", 0.0, 0.0)
     return Ticket(next(_ids), make_utterance(), stream, request_class, queued_at_s)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from appliance.settings import Settings, WatchdogSettings, WorkersSettings
+from appliance.settings import Settings, WatchdogSettings
+from appliance.worker_settings import WorkersSettings
 from processes.gateway.pool import MAX_CONNECTIONS
 from processes.watchdog.known_workers import KnownWorkers
 from processes.watchdog.notifications import MAX_DATAGRAM_BYTES
@@ -12,7 +13,9 @@ from tests.parts.watched_slot import EARLY_S, WORKER, info
 GATEWAY = 7
 NEXT_GATEWAY = 8
 LIMIT_S = 2 + 5 + 5
+COQUI_PROGRESS_S = 50
 WARM_UP_S = 100
+WORKERS = {21: "worker-tone-1", 22: "worker-tone-2"}
 MAX_PID = 4_194_304
 """Source: proc(5), /proc/sys/kernel/pid_max on 64-bit machines."""
 
@@ -24,11 +27,13 @@ def known():
 
 
 def made(silence_s):
-    workers = WorkersSettings(cancel_s=2, progress_s=5, warm_up_s=WARM_UP_S)
+    workers = WorkersSettings(
+        cancel_s=2, progress_s=5, coqui_progress_s=COQUI_PROGRESS_S, warm_up_s=WARM_UP_S
+    )
     return KnownWorkers(Settings(workers=workers, watchdog=WatchdogSettings(silence_s=silence_s)))
 
 
-def overdue(known, told, now_s, workers=(21, 22), gateway=GATEWAY):
+def overdue(known, told, now_s, workers=WORKERS, gateway=GATEWAY):
     """Who hangs by a heartbeat of the gateway with this list."""
     known.heard(gateway, {"WATCHDOG": "1"} | ({} if told is None else {"X_WORKERS": told}), now_s)
     return known.overdue(workers, now_s)
@@ -54,6 +59,14 @@ def test_worker_when_it_is_known_again_then_its_clock_starts_anew(known):
     assert overdue(known, "22", 101 + 2 * LIMIT_S) is None
 
 
+def test_workers_when_their_engines_differ_then_each_has_the_time_of_its_own(known):
+    workers = {21: "worker-tone-1", 22: "worker-coqui-1"}
+    overdue(known, "21,22", 100, workers)
+    assert overdue(known, "", 100.1 + LIMIT_S, workers) == 21
+    assert overdue(known, "21", 100 + LIMIT_S + COQUI_PROGRESS_S - 5, workers) is None
+    assert overdue(known, "21", 100.1 + LIMIT_S + COQUI_PROGRESS_S - 5, workers) == 22
+
+
 def test_workers_when_several_hang_then_one_after_the_other_is_named(known):
     overdue(known, "21,22", 100)
     assert overdue(known, "", 101 + LIMIT_S) == 21
@@ -64,20 +77,20 @@ def test_workers_when_several_hang_then_one_after_the_other_is_named(known):
 
 def test_worker_when_another_process_has_taken_its_place_then_that_one_may_get_warm(known):
     overdue(known, "21,22", 100)
-    assert overdue(known, "22", 200, workers=(22, 23)) is None
-    assert overdue(known, "22", 201 + LIMIT_S, workers=(22, 23)) is None
+    assert overdue(known, "22", 200, workers={22: WORKER, 23: WORKER}) is None
+    assert overdue(known, "22", 201 + LIMIT_S, workers={22: WORKER, 23: WORKER}) is None
 
 
 def test_workers_when_no_gateway_beats_then_nobody_hangs(known):
     overdue(known, "21,22", 100)
-    assert known.overdue((21, 22), 1000) is None
+    assert known.overdue(WORKERS, 1000) is None
 
 
 def test_workers_when_the_watchdog_was_stopped_then_all_is_forgiven(known):
     overdue(known, "21,22", 100)
     known.heard(GATEWAY, {"X_WORKERS": ""}, 1000)  # it lay in the socket meanwhile
     known.restart(1000)
-    assert known.overdue((21, 22), 1000) is None
+    assert known.overdue(WORKERS, 1000) is None
     assert overdue(known, "", 1000 + LIMIT_S) is None
     assert overdue(known, "", 1000.1 + LIMIT_S) == 21
 

@@ -7,7 +7,12 @@ import pytest
 
 from appliance.logs import MAX_LINE_BYTES, LineWriter
 from appliance.repeats import EVENT_LINES, SAME_LINES, STACK_LINES
-from processes.launcher.relay import HARMLESS, READ_BYTES, ForeignLine, OutputRelay, read_foreign
+from processes.launcher.relay import READ_BYTES, ForeignLine, OutputRelay, read_foreign
+
+OPEN = "Server 'unix_http_server' running without any HTTP authentication checking"
+TOLD = "received SIGTERM indicating exit request"
+STOPPED = "stopped: gateway (terminated by SIGTERM)"
+KILLED = "stopped: gateway (terminated by SIGKILL)"
 
 
 def test_line_when_a_program_wrote_json_then_it_is_finished():
@@ -24,11 +29,10 @@ def test_line_when_a_program_wrote_json_then_it_is_finished():
         ),
         ("2026-07-01 12:00:00,123 WARN exited: gateway", "WARNING", "exited: gateway"),
         ("2026-07-01 12:00:00,123 CRIT out of files", "CRITICAL", "out of files"),
-        (
-            f"2026-07-01 12:00:00,123 CRIT {HARMLESS}",
-            "INFO",
-            HARMLESS,
-        ),
+        (f"2026-07-01 12:00:00,123 CRIT {OPEN}", "INFO", OPEN),
+        (f"2026-07-01 12:00:00,123 WARN {TOLD}", "INFO", TOLD),
+        (f"2026-07-01 12:00:00,123 WARN {STOPPED}", "INFO", STOPPED),
+        (f"2026-07-01 12:00:00,123 WARN {KILLED}", "WARNING", KILLED),
     ],
 )
 def test_line_when_supervisord_wrote_it_then_level_and_message_are_kept(text, level, message):

@@ -45,6 +45,14 @@ def test_importer_when_a_voice_is_missing_then_started_and_else_no_program(tmp_p
         assert (program["autostart"], program["autorestart"]) == ("true", "false")
 
 
+def test_workers_when_rendered_then_only_vits_ones_have_the_thresholds_of_their_memory(tmp_path):
+    render_configuration(settings_for(tmp_path, WORKERS_VITS=1, WORKERS_ESPEAK=1))
+    vits = read(tmp_path / "workers.d" / "worker-vits-1.conf")["program:worker-vits-1"]
+    assert vits["environment"].startswith('GLIBC_TUNABLES="glibc.malloc.hugetlb=1:')
+    espeak = read(tmp_path / "workers.d" / "worker-espeak-1.conf")["program:worker-espeak-1"]
+    assert "environment" not in espeak
+
+
 @pytest.fixture
 def rendered(tmp_path):
     return read(render_configuration(settings_for(tmp_path, DISPATCH_DRAIN_S=12.4)))

@@ -98,3 +98,22 @@ def test_imports_when_named_in_the_file_then_under_the_word_import(tmp_path: Pat
     file.write_text('[voices]\nimport = ["tts_models/en/ljspeech/vits"]\n')
     settings = load_settings({"APPLIANCE_CONFIG": str(file)})
     assert settings.voices.wanted == ("tts_models/en/ljspeech/vits",)
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_setting_when_it_has_its_name_of_an_earlier_version_then_it_is_still_read(
+    tmp_path: Path, *, in_file: bool
+) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text("[store]\nbackup_keep = 30\n" if in_file else "[store]\nbackup_daily = 5\n", "utf-8")
+    environ = {"APPLIANCE_CONFIG": str(file)}
+    if not in_file:
+        environ["APPLIANCE_STORE_BACKUP_KEEP"] = "30"
+    assert load_settings(environ).store.backup_daily == 30
+
+
+def test_setting_when_it_has_both_names_then_refused(tmp_path: Path) -> None:
+    file = tmp_path / "appliance.toml"
+    file.write_text("[store]\nbackup_keep = 30\nbackup_daily = 5\n", "utf-8")
+    with pytest.raises(ConfigurationError, match=r"store\.backup_keep: no such setting"):
+        load_settings({"APPLIANCE_CONFIG": str(file)})

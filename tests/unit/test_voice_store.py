@@ -2,6 +2,9 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,19 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from appliance.errors import ConfigurationError, EngineFailedError
+from appliance.settings import ROOT
+from appliance.voice_folders import locked
 from appliance.voice_store import (
     FORMAT,
     MAKING_PREFIX,
     MANIFEST_FILE,
     MAX_ENTRIES,
     MAX_MANIFEST_BYTES,
+    REPLACED_PREFIX,
     VOICE_ID,
     FileRecord,
     Speaker,
+    VitsModel,
     VoiceStore,
     read_engine_voice,
 )
@@ -57,6 +64,50 @@ def test_put_when_there_is_one_of_the_same_id_then_replaced_and_its_open_files_l
     assert [path.name for path in store.folder.iterdir()] == ["amy"]
 
 
+KILLED_BETWEEN_RENAMES = """
+import os, signal, sys
+from pathlib import Path
+from appliance.voice_store import VoiceStore
+from tests.parts.stored_voices import put
+
+def audit(event, arguments):
+    if event == "os.rename" and Path(arguments[1]).name == "amy":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(audit)
+put(VoiceStore(Path(sys.argv[1])), content=b"new")
+"""
+
+
+def test_put_when_killed_between_its_renames_then_the_old_voice_comes_back(store) -> None:
+    old = put(store, content=b"old")
+    command = [sys.executable, "-c", KILLED_BETWEEN_RENAMES, str(store.folder.parent)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert store.manifests() == []
+    mark = store.change_mark()
+    store.sweep()
+    assert store.manifests() == [old]
+    assert store.change_mark() != mark
+    store.verify(old)
+    assert [path.name for path in store.folder.iterdir()] == ["amy"]
+
+
+def test_sweep_when_a_replacement_was_killed_behind_its_renames_then_the_new_voice_stays(store) -> None:
+    new = put(store)
+    (store.folder / f"{REPLACED_PREFIX}amy").mkdir()
+    store.sweep()
+    assert [path.name for path in store.folder.iterdir()] == ["amy"]
+    assert store.manifests() == [new]
+
+
+def test_sweep_when_a_replacement_is_under_way_then_left_alone(store) -> None:
+    old = store.folder / f"{REPLACED_PREFIX}amy"
+    old.mkdir(parents=True)
+    with locked(old):
+        store.sweep()
+    assert old.exists()
+
+
 def test_put_when_a_file_is_missing_or_another_then_refused_and_the_old_voice_stays(store) -> None:
     old = put(store)
     folder = made(store, b"other")
@@ -70,6 +121,67 @@ def test_remove_when_there_is_one_then_gone_else_false(store) -> None:
     put(store)
     assert store.remove("amy")
     assert not store.remove("amy")
+    assert list(store.folder.iterdir()) == []
+
+
+KILLED_BEHIND_RENAMES = """
+import os, signal, sys
+from pathlib import Path
+from appliance.voice_store import VoiceStore
+from tests.parts.stored_voices import put
+
+def audit(event, arguments):
+    if event == "shutil.rmtree" and Path(arguments[0]).name == ".replaced-amy":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(audit)
+put(VoiceStore(Path(sys.argv[1])), content=b"new")
+"""
+
+
+def test_remove_when_a_replacement_was_killed_behind_its_renames_then_the_older_voice_is_gone_too(
+    store,
+) -> None:
+    put(store, content=b"old")
+    command = [sys.executable, "-c", KILLED_BEHIND_RENAMES, str(store.folder.parent)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert (store.folder / f"{REPLACED_PREFIX}amy").exists()
+    assert store.remove("amy")
+    store.sweep()
+    assert list(store.folder.iterdir()) == []
+
+
+KILLED_BEFORE_REMOVAL = """
+import os, signal, sys
+from pathlib import Path
+from appliance.voice_store import VoiceStore
+
+def audit(event, arguments):
+    if event == "os.rename" and Path(arguments[0]).name == "amy":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(audit)
+VoiceStore(Path(sys.argv[1])).remove("amy")
+"""
+
+
+def test_remove_when_killed_on_its_way_then_the_voice_is_there_and_no_older_one_comes_back(store) -> None:
+    new = put(store)
+    (store.folder / f"{REPLACED_PREFIX}amy").mkdir()
+    command = [sys.executable, "-c", KILLED_BEFORE_REMOVAL, str(store.folder.parent)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    store.sweep()
+    assert store.manifests() == [new]
+    assert [path.name for path in store.folder.iterdir()] == ["amy"]
+    assert store.remove("amy")
+    store.sweep()
+    assert list(store.folder.iterdir()) == []
+
+
+def test_remove_when_only_the_replaced_voice_is_left_then_gone(store) -> None:
+    (store.folder / f"{REPLACED_PREFIX}amy").mkdir(parents=True)
+    assert store.remove("amy")
+    store.sweep()
     assert list(store.folder.iterdir()) == []
 
 
@@ -211,3 +323,9 @@ def test_file_when_recorded_then_its_size_and_hash(tmp_path) -> None:
     record = FileRecord.of(tmp_path / "a")
     assert record.bytes == 3
     assert record.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_vits_model_when_an_older_import_has_said_more_then_read_all_the_same() -> None:
+    fields = {"hop_length": 256, "hidden_channels": 192, "noise_scale": 0.6, "duration_noise_scale": 0.8}
+    fields |= {"length_scale": 1.0, "flow_overlap_frames": 8, "decoder_overlap_frames": 8}
+    assert VitsModel.model_validate({**fields, "has_stochastic_durations": True}).hop_length == 256

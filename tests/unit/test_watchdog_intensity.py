@@ -68,6 +68,18 @@ def test_intensity_when_a_long_life_comes_between_then_they_are_not_in_a_row():
     assert slot.program.degraded
 
 
+def test_intensity_when_it_is_held_then_its_last_exit_is_its_own_and_not_the_stop_for_that():
+    slot = Slot()
+    for _ in range(5):
+        slot.die(1)
+    assert intensity.is_to_be_stopped(slot.program)
+    slot.act()
+    assert slot.program.last_exit == "unexpected"
+    for state, from_state in (("STOPPING", "RUNNING"), ("STOPPED", "STOPPING")):
+        slot.tell(state, from_state, pid=str(slot.pid))
+    assert slot.program.last_exit == "stopped"
+
+
 def test_intensity_when_a_worker_is_recycled_then_it_does_not_count():
     slot = Slot()
     for _ in range(100):

@@ -12,17 +12,23 @@ from appliance.audio.encoders.flac import FlacEncoder
 from appliance.audio.encoders.mp3 import Mp3Encoder
 from appliance.audio.encoders.opus import OpusEncoder
 from appliance.audio.encoders.raw import RawEncoder
-from appliance.audio.encoders.wav import WavEncoder
+from appliance.audio.encoders.wav import WavEncoder, wav_header
 from appliance.audio.pcm import require_sample_rate
 from appliance.speech import AudioFormat
 
-__all__ = ["MEDIA_TYPES", "Encoder", "create_encoder", "encode_whole"]
+__all__ = ["DELAYS_FRAMES", "MEDIA_TYPES", "Encoder", "create_encoder", "encode_whole", "exact_header"]
 
-MEDIA_TYPES: dict[AudioFormat, str] = {
-    encoder.format: encoder.media_type
-    for encoder in (Mp3Encoder, OpusEncoder, AacEncoder, FlacEncoder, WavEncoder, RawEncoder)
-}
+_ENCODERS = (Mp3Encoder, OpusEncoder, AacEncoder, FlacEncoder, WavEncoder, RawEncoder)
+MEDIA_TYPES: dict[AudioFormat, str] = {encoder.format: encoder.media_type for encoder in _ENCODERS}
 """Content type of each format."""
+DELAYS_FRAMES: dict[AudioFormat, int] = dict.fromkeys(AudioFormat, 0) | {
+    AudioFormat.MP3: 1105,
+    AudioFormat.AAC: 1024,
+}
+"""PCM frames of silence that a player hears first, which these formats can't tell it to skip; opus can.
+
+Source: LAME's 576 and 529 of its decoder; the first block of libav's aac encoder. tests/unit/audio sees them.
+"""
 
 SLICE_BYTES = 65536
 """PCM given to a library at a time, so that a long result is never held in the library twice."""
@@ -71,3 +77,22 @@ def encode_whole(audio_format: AudioFormat, sample_rate_hz: int, pcm: bytes) -> 
     slices = (pcm[start : start + SLICE_BYTES] for start in range(0, len(pcm), SLICE_BYTES))
     pieces = [encoder.encode(piece) for piece in slices]
     return b"".join([*pieces, encoder.finish()])
+
+
+def exact_header(encoder: Encoder, pcm_bytes: int) -> bytes:
+    """Return what stands at the beginning of a file once its length is known, in the place of as many bytes.
+
+    Args:
+        encoder: One that has finished and had sent each part at once.
+        pcm_bytes: Size of all the PCM that it was given.
+
+    Returns:
+        Nothing where the format says no length in front.
+    """
+    match encoder:
+        case WavEncoder():
+            return wav_header(encoder.sample_rate_hz, pcm_bytes)
+        case FlacEncoder():
+            return encoder.header()
+        case _:
+            return b""

@@ -1,6 +1,6 @@
 """AAC as an ADTS stream: every frame carries its own header, nothing stands in front of them.
 
-Owns: the aac format and the ADTS header. Refuses to know: MP4.
+Owns: the aac format, its compression and the ADTS header. Refuses to know: MP4.
 
 Source: ISO/IEC 13818-7, 6.2 (`adts_fixed_header`, `adts_variable_header`).
 """
@@ -33,16 +33,8 @@ class AacEncoder:
     media_type: ClassVar[str] = "audio/aac"
 
     def __init__(self, sample_rate_hz: int) -> None:
-        if sample_rate_hz not in RATES_HZ:
-            raise EncoderFailedError(f"AAC has no sample rate of {sample_rate_hz} Hz")
+        self._packets = aac_packets(sample_rate_hz)
         self._rate_index = RATES_HZ.index(sample_rate_hz)
-        self._packets = PacketEncoder(
-            "aac",
-            (sample_rate_hz, sample_rate_hz),
-            sample_format="fltp",
-            options=OPTIONS,
-            bit_rate=BIT_RATE,
-        )
 
     def encode(self, pcm: bytes) -> bytes:
         """Return the frames that are ready after this PCM. See `Encoder.encode`."""
@@ -56,6 +48,18 @@ class AacEncoder:
         return b"".join(
             adts_header(self._rate_index, len(packet.payload)) + packet.payload for packet in packets
         )
+
+
+def aac_packets(sample_rate_hz: int) -> PacketEncoder:
+    """Return what compresses PCM of a rate into packets of AAC, 1,024 frames each.
+
+    Raises:
+        EncoderFailedError: AAC hasn't got the rate.
+    """
+    if sample_rate_hz not in RATES_HZ:
+        raise EncoderFailedError(f"AAC has no sample rate of {sample_rate_hz} Hz")
+    rates_hz = (sample_rate_hz, sample_rate_hz)
+    return PacketEncoder("aac", rates_hz, sample_format="fltp", options=OPTIONS, bit_rate=BIT_RATE)
 
 
 def adts_header(rate_index: int, payload_bytes: int) -> bytes:

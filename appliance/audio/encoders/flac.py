@@ -33,7 +33,7 @@ class FlacEncoder:
             "flac", (sample_rate_hz, sample_rate_hz), sample_format="s16", options=OPTIONS
         )
         self._is_whole = is_whole
-        self._unsent = [] if is_whole else [self._header()]
+        self._unsent = [] if is_whole else [self.header()]
 
     def encode(self, pcm: bytes) -> bytes:
         """Return the frames that are ready after this PCM; whole, nothing. See `Encoder.encode`."""
@@ -44,10 +44,11 @@ class FlacEncoder:
         """Return the last frames; whole, all of them behind an exact header. See `Encoder.finish`."""
         self._unsent += [packet.payload for packet in self._packets.finish()]
         if self._is_whole:
-            self._unsent.insert(0, self._header())
+            self._unsent.insert(0, self.header())
         return self._take()
 
-    def _header(self) -> bytes:
+    def header(self) -> bytes:
+        """Return what stands in front: behind `finish` with the length and the sum of all samples."""
         streaminfo = self._packets.header
         return MARKER + bytes([LAST_BLOCK_IS_STREAMINFO]) + len(streaminfo).to_bytes(3, "big") + streaminfo
 

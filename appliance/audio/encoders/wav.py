@@ -30,7 +30,7 @@ class WavEncoder:
     media_type: ClassVar[str] = "audio/wav"
 
     def __init__(self, sample_rate_hz: int, *, is_whole: bool = False) -> None:
-        self._sample_rate_hz = sample_rate_hz
+        self.sample_rate_hz = sample_rate_hz
         self._is_whole = is_whole
         self._unsent = [] if is_whole else [wav_header(sample_rate_hz, None)]
 
@@ -44,7 +44,7 @@ class WavEncoder:
         """Return nothing more; whole, all the PCM behind an exact header. See `Encoder.finish`."""
         if self._is_whole:
             pcm_bytes = sum(map(len, self._unsent))
-            self._unsent.insert(0, wav_header(self._sample_rate_hz, pcm_bytes))
+            self._unsent.insert(0, wav_header(self.sample_rate_hz, pcm_bytes))
         return self._take()
 
     def _take(self) -> bytes:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.engines.coqui.library import import_coqui
-from appliance.errors import VoiceImportError
+from appliance.errors import ModelUnsupportedError, VoiceImportError
 from appliance.import_errors import ModelUnknownError, TermsNotAcceptedError, VoiceDownloadError
 from appliance.voice_settings import is_model_name
 from appliance.voice_store import FILE_NAME
@@ -31,6 +31,8 @@ ACCEPTED = "COQUI_TOS_AGREED"
 TRAINING_PARTS = re.compile(r"\.wav$|\.md$|\.zip$|\.txt$|^\.|optimizer", re.IGNORECASE)
 """Files beside a model that nobody needs to speak it."""
 MAX_FILES = 64
+FAIRSEQ = re.compile(r"tts_models/[^/]+/fairseq/[^/]+")
+"""Names that Coqui takes beside its list. Source: ModelManager in TTS/utils/manage.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,15 @@ def look_up(name: str, *, accept_terms: bool) -> ModelEntry:
 
     Raises:
         ModelUnknownError: The list has no such name.
+        ModelUnsupportedError: It is one of fairseq's names, which the list hasn't got.
         TermsNotAcceptedError: The model has terms, and nobody has accepted them.
         EngineFailedError: Coqui isn't installed.
     """
+    if FAIRSEQ.fullmatch(name):
+        raise ModelUnsupportedError(
+            f"{name} is one of fairseq's models (MMS), which come in another form, without a {CONFIG_FILE}; "
+            "they can't be imported"
+        )
     item = _item(_manager(Path.cwd()), name) if is_model_name(name) else None
     if item is None:
         raise ModelUnknownError(f"Coqui's list has no model called {name[:80]!r}")

@@ -171,10 +171,14 @@ def _size_bytes(manifest: VoiceManifest) -> int:
 
 
 def _speaker_name(manifest: VoiceManifest, index: int) -> str | None:
-    names = {speaker.index: speaker.name for speaker in manifest.speakers}
-    if index not in names and (names or index):
+    """Return Coqui's name of a speaker, to the letter; None where the voice has one."""
+    speakers = {speaker.index: speaker for speaker in manifest.speakers}
+    if index not in speakers and (speakers or index):
         raise EngineFailedError("The voice has no such speaker")
-    return names.get(index)
+    if index not in speakers:
+        return None
+    own_name = speakers[index].model_name
+    return speakers[index].name if own_name is None else own_name
 
 
 def _language_name(manifest: VoiceManifest, language: str | None) -> str | None:

@@ -27,6 +27,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 from appliance.errors import EngineFailedError
+from appliance.packages import HOW_TO_INSTALL
 
 UNUSED_MODULES = ("torchaudio", "torchcodec")
 """What Coqui looks for and doesn't need to speak."""
@@ -66,7 +67,7 @@ def import_coqui() -> ModuleType:
         try:
             return importlib.import_module("TTS")
         except ImportError as error:
-            message = f"Coqui TTS can't be imported: {_first_line(error)}; install the extra coqui and torch"
+            message = f"Coqui TTS can't be imported: {_first_line(error)}; {HOW_TO_INSTALL}"
             raise EngineFailedError(message) from None
 
 

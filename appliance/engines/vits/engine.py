@@ -93,7 +93,9 @@ class VitsEngine:
             between.
 
         Raises:
-            EngineFailedError: The voice is unknown or broken, or the text too long.
+            EngineFailedError: The voice is unknown or broken.
+            UtteranceTooLongError: The text gives the voice more tokens than it takes, or would take too long
+                even at the highest speed.
             UnspeakableTextError: The voice has no sound for anything in the text.
         """
         choice = read_engine_voice(utterance.engine_voice)

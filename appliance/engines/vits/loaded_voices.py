@@ -72,10 +72,6 @@ class LoadedVoices:
         self._drop_oldest()
         return voice
 
-    def ids(self) -> list[str]:
-        """Return which voices are loaded, the one not used for longest first."""
-        return list(self._loaded)
-
     def _stamp(self, voice_id: str) -> _Stamp:
         """Return what changes when a voice is imported anew."""
         path = self._store.path(voice_id) / MANIFEST_FILE
@@ -91,7 +87,7 @@ class LoadedVoices:
         if manifest.engine != "vits" or manifest.vits is None or manifest.front_end is None:
             raise ConfigurationError(f"{voice_id}: isn't a voice of the vits engine")
         self._store.verify(manifest)
-        tokenizer = Tokenizer(manifest.front_end, self._phonemizer)
+        tokenizer = Tokenizer(manifest.front_end, self._phonemizer, manifest.languages[0])
         try:
             voice = VitsVoice(self._store.path(voice_id), manifest.vits, self._threads)
         except EngineFailedError as error:

@@ -30,6 +30,7 @@ from appliance.errors import (
     NothingToSpeakError,
     TextTooLongError,
     UnspeakableTextError,
+    UtteranceTooLongError,
 )
 from appliance.speech import (
     MAX_UTTERANCE_PCM_BYTES,
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
     from appliance.audio.resample import Resampler
 
 MAX_PCM_FRAMES = MAX_UTTERANCE_PCM_BYTES // SAMPLE_WIDTH_BYTES
+BUSY_FACTOR = 2
+"""How much longer a first window is where others compute, too: what it gives has to last until they have had
+their turns. In simulation of four listeners on a core that is used to 80 % sound then stands still half as
+often. Source: docs/decisions/0031-windows-on-a-busy-core.md.
+"""
 PEAK = 32767
 """int16 for a sample of 1."""
 
@@ -89,6 +95,8 @@ class Recital:
         self._played_hz = _played_hz(self._rate_hz, utterance.pitch)
         """The rate at which the voice's samples are played, to be heard at the wanted pitch."""
         self._sent_frames = 0
+        self._kept_frames = 0
+        """PCM frames that the parts behind the one under way take at least."""
         self._marks: list[WordMark] = []
         """Those that haven't gone out yet."""
 
@@ -97,13 +105,19 @@ class Recital:
 
         Raises:
             UnspeakableTextError: The voice has no sound for anything in the text.
-            EngineFailedError: The text is too long for the voice, or a graph failed.
+            UtteranceTooLongError: The text gives the voice more tokens than it takes, or would take too long
+                even at the highest speed; before any audio.
+            EngineFailedError: A graph failed.
         """
         parts = self._encoded()
+        self._kept_frames = sum(self._least_frames(part) for part in parts)
+        if self._kept_frames > MAX_PCM_FRAMES:
+            raise UtteranceTooLongError
         for index, part in enumerate(parts):
+            self._kept_frames -= self._least_frames(part)
             is_last = index == len(parts) - 1
             if isinstance(part, Pause):
-                yield self._silence(part.pause_s, is_last=is_last)
+                yield from self._silence(part.pause_s, is_last=is_last)
             else:
                 yield from self._spoken(part, index, is_last=is_last)
 
@@ -120,6 +134,20 @@ class Recital:
             raise UnspeakableTextError
         return parts
 
+    def _least_frames(self, part: _Spoken | Pause) -> int:
+        """Return how many PCM frames a part takes at least; a pause can be cut.
+
+        Every token has a model frame, and one more makes up for what is rounded on the way.
+        """
+        if isinstance(part, Pause):
+            return 0
+        model_frames = (len(part.tokens.ids) + 1) * self._loaded.voice.model.hop_length
+        return -(-model_frames * self._rate_hz // self._played_hz)
+
+    def _room_frames(self) -> int:
+        """Return how many PCM frames the part under way may have."""
+        return MAX_PCM_FRAMES - self._sent_frames - self._kept_frames
+
     def _tokens(self, text: str) -> Tokens | None:
         try:
             return self._loaded.tokenizer.encode(
@@ -127,7 +155,9 @@ class Recital:
             )
         except NothingToSpeakError:
             return None
-        except (TextTooLongError, ConfigurationError) as error:
+        except TextTooLongError as error:
+            raise UtteranceTooLongError(error.message) from None
+        except ConfigurationError as error:
             raise EngineFailedError(error.message) from None
 
     def _spoken(self, part: _Spoken, index: int, *, is_last: bool) -> Iterator[PcmChunk]:
@@ -137,17 +167,21 @@ class Recital:
         ]
         self._marks += mark_words(part.tokens.words, part.piece.places, starts_s)
         resampler = self._resampler()
-        first = self._settings.first_window_frames
         largest = self._settings.max_window_frames
         left = speech.total_frames * self._loaded.voice.model.hop_length
-        is_hurried = self._utterance.wants_early_sound and not self._sent_frames
-        for samples in speech.windows(first if is_hurried else largest, largest):
+        for samples in speech.windows(self._first_window_frames(), largest):
             left -= len(samples)
             pcm = self._to_pcm(samples)
             if resampler is not None:
                 pcm = resampler.feed(pcm) + (b"" if left else resampler.finish())
             if pcm or (is_last and not left):
                 yield self._chunk(pcm, is_last=is_last and not left, ends_window=bool(left) or not is_last)
+
+    def _first_window_frames(self) -> int:
+        """Return how many model frames the first window of the part under way has."""
+        if self._sent_frames or not self._utterance.wants_early_sound:
+            return self._settings.max_window_frames
+        return self._settings.first_window_frames * (BUSY_FACTOR if self._utterance.has_waited else 1)
 
     def _begin(self, part: _Spoken, index: int) -> Speech:
         utterance = self._utterance
@@ -157,7 +191,7 @@ class Recital:
         if seed is None:
             seed = seed_of(utterance.spoken.text, utterance.engine_voice)
         sentence = Sentence(part.tokens.ids, self._choice.speaker, self._language_index, stretch / speed)
-        room = int((MAX_PCM_FRAMES - self._sent_frames) * stretch) // self._loaded.voice.model.hop_length
+        room = int(self._room_frames() * stretch) // self._loaded.voice.model.hop_length
         return self._loaded.voice.begin(sentence, Noise(seed, index), room)
 
     def _resampler(self) -> Resampler | None:
@@ -168,9 +202,10 @@ class Recital:
 
         return Resampler(self._played_hz, self._rate_hz)
 
-    def _silence(self, pause_s: float, *, is_last: bool) -> PcmChunk:
-        frames = min(round(pause_s * self._rate_hz), MAX_PCM_FRAMES - self._sent_frames)
-        return self._chunk(bytes(frames * SAMPLE_WIDTH_BYTES), is_last=is_last, ends_window=False)
+    def _silence(self, pause_s: float, *, is_last: bool) -> Iterator[PcmChunk]:
+        frames = min(round(pause_s * self._rate_hz), self._room_frames())
+        if frames or is_last:
+            yield self._chunk(bytes(frames * SAMPLE_WIDTH_BYTES), is_last=is_last, ends_window=False)
 
     def _to_pcm(self, samples: FloatArray) -> bytes:
         if not np.isfinite(samples).all():

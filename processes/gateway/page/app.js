@@ -1,23 +1,26 @@
 // The page at /: text in, streamed speech out, over the same public API that every client uses.
 //
-// Owns: the form, asking the appliance, the states below, the download.
-// Refuses to know: how speech is made. No outside resource, no inline script or style (the page's
+// Owns: the form, which view is shown, the states below, the download.
+// Refuses to know: how speech is made, and what becomes of jobs. No outside resource, no inline script or style (the page's
 // Content-Security-Policy forbids both), nothing that needs HTTPS: on a LAN this is plain http.
 //
 // document.body's data attributes tell tests and style sheets what goes on:
+//   view       speak | jobs
 //   state      idle → loading → playing → ended | stopped | error
 //   download   idle → loading → done | error
 //   audioS, firstSoundMs, gaps   of the last speech
 
+import { ask, askJson, posted, RefusedError } from "./api.js";
+import { JobsView } from "./jobs.js";
+import { fileStem, save } from "./saving.js";
 import { Player, Waveform } from "./sound.js";
+import { recallChoices, recallKey, rememberChoices, rememberKey } from "./storage.js";
 import { VoiceChoice } from "./voices.js";
 
 const HEALTHY_INTERVAL_MS = 10_000; // between two looks at /health
 const WAITING_INTERVAL_MS = 2_000; // the same while there is no worker
 const DEVICE_TAIL_MS = 1_000; // the sound device may still play what it has buffered
 const FORMATS = ["mp3", "opus", "aac", "flac", "wav", "pcm"]; // each is its file's extension, too
-const KEY_ITEM = "api-key";
-const CHOICES_ITEM = "choices";
 const HEALTH_WORDS = {
   ok: "Ready",
   degraded: "Degraded",
@@ -35,68 +38,24 @@ const state = document.body.dataset;
 const player = new Player();
 const waveform = new Waveform(page.waveform);
 const voices = new VoiceChoice(page);
+const jobs = new JobsView(page, voices, complain);
 let maxChars = Infinity;
 let speech = null; // the AbortController of the request that is being heard
 let asked_for_key = false; // once: later answers of 401 leave the cursor where it is
 
-// ---------------------------------------------------------------- asking the appliance
-
-/** What the appliance or the network refused, in words for a person. */
-class RefusedError extends Error {
-  constructor(message, status = 0) {
-    super(message);
-    this.status = status;
-  }
-}
-
-/** Fetch a path with the API key, if one was typed; anything but success is a RefusedError. */
-async function ask(path, options = {}) {
-  const headers = { ...options.headers };
-  const key = page.key.value.trim();
-  if (key) headers.Authorization = `Bearer ${key}`;
-  let answer;
-  try {
-    answer = await fetch(path, { ...options, headers });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new RefusedError("The appliance can't be reached. Is it running?");
-  }
-  if (!answer.ok) throw await refusal(answer);
-  return answer;
-}
-
-/** Turn an error answer ({"error": {"message", …}}) into a RefusedError. */
-async function refusal(answer) {
-  let message = "This isn't an answer of the appliance.";
-  try {
-    message = (await answer.json()).error.message;
-  } catch {
-    // Not our error shape (a proxy's page, say): the status is all there is to tell.
-  }
-  const wait_s = answer.headers.get("Retry-After");
-  if (wait_s) message += ` Try again in ${wait_s} s.`;
-  const id = answer.headers.get("X-Request-ID");
-  message += ` (status ${answer.status}${id ? `, request ${id}` : ""})`;
-  return new RefusedError(message, answer.status);
-}
+// ---------------------------------------------------------------- speak and stop
 
 /** Ask for the text in the form as speech. */
 function askForSpeech(format, signal) {
-  return ask("/v1/audio/speech", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    signal,
-    body: JSON.stringify({
-      model: "tts-1",
-      input: page.text.value,
-      voice: voices.id,
-      response_format: format,
-      speed: Number(page.speed.value),
-    }),
-  });
+  const body = {
+    model: "tts-1",
+    input: page.text.value,
+    voice: voices.id,
+    response_format: format,
+    speed: Number(page.speed.value),
+  };
+  return ask("/v1/audio/speech", { ...posted(body), signal });
 }
-
-// ---------------------------------------------------------------- speak and stop
 
 async function speak() {
   if (!voices.is_filled || !textIsFine()) return;
@@ -194,20 +153,6 @@ function markDownload(phase, label) {
   page.download.disabled = phase === "loading";
 }
 
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-}
-
-/** A file name from the first words of the text, in any script. */
-function fileStem(text) {
-  const words = text.slice(0, 200).match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
-  return words.slice(0, 6).join("-").slice(0, 60).toLowerCase() || "speech";
-}
-
 // ---------------------------------------------------------------- telling
 
 function enter(phase, told) {
@@ -235,7 +180,7 @@ function complainOnce(error) {
 
 /** Whether there is a text within the limit; if not, say so instead of asking the appliance. */
 function textIsFine() {
-  const over = charCount() - maxChars;
+  const over = charCount() - mostChars();
   let fault = "";
   if (over > 0) fault = `The text has ${over.toLocaleString("en")} characters too many.`;
   if (!page.text.value.trim()) fault = "There is no text to speak yet.";
@@ -249,15 +194,22 @@ function textIsFine() {
   return false;
 }
 
+/** Code points, as the appliance counts; without an array of them, since a job's text may have millions. */
 function charCount() {
-  return [...page.text.value].length; // code points, as the appliance counts
+  const pairs = page.text.value.match(/[\ud800-\udbff][\udc00-\udfff]/g);
+  return page.text.value.length - (pairs?.length ?? 0);
+}
+
+/** How much may be spoken at once; what a job may have, the appliance says. */
+function mostChars() {
+  return state.view === "speak" ? maxChars : Infinity;
 }
 
 function countChars() {
   const count = charCount();
-  const limit = maxChars === Infinity ? "" : ` of ${maxChars.toLocaleString("en")}`;
+  const limit = mostChars() === Infinity ? "" : ` of ${maxChars.toLocaleString("en")}`;
   page.counter.textContent = `${count.toLocaleString("en")}${limit} characters`;
-  page.text.setAttribute("aria-invalid", String(count > maxChars));
+  page.text.setAttribute("aria-invalid", String(count > mostChars()));
 }
 
 function showSpeed() {
@@ -298,11 +250,11 @@ async function showHealth() {
 }
 
 async function loadVoices() {
-  const answer = await (await ask("/v1/audio/voices")).json();
+  const answer = await askJson("/v1/audio/voices");
   maxChars = answer.max_input_chars ?? Infinity;
-  voices.take(answer, recall().voice);
+  voices.take(answer, recallChoices().voice);
   page.text.lang = voices.language;
-  page.speak.disabled = page.download.disabled = !voices.is_filled;
+  page.speak.disabled = page.download.disabled = page.order.disabled = !voices.is_filled;
   countChars();
 }
 
@@ -313,36 +265,58 @@ async function watch() {
   setTimeout(watch, ready ? HEALTHY_INTERVAL_MS : WAITING_INTERVAL_MS);
 }
 
-// ---------------------------------------------------------------- what is remembered
-
 function remember() {
-  const choices = { voice: voices.id, speed: page.speed.value, format: page.format.value };
-  keep(() => localStorage.setItem(CHOICES_ITEM, JSON.stringify(choices)));
-  keep(() => sessionStorage.setItem(KEY_ITEM, page.key.value.trim()));
+  rememberChoices({
+    voice: voices.id,
+    speed: page.speed.value,
+    format: page.format.value,
+    job_format: page["job-format"].value,
+    captions: page["job-captions"].checked,
+    chapters: page["job-chapters"].checked,
+  });
+  rememberKey(page.key.value.trim());
 }
 
-function recall() {
-  return keep(() => JSON.parse(localStorage.getItem(CHOICES_ITEM))) ?? {};
-}
+// ---------------------------------------------------------------- views
 
-/** Use the browser's storage; some browsers are set to forbid it, and the page works without. */
-function keep(use) {
-  try {
-    return use();
-  } catch {
-    return null;
+/** Show what the address names: #jobs, #jobs/ID, or else the view that speaks at once. */
+function showView() {
+  const [name, id] = location.hash.slice(1).split("/");
+  const view = name === "jobs" ? "jobs" : "speak";
+  if (view !== state.view) page.message.hidden = true; // inside a view it may be why another job is shown
+  state.view = view;
+  for (const part of document.querySelectorAll("[data-in]")) part.hidden = part.dataset.in !== state.view;
+  for (const link of page.views.children) {
+    const is_shown = link.dataset.view === state.view;
+    if (is_shown) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
+  if (state.view === "jobs") {
+    stop();
+    jobs.show(id);
+  } else {
+    jobs.hide();
+    page["text-field"].hidden = false;
+  }
+  countChars();
 }
 
 // ---------------------------------------------------------------- begin
 
+/** What the form is there for, in the view that is shown. */
+function submit() {
+  page.message.hidden = true;
+  if (state.view === "speak") speak();
+  else if (voices.is_filled && (jobs.has_file || textIsFine())) jobs.order();
+}
+
 function listen() {
   page.form.addEventListener("submit", (event) => {
     event.preventDefault();
-    speak();
+    submit();
   });
   page.text.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) page.form.requestSubmit(page.speak);
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) page.form.requestSubmit();
   });
   page.form.addEventListener("pointerdown", () => player.prepare(), { once: true });
   page.form.addEventListener("keydown", () => player.prepare(), { once: true });
@@ -352,20 +326,26 @@ function listen() {
   page.speed.addEventListener("input", showSpeed);
   page.form.addEventListener("change", remember);
   page.language.addEventListener("change", () => { page.text.lang = voices.language; });
-  page.key.addEventListener("change", () => loadVoices().catch(complain));
+  page.key.addEventListener("change", () => {
+    loadVoices().catch(complain);
+    if (state.view === "jobs") jobs.reload();
+  });
+  window.addEventListener("hashchange", showView);
   new ResizeObserver(draw).observe(page.waveform);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
 
 function begin() {
-  const { speed, format } = recall();
+  const { speed, format, captions = true, chapters = true } = recallChoices();
   if (speed) page.speed.value = speed;
   if (FORMATS.includes(format)) page.format.value = format;
-  page.key.value = keep(() => sessionStorage.getItem(KEY_ITEM)) ?? "";
+  page["job-captions"].checked = captions;
+  page["job-chapters"].checked = chapters;
+  page.key.value = recallKey();
   page["base-url"].textContent = `${location.origin}/v1`;
   showSpeed();
-  countChars();
   listen();
+  showView();
   watch();
 }
 

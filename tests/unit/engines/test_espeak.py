@@ -224,6 +224,19 @@ def test_name_voices_when_two_have_one_language_then_the_later_is_called_by_its_
     ]
 
 
+@pytest.mark.parametrize(
+    "text", ["(-a)", "?-\u1e60", ",-z", "_-a", "Xin ch\u00e0o. (-a-b)", "\u1f49\u0323-\u0195", "?-\u0301"]
+)
+def test_synthesize_when_a_hyphen_would_crash_vietnamese_then_spoken(engine, text) -> None:
+    assert list(engine.synthesize(english(text, "aav/vi")))[-1].is_last
+
+
+@pytest.mark.parametrize("voice", ["aav/vi", "aav/vi-VN-x-central", "aav/vi-VN-x-south"])
+@pytest.mark.parametrize("text", ["\u0960", "xin \u0ae0 ch\u00e0o"])
+def test_synthesize_when_a_sign_would_crash_vietnamese_then_its_like_is_spoken(engine, voice, text) -> None:
+    assert any(chunk.pcm for chunk in engine.synthesize(english(text, voice)))
+
+
 @pytest.mark.parametrize("text", ["`", "a. `", "(`)", "'`'", "` `", "`.", "_`"])
 def test_synthesize_when_a_clause_is_backticks_alone_then_silence_and_no_crash(engine, text) -> None:
     voices = {voice.id: voice.engine_voice for voice in engine.voices()}

@@ -4,14 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from appliance.engines.vits.making.config import MAX_JSON_BYTES, read_config
+from appliance.engines.vits.making.refusals import config_error
 from appliance.errors import (
     CheckpointForeignError,
     ModelTooLargeError,
     ModelUnsupportedError,
     VoiceConfigError,
 )
+from appliance.voice_store import FrontEnd
 
 SPEAKERS = {"use_speaker_embedding": True}
 LANGUAGES = {"use_language_embedding": True}
@@ -75,6 +78,37 @@ def test_config_when_a_size_is_beyond_the_bounds_then_too_large(tmp_path, model_
 def test_config_when_its_audio_is_beyond_the_bounds_then_too_large(tmp_path, audio) -> None:
     with pytest.raises(ModelTooLargeError, match=next(iter(audio))):
         read_config(write(tmp_path, {}, audio=audio))
+
+
+@pytest.mark.parametrize(
+    ("values", "place"),
+    [
+        ({"audio": {"sample_rate": "x"}}, r"audio\.sample_rate must be a number"),
+        ({"audio": {"hop_length": None}}, r"audio\.hop_length must be a number"),
+        ({"audio": {"num_mels": True}}, r"audio\.num_mels must be a number"),
+        ({"audio": None}, "audio must be an object"),
+        ({"audio": 5}, "audio must be an object"),
+        ({"test_sentences": 5}, "test_sentences must be a list"),
+    ],
+)
+def test_config_when_a_field_is_of_another_kind_then_its_name_is_said_in_one_line(
+    tmp_path, values, place
+) -> None:
+    with pytest.raises(VoiceConfigError, match=place) as caught:
+        read_config(write(tmp_path, {}, **values))
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("error", [ValueError(), ValueError("\n\n"), KeyError(), AssertionError(" ")])
+def test_refusal_when_the_error_says_nothing_then_its_class_is_said(error) -> None:
+    assert config_error(error).message == f"config.json: {type(error).__name__}"
+
+
+def test_refusal_when_the_error_has_several_lines_then_the_first_that_says_something() -> None:
+    assert config_error(ValueError("\n first\nsecond"), "audio").message == "config.json: audio: first"
+    with pytest.raises(ValidationError) as caught:
+        FrontEnd.model_validate({"vocabulary": ["a"], "add_blank": None, "use_eos_bos": 5})
+    assert config_error(caught.value).message == "config.json: add_blank: Input should be a valid boolean"
 
 
 @pytest.mark.parametrize("model_args", [{"use_d_vector_file": True}, {"encoder_sample_rate": 16_000}])

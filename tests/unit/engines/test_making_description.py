@@ -3,7 +3,7 @@
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appliance.engines.vits.making.description import language_tag, plain_id, speakers, versions
@@ -20,7 +20,17 @@ from appliance.errors import VoiceQualityError
         ("fr-fr", "fr-FR"),
         ("pt_br", "pt-BR"),
         ("zh-hans-cn", "zh-Hans-CN"),
-        ("ewe", "ewe"),
+        ("ewe", "ee"),
+        ("lin", "ln"),
+        ("tw_akuapem", "tw-akuapem"),
+        ("tw-asante", "tw-asante"),
+        ("chr", "chr"),
+        ("zh-CN", "zh-CN"),
+        ("en-us-nyc", "en-US"),
+        ("Polish", "und"),
+        ("english", "und"),
+        ("pl pl", "und"),
+        ("pl-", "und"),
         ("en-gb-x-rp", "en-GB"),
         ("", "und"),
         ("1", "und"),
@@ -35,6 +45,34 @@ def test_speakers_when_their_names_look_alike_then_every_id_is_another() -> None
     assert [speaker.id for speaker in made] == ["anna", "anna-1", "zoc", "speaker-3", "p225"]
     assert [speaker.index for speaker in made] == [0, 1, 2, 3, 4]
     assert made[4].name == "p225"
+
+
+@pytest.mark.parametrize("name", ["female-pt-4\n", " x", "y" * 201, "\n"])
+def test_speaker_when_its_name_cannot_be_shown_as_it_is_then_the_models_own_is_kept(name) -> None:
+    [made] = speakers([name])
+    assert made.model_name == name
+    assert 0 < len(made.name) <= 200
+    assert made.name == made.name.strip()
+    assert speakers(["p225"])[0].model_name is None
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["x-2", "x", "X"], ["x-2", "x", "x-3"]),
+        (["speaker-1", "日本"], ["speaker-1", "speaker-1-1"]),
+        (["a", "a-3", "a-4", "A", "A "], ["a", "a-3", "a-4", "a-5", "a-6"]),
+    ],
+)
+def test_speakers_when_a_name_is_what_a_number_would_make_of_another_then_the_next_number(names, ids) -> None:
+    assert [speaker.id for speaker in speakers(names)] == ids
+
+
+@given(st.lists(st.sampled_from(["x", "X", "x-1", "x-2", "x-3", "x-1-1", "日", "speaker-1"]), max_size=12))
+@example(["x-2", "x", "X"])
+def test_speakers_when_their_names_are_near_each_other_then_their_ids_are_different(names) -> None:
+    ids = [speaker.id for speaker in speakers(names)]
+    assert len(set(ids)) == len(names)
 
 
 @given(st.lists(st.text(min_size=1).filter(str.strip), max_size=20))
@@ -87,13 +125,24 @@ def test_choice_when_several_pass_then_the_fastest_here() -> None:
         (Measured("int8", float("nan"), 0.5, 0.0, 9.0), "SNR below 25 dB"),
         (Measured("int8", 34.0, 1.1, 0.0, 9.0), "log-mel distance above 1 dB"),
         (Measured("int8", 34.0, float("nan"), 0.0, 9.0), "log-mel distance above 1 dB"),
-        (Measured("int8", 34.0, 0.5, 1e-9, 9.0), "windowed and whole audio differ"),
+        (Measured("int8", 34.0, 0.5, 1.1e-3, 9.0), "fails: windowed and whole audio differ by 1.1e-03"),
+        (Measured("int8", 34.0, 0.5, float("nan"), 9.0), "windowed and whole audio differ"),
     ],
 )
 def test_choice_when_a_form_misses_a_limit_then_another_and_the_reason_is_said(bad, why) -> None:
     name, reasons = choose([bad, EXACT], Limits())
     assert name == "fp32"
     assert why in reasons[0]
+
+
+@pytest.mark.parametrize(
+    "inexact", [Measured("int8", 34.0, 0.5, 1e-9, 9.0), Measured("fp32", 120.0, 0.0, 1.1e-6, 9.0)]
+)
+def test_choice_when_windows_differ_by_what_is_rounded_then_taken_and_said(inexact) -> None:
+    name, reasons = choose([inexact], Limits())
+    assert name == inexact.name
+    assert f"passes, though windowed and whole audio differ by {inexact.window_difference:.1e}." in reasons[0]
+    assert inexact.figures()[f"{name}_window_difference"] == inexact.window_difference
 
 
 def test_choice_when_no_form_passes_then_an_error_with_every_reason() -> None:

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from appliance.metrics import GatewayMetrics
-from appliance.settings import DispatchSettings, WorkersSettings
+from appliance.settings import DispatchSettings
 from appliance.voices import VoiceCatalog
+from appliance.worker_settings import WorkersSettings
 from processes.gateway.admission import Admission, lateness_s
 from processes.gateway.cost import CostModel
 from processes.gateway.pool import WorkerPool
@@ -18,22 +19,21 @@ from tests.parts.tickets import make_utterance
 @pytest.fixture
 def admission() -> Admission:
     pool = WorkerPool(WorkersSettings(), VoiceCatalog({}, "tone-low"), GatewayMetrics())
-    return Admission(DispatchSettings(), pool, CostModel())
+    return Admission(DispatchSettings(), 4, pool, CostModel())
 
 
 @pytest.mark.parametrize(
     ("work_s", "rest", "expected_s"),
     [
-        (0.0, [], -5.0),
-        (7.0, [], 2.0),
-        (2.0, [(60.0, 2.0)] * 3, -3.0),
+        (7.0, [], float("-inf")),
+        (2.0, [(60.0, 2.0)] * 3, -52.0),
         (2.0, [(0.0, 2.0)] * 3, 3.0),
         (2.0, [(-30.0, 2.0)] * 3, 3.0),
         (2.0, [(60.0, 2.0)] * 40, 22.0),
         (2.0, [(60.0, 2.0)] * 20 + [(1.0, 2.0)] * 3, 3.0),
-        (2.0, [(float("inf"), 100.0)], -3.0),
+        (2.0, [(float("inf"), 100.0)], float("-inf")),
     ],
-    ids=["idle", "too-much", "far-ahead", "at-once", "dry", "too-much-even-far-ahead", "some-soon", "never"],
+    ids=["none", "far-ahead", "at-once", "dry", "too-much-even-far-ahead", "some-soon", "never"],
 )
 def test_lateness_when_rest_waits_then_it_counts_by_when_it_is_needed(
     work_s: float, rest: list[tuple[float, float]], expected_s: float

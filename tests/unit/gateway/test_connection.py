@@ -18,7 +18,7 @@ from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings
 from processes.gateway import connection as module
 from processes.gateway.access import AccessRules
-from processes.gateway.connection import ClientConnection, Stage
+from processes.gateway.connection import BODY_BYTES_PER_S, BOUGHT_S, ClientConnection, Stage
 from processes.gateway.connection_watch import KEPT_CONNECTIONS, LOOK_S, ConnectionWatch
 
 PRIVATE = {
@@ -62,6 +62,7 @@ class Broken(ClientConnection):
 
 
 async def live(request: web.BaseRequest) -> web.StreamResponse:
+    await request.read()
     return web.Response(text=LONG if request.path == "/long" else "alive")
 
 
@@ -165,3 +166,40 @@ async def test_look_when_an_idle_client_takes_nothing_and_descriptors_are_short_
         for reason in ("write_late", "descriptors")
     }
     assert counted == {"write_late": 1, "descriptors": 0}
+
+
+async def test_body_when_it_comes_then_it_buys_the_time_it_takes_and_no_more_than_was_lost(
+    metrics: GatewayMetrics, watch: ConnectionWatch
+) -> None:
+    made: list[ClientConnection] = []
+    async with connected(made, ClientConnection, metrics) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+        while not (made and made[0].stage is Stage.BODY):  # noqa: ASYNC110 (nobody says so)
+            await asyncio.sleep(0)
+        late_s = time.monotonic() - 8
+        made[0].since_s = late_s
+        writer.write(bytes(2 * BODY_BYTES_PER_S))
+        while made[0].since_s < late_s + 1.9999:  # noqa: ASYNC110 (nobody says so)
+            await asyncio.sleep(0)
+        assert made[0].since_s == pytest.approx(late_s + 2)
+        watch.look(made, late_s + 2 + Settings().http.body_limit_s - LOOK_S, None)
+        writer.write(bytes(1_000_000 - 2 * BODY_BYTES_PER_S))
+        assert await reader.readuntil(b"alive")
+        assert late_s + 7.9 < made[0].since_s <= time.monotonic()
+
+
+async def test_body_when_it_never_ends_then_its_bytes_buy_no_more_time(
+    metrics: GatewayMetrics, watch: ConnectionWatch
+) -> None:
+    made: list[ClientConnection] = []
+    async with connected(made, ClientConnection, metrics) as (reader, writer):
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+        while not (made and made[0].stage is Stage.BODY):  # noqa: ASYNC110 (nobody says so)
+            await asyncio.sleep(0)
+        made[0].since_s -= 2 * BOUGHT_S
+        for _ in range(int(BOUGHT_S) + 9):
+            made[0]._buy_time(BODY_BYTES_PER_S)
+        watch.look(made, time.monotonic(), None)
+        assert await reader.readline()
+    closed = "tts_http_connections_closed_total"
+    assert metrics.registry.get_sample_value(closed, {"reason": "body_late"}) == 1

@@ -14,6 +14,16 @@ def test_expected_when_nothing_is_known_then_it_is_espeaks_rate() -> None:
     assert CostModel().expected_s(make_utterance("x" * 100)) == pytest.approx(100 * INITIAL_S_PER_CHAR)
 
 
+@pytest.mark.parametrize(("engine", "s_per_char"), [("vits", 0.011), ("coqui", 0.05)])
+def test_expected_when_nothing_is_known_of_a_neural_engine_then_it_is_its_own_rate(
+    engine: str, s_per_char: float
+) -> None:
+    costs = CostModel()
+    assert costs.expected_s(make_utterance("x" * 100, engine=engine)) == pytest.approx(100 * s_per_char)
+    costs.learn(make_utterance("x" * 16, engine=engine), 0.1 + 16 * s_per_char)  # a probe
+    assert costs.expected_s(make_utterance("x" * 280, engine=engine)) == pytest.approx(0.1 + 280 * s_per_char)
+
+
 def test_expected_when_a_voice_was_learned_then_it_follows_that_voice() -> None:
     costs = CostModel()
     for _ in range(50):

@@ -52,6 +52,17 @@ def test_errand_when_no_voice_can_have_the_id_then_refused() -> None:
         errand("tts_models/en/ljspeech/vits", voice_id="../x")
 
 
+@pytest.mark.parametrize("language", ["Polish", "polski", "p", "pl,en", "und"])
+def test_errand_when_the_language_is_no_tag_then_refused_by_name(language: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"'{language}' isn't a language's tag"):
+        errand("tts_models/en/ljspeech/vits", language=language)
+
+
+def test_errand_when_the_language_has_an_odd_name_in_coquis_list_then_its_tag() -> None:
+    assert model_errand("tts_models/tw_akuapem/openbible/vits").languages == ("tw-akuapem",)
+    assert errand("tts_models/en/ljspeech/vits", language="tw_asante").languages == ("tw-asante",)
+
+
 def test_errand_when_passed_on_then_the_same() -> None:
     made = model_errand("tts_models/en/ljspeech/vits")
     assert Errand.from_json(made.as_json()) == made

@@ -2,10 +2,15 @@
 
 import io
 import json
+from dataclasses import replace
 
+import pytest
+from loguru import logger
+
+from appliance.engines.vits.making.verdict import INEXACT
 from appliance.voice_imports import ImportState, VoiceImport
 from processes.importer.keeper import Made
-from processes.importer.telling import JsonLines, TerminalBar
+from processes.importer.telling import ImportLog, JsonLines, TerminalBar
 
 EXPORTING = VoiceImport("tiny", ImportState.EXPORTING, 0.5)
 DONE = VoiceImport("tiny", ImportState.DONE, 1.0, voice="tiny")
@@ -30,6 +35,31 @@ def test_bar_when_the_voice_is_there_then_the_reasons_and_its_name() -> None:
     bar.changed(DONE)
     assert "It sounds alike.\n" in stream.getvalue()
     assert stream.getvalue().endswith("tiny is the voice tiny\n")
+
+
+def test_bar_when_the_import_is_stopped_then_cancelled_and_not_failed() -> None:
+    stream = io.StringIO()
+    TerminalBar(stream).changed(replace(EXPORTING, state=ImportState.FAILED, code="import_stopped"))
+    assert "cancelled" in stream.getvalue()
+    assert "failed" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("reason", "level"),
+    [
+        ("int8: SNR 34.0 dB; passes.", "INFO"),
+        (f"int8: SNR 34.0 dB; passes, though {INEXACT} 1.0e-09.", "WARNING"),
+        (f"fp32: SNR 99.0 dB; passes, though {INEXACT} 1.0e-05.", "INFO"),
+    ],
+)
+def test_log_when_the_windows_of_the_chosen_form_are_not_exact_then_a_warning(reason, level) -> None:
+    logged: list[str] = []
+    sink = logger.add(lambda message: logged.append(message.record["level"].name))
+    try:
+        ImportLog().made(Made("tiny", "int8", (reason,)))
+    finally:
+        logger.remove(sink)
+    assert logged == [level]
 
 
 def test_lines_when_only_the_fraction_changes_then_no_further_line() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.chart import line_chart
-from loadtests.exchange import Ending, Outcome, Playback
+from loadtests.exchange import Ending, Outcome
 from loadtests.gate import (
     EXIT_HELD,
     EXIT_MISSED,
@@ -24,6 +24,7 @@ from loadtests.limits import LIMITS_FILE, Entry, LimitsError, load_profile
 from loadtests.load_report import write_report
 from loadtests.samples import Samples
 from loadtests.shapes import interactive_count
+from processes.ttsctl.voice_bench.playback import Playback
 
 LIMITS = """
 [quick]

@@ -21,9 +21,11 @@ from loadtests.ledger.__main__ import (
 )
 from loadtests.ledger.compare import compare
 from loadtests.ledger.faults import FAULTS, Injection
+from loadtests.ledger.jobs import JobLine, compare_jobs
 from loadtests.ledger.judge import Slot, outcomes_table, recovered_s
 from loadtests.ledger.lines import ClientLine, ServerRow, read_server_rows, write_client_lines
-from loadtests.ledger.reference import TEXTS, audio_hashes, texts
+from loadtests.ledger.pattern import BEHIND, text_number
+from loadtests.ledger.reference import TEXTS, audio_hashes, job_audio_hash, texts
 from loadtests.ledger.run import MOST_LATE_S, Load, Record, Report, judge
 from loadtests.ledger.sampler import Observations, disagreement_s, identity
 from loadtests.ledger.spoilers import SPOILERS
@@ -196,7 +198,8 @@ def outcome(
         FAULTS[name], Injection(1.0, 1.0, times.get("seen_at_s", 1.05)), times.get("whole_at_s", 2.0), 20.0
     )
     account = compare(lines, rows, reference)
-    return slot.outcome(lines, {each.id: each for each in rows}, account, times.get("seen", looked_at()))
+    seen, most_on_victim = times.get("seen", looked_at()), times.get("most_on_victim", 1)
+    return slot.outcome(lines, {each.id: each for each in rows}, account, seen, most_on_victim)
 
 
 def looked_at() -> Observations:
@@ -218,13 +221,27 @@ def test_outcome_when_one_worker_takes_more_than_it_can_speak_with_it_then_said(
     assert list(judged.misses()) == ["worker-kill-busy: 3 failed on the victim, at most 1"]
 
 
+def test_outcome_when_two_hear_one_utterance_then_both_may_fail_with_its_worker() -> None:
+    lines = [attempt(str(number), at_s=number / 10) for number in range(100)]
+    for number in (9, 11):
+        lines[number] = attempt(str(number), at_s=number / 10, status=503, code="worker_lost", sha256="")
+    rows = [row(line.id) for line in lines if line.is_acknowledged]
+    assert list(outcome(lines, rows, most_on_victim=2).misses()) == []
+    assert len(list(outcome(lines, rows, most_on_victim=1).misses())) == 1
+
+
+def load_of(**changed: Any) -> Load:
+    """What became of a load with which all is well."""
+    return replace(Load(1, (), 0, 0.1, 0, 0, unspoken=0, has_cache=False, may_fail=True), **changed)
+
+
 def report(**changed: Any) -> Report:
     """A run with one fault that missed nothing, unless the fields say otherwise."""
     seen = looked_at()
     seen.scrapes = 1
     judged = outcome([attempt("a", at_s=1.0)], [row("a")])
     account = compare([], [], reference)
-    well = Report([judged], (), (), 0, account, 0, 0, seen, 0, 0.0, Load(1, (), 0, 0.1, 0, 0, may_fail=True))
+    well = Report([judged], (), (), 0, account, 0, 0, seen, 0, 0.0, load_of(), compare_jobs([], {}))
     return replace(well, **changed)
 
 
@@ -235,7 +252,7 @@ def test_report_when_something_was_left_out_then_each_is_said() -> None:
 
 
 def test_report_when_a_request_failed_then_said_only_where_none_may() -> None:
-    load = Load(8, ("load-1",), 0, 0.1, 0, 0, may_fail=True)
+    load = load_of(failed=("load-1",))
     assert report(load=load).misses() == []
     assert report(load=replace(load, may_fail=False)).misses() == ["1 requests failed, none may (load-1)"]
 
@@ -248,6 +265,7 @@ def test_load_when_the_sampler_gave_up_then_not_failed_but_what_was_broken_off_i
         replace(attempt("probe-left", exception=LEFT, **broken), kind="synthetic"),
         replace(attempt("probe-cut", exception="ServerDisconnectedError", **broken), kind="synthetic"),
         replace(attempt("fault-cut", exception="ServerDisconnectedError", **broken), kind="fault"),
+        replace(attempt("leaver-left", exception=LEFT, **broken), kind="leaver"),
         attempt("load-whole"),
     ]
     load = judge(Record(["gateway-restart"], [slot], lines, [], 0, looked_at(), 0, 1)).load
@@ -255,8 +273,20 @@ def test_load_when_the_sampler_gave_up_then_not_failed_but_what_was_broken_off_i
 
 
 def test_report_when_a_gateway_ended_by_itself_then_said() -> None:
-    spoiled = report(load=Load(8, (), 0, 0.1, ended_gateways=2, restarts=3, may_fail=True))
+    spoiled = report(load=load_of(ended_gateways=2, restarts=3))
     assert spoiled.misses() == ["gateways: 2 ended on purpose, 3 restarted"]
+
+
+def test_report_when_answers_are_kept_and_none_was_heard_again_then_said() -> None:
+    missed = report(load=load_of(has_cache=True)).misses()
+    assert missed == ["no request was answered with what another one had had spoken"]
+    assert report(load=load_of(has_cache=True, unspoken=1)).misses() == []
+
+
+def test_text_number_when_answers_are_kept_then_each_text_comes_twice_and_some_once_more() -> None:
+    assert [text_number(number, has_cache=False) for number in range(3)] == [0, 1, 2]
+    numbers = [text_number(number, has_cache=True) for number in range(8)]
+    assert numbers == [0, 0, 1, 1, 2, 2, 3, (3 - BEHIND) % TEXTS]
 
 
 def test_verdict_when_the_generator_was_late_then_the_run_never_counts_as_held() -> None:
@@ -274,9 +304,11 @@ def test_verdict_when_the_generator_was_late_then_the_run_never_counts_as_held()
 
 
 def test_load_table_when_gateways_were_restarted_then_they_requests_and_failures_are_counted() -> None:
-    shown = load_table(report(load=Load(25_200, ("load-1",), 2, 1.5, 8, 8, may_fail=True)))
+    counts = {"requests": 25_200, "unspoken": 7, "given_up": 2, "ended_gateways": 8, "restarts": 8}
+    load = load_of(failed=("load-1",), slowest_s=1.5, **counts)
+    shown = load_table(report(load=load)).markdown()
     cells = [cell.strip() for cell in shown.split("\n")[-1].split("|")[1:-1]]
-    assert cells == ["1", "8", "25,200", "1", "2", "1.50"]
+    assert cells == ["1", "8", "25,200", "7", "1", "2", "1.50"]
 
 
 def test_outcome_when_only_the_victim_failed_then_nothing_is_missed() -> None:
@@ -285,7 +317,7 @@ def test_outcome_when_only_the_victim_failed_then_nothing_is_missed() -> None:
     rows = [row(line.id, "completed" if line.is_acknowledged else "failed") for line in lines]
     judged = outcome(lines, rows)
     assert (list(judged.misses()), judged.on_victim) == ([], 1)
-    assert "worker-kill-busy" in outcomes_table([judged])
+    assert "worker-kill-busy" in outcomes_table([judged]).markdown()
 
 
 def test_outcome_when_others_failed_or_it_came_too_late_then_each_is_said() -> None:
@@ -305,3 +337,44 @@ def test_outcome_when_the_gateway_was_killed_then_what_was_in_flight_may_fail_an
     rows = [row(line.id) for line in lines if line.is_acknowledged]
     judged = outcome(lines, rows, "gateway-kill")
     assert (judged.on_victim, judged.blast) == (1, ("40: None ServerDisconnectedError",))
+
+
+def job(key: str = "job-1", state: str = "completed", **fields: Any) -> JobLine:
+    """A job that ended as it should, unless the fields say otherwise."""
+    return JobLine(key, 1, **{"id": f"id of {key}", "state": state, "sha256": job_audio_hash(1), **fields})
+
+
+def job_row(key: str = "job-1", state: str = "completed") -> dict[str, tuple[str, str]]:
+    return {job(key).stored_key: (f"id of {key}", state)}
+
+
+def test_jobs_when_both_sides_agree_then_nothing_is_missed() -> None:
+    lines = [job(), job("job-2", "cancelled", is_cancelled=True), job("job-3", "gone", is_deleted=True)]
+    account = compare_jobs(lines, job_row() | job_row("job-2", "cancelled"))
+    assert list(account.misses()) == []
+    assert (account.handed_in, account.states) == (3, {"completed": 1, "cancelled": 1})
+
+
+@pytest.mark.parametrize(
+    ("line", "rows", "kind"),
+    [
+        (job(), {}, "lost"),
+        (job(), {job().stored_key: ("id of another", "completed")}, "lost"),
+        (job(is_deleted=True), job_row(), "unexpected"),
+        (job(), job_row() | job_row("job-2"), "unexpected"),
+        (job(state="running"), job_row(state="running"), "unfinished"),
+        (job(state="cancelled"), job_row(), "contradicted"),
+        (job(is_cancelled=True), job_row(), "contradicted"),
+        (job(state="failed"), job_row(state="failed"), "failed"),
+        (job(sha256="other audio"), job_row(), "wrong"),
+    ],
+)
+def test_jobs_when_the_sides_disagree_then_said(
+    line: JobLine, rows: dict[str, tuple[str, str]], kind: str
+) -> None:
+    assert [each.split()[1] for each in compare_jobs([line], rows).misses()] == [f"{kind}:"]
+
+
+def test_jobs_when_one_was_never_accepted_then_said() -> None:
+    misses = list(compare_jobs([job(id="", state="")], {}).misses())
+    assert misses == ["jobs: 1 were never acknowledged"]

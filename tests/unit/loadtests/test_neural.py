@@ -3,7 +3,7 @@
 import os
 
 from loadtests.appliance import on_cores
-from loadtests.texts import SENTENCE_40, SENTENCE_150, SENTENCE_400
+from processes.ttsctl.voice_bench.texts import SENTENCE_40, SENTENCE_150, SENTENCE_400
 
 
 def test_texts_when_measured_then_as_long_as_they_are_called_and_one_sentence() -> None:

@@ -127,7 +127,7 @@ def test_report_when_json_is_wanted_then_the_error_is_on_stdout(capsys):
 def test_refusal_when_the_gateway_explains_then_its_words_code_and_wait():
     body = b'{"error": {"message": "Busy.", "type": "server_error", "param": null, "code": "overloaded"}}'
     error = refusal(503, "7", body)
-    assert (error.message, error.code) == ("Busy. (status 503); try again in 7 s", "overloaded")
+    assert (error.message, error.code) == ("busy. (status 503); try again in 7 s", "overloaded")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"error": "text"}', b"\xff"])

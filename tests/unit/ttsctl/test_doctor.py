@@ -2,25 +2,35 @@ import errno
 import os
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from appliance.pools import Facts, Pool, plan_pools, restart_hint
 from appliance.settings import Settings, load_settings
 from processes.ttsctl import checks_appliance as of_appliance
 from processes.ttsctl import checks_machine as of_machine
 from processes.ttsctl import patient as of_patient
 from processes.ttsctl.doctor import format_findings, look
 from processes.ttsctl.finding import Finding, Verdict, fail, ok, warn, worst
-from processes.ttsctl.patient import LAUNCHER, Patient, Process
+from processes.ttsctl.patient import IMPORTER, LAUNCHER, Patient, Process
 
 NOWHERE = Path("/nowhere/run")
 
 
+FACTS = Facts(cores=2, memory_bytes=None, voiced=frozenset(), missing={})
+
+
+def planned(**workers: int) -> tuple[Pool, ...]:
+    return plan_pools(Settings.model_validate({"workers": workers}), FACTS).pools
+
+
 def patient(**known: Any) -> Patient:
-    return Patient(**{"run_dir": NOWHERE, "settings": load_settings({}), **known})
+    usual = {"run_dir": NOWHERE, "settings": load_settings({}), "planned": planned()}
+    return Patient(**{**usual, **known})
 
 
 def programs(**states: str) -> list[dict[str, object]]:
@@ -73,6 +83,22 @@ def test_workers_when_compared_with_the_pools_then_who_is_missing_counts(states,
     assert (finding.verdict, finding.seen) == (verdict, seen)
 
 
+def test_pools_when_a_start_would_choose_others_then_that_is_advised():
+    running = [asdict(pool) for pool in planned()]
+    finding = of_appliance.check_pools(patient(launcher={"pools": running}))
+    assert (finding.verdict, finding.advice) == (Verdict.OK, "")
+    assert finding.seen.startswith("espeak 2, as many as cores; vits 0, no voice is imported")
+    finding = of_appliance.check_pools(patient(launcher={"pools": running}, planned=planned(vits=3)))
+    assert (finding.verdict, finding.advice) == (Verdict.WARN, f"{restart_hint(['vits'])}: vits 3, as set")
+
+
+def test_pools_when_one_is_too_small_then_it_warns_and_names_the_page():
+    short = replace(planned()[2], is_short=True)
+    finding = of_appliance.check_pools(patient(planned=(short,)))
+    assert finding.verdict is Verdict.WARN
+    assert "capacity.md" in finding.advice
+
+
 @pytest.mark.parametrize(
     ("said", "verdict"),
     [("ok", Verdict.OK), ("draining", Verdict.WARN), ("degraded", Verdict.WARN), ("down", Verdict.FAIL)],
@@ -116,6 +142,15 @@ def test_leftovers_when_their_launcher_is_gone_then_they_are_named():
     assert finding.advice == "kill 12 13"
 
 
+def test_leftovers_when_somebody_imports_at_the_command_line_then_it_is_none_but_an_orphan_is():
+    by_hand = [Process(20, 1, IMPORTER, is_by_hand=True), Process(21, 20, "processes.importer.maker")]
+    finding = of_appliance.check_leftovers(patient(processes=by_hand))
+    assert (finding.verdict, "an import by hand" in finding.seen) == (Verdict.OK, True)
+    of_the_dead = [Process(30, 1, IMPORTER), Process(31, 30, "processes.importer.maker")]
+    finding = of_appliance.check_leftovers(patient(processes=[*by_hand, *of_the_dead]))
+    assert (finding.verdict, finding.advice) == (Verdict.FAIL, "kill 30 31")
+
+
 @pytest.mark.parametrize(("said_s", "verdict"), [(100.0, None), (3700.0, Verdict.WARN), (1.0, Verdict.WARN)])
 def test_clock_when_it_was_moved_since_the_start_then_it_says_by_how_much(said_s, verdict):
     finding = of_machine.check_clock(patient(status=status([], **lived(100.0, said_s=said_s))))
@@ -154,6 +189,27 @@ def test_memory_when_a_container_has_cached_files_then_they_count_as_available(
             (tmp_path / name).write_text(content)
     monkeypatch.setattr(of_machine, "CGROUPS", tmp_path)
     assert list(of_machine._container_bytes()) == [left]
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "verdict", "seen"),
+    [
+        ("flags\t\t: fma avx2 avx512_vnni\n", Verdict.OK, "avx512_vnni for"),
+        ("flags\t\t: fma avx2 avx_vnni\n", Verdict.OK, "avx_vnni for"),
+        ("flags\t\t: fma avx2\n", Verdict.WARN, "no VNNI"),
+        ("flags\t\t: sse4_2\n", Verdict.WARN, "nor AVX2"),
+        ("Features\t: fp asimd\n", Verdict.OK, "no x86-64"),
+    ],
+)
+def test_cpu_when_there_are_vits_workers_then_what_it_lacks_for_them_is_told(
+    tmp_path, monkeypatch, cpuinfo, verdict, seen
+):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{cpuinfo}")
+    monkeypatch.setattr(of_machine, "PROC", tmp_path)
+    finding = of_machine.check_cpu(patient(planned=planned(vits=4)))
+    assert finding.verdict is verdict
+    assert seen in finding.seen
+    assert "vits" in of_machine.check_cpu(patient()).seen
 
 
 def test_port_when_it_is_below_1024_and_not_allowed_then_the_advice_is_about_that():
@@ -196,6 +252,15 @@ def test_run_directory_when_reached_through_a_link_then_it_is_the_same(tmp_path)
 def test_packages_when_installed_from_the_lock_then_ok():
     finding = of_machine.check_packages(patient())
     assert finding.verdict is Verdict.OK, finding
+
+
+def test_packages_when_an_engine_lacks_some_then_it_fails_with_the_command_that_installs_them(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    finding = of_machine.check_packages(patient(planned=planned(vits=1)))
+    assert finding.verdict is Verdict.FAIL
+    assert "missing for vits:" in finding.seen
+    assert "onnxruntime" in finding.seen
+    assert "make .venv/neural.stamp" in finding.advice
 
 
 def test_espeak_when_its_data_is_there_then_ok_and_without_its_workers_nobody_needs_it():

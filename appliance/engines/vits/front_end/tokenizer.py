@@ -61,8 +61,6 @@ class Tokens:
     """At least one, at most `MAX_TOKENS`."""
     words: tuple[WordTokens, ...] = ()
     """Every word of the text in its order, places ascending; empty unless asked for."""
-    dropped_chars: int = 0
-    """Letters, or phonemes, that the voice doesn't know and that are left out."""
 
 
 class Tokenizer:
@@ -127,7 +125,6 @@ class Tokenizer:
         return Tokens(
             self._with_specials([token for token, _ in known]),
             tuple(self._words(text, places)) if wants_words else (),
-            len(sounds.text) - len(known),
         )
 
     def _phoneme_languages(self) -> Sequence[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from appliance.engines.vits.making.refusals import config_error
 from appliance.errors import ModelUnsupportedError, VoiceConfigError
 from appliance.voice_store import FrontEnd
 
@@ -36,7 +37,7 @@ def coqui_characters(config: Any) -> Any:
     try:
         made, _ = kind.init_from_config(config)
     except (TypeError, ValueError, AttributeError, KeyError, AssertionError) as error:
-        raise VoiceConfigError(f"config.json: characters: {str(error).strip()[:200]}") from None
+        raise config_error(error, "characters") from None
     return made
 
 
@@ -49,6 +50,7 @@ def front_end(config: Any, characters: Any) -> FrontEnd:
 
     Raises:
         ModelUnsupportedError: The text needs a phonemizer other than espeak.
+        VoiceConfigError: A field has a value that can't be.
     """
     by_language: dict[str, str] = {}
     phonemizer = None
@@ -60,6 +62,13 @@ def front_end(config: Any, characters: Any) -> FrontEnd:
             }
         else:
             phonemizer = _espeak(config.phonemizer, config.phoneme_language)
+    try:
+        return _described(config, characters, phonemizer, by_language)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise config_error(error) from None
+
+
+def _described(config: Any, characters: Any, phonemizer: Any, by_language: dict[str, str]) -> FrontEnd:
     return FrontEnd(
         vocabulary=tuple(characters.vocab),
         pad=characters.pad,

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from appliance.engines.vits.making.refusals import config_error
 from appliance.errors import (
     CheckpointForeignError,
     ModelTooLargeError,
@@ -70,7 +71,9 @@ def read_config(folder: Path) -> Any:
     if not isinstance(model_args, dict):
         raise VoiceConfigError(f"{CONFIG_FILE}: model_args is missing")
     _refuse_what_needs_coqui(values, model_args)
-    _check_sizes(model_args, values.get("audio"))
+    if not isinstance(values.get("test_sentences") or [], list):
+        raise VoiceConfigError(f"{CONFIG_FILE}: test_sentences must be a list")
+    _check_sizes(model_args, values.get("audio", {}))
     speakers, languages = _speakers(folder, values, model_args), _languages(folder, values, model_args)
     for field in PATHS + ENCODER_PATHS:
         values.pop(field, None)
@@ -113,10 +116,19 @@ def _check_sizes(model_args: dict[str, Any], audio: Any) -> None:
         limit = MAX_LAYERS if name in LAYERS else MAX_CHANNELS
         if len(numbers) > MAX_LAYERS or not all(0 <= number <= limit for number in numbers):
             raise ModelTooLargeError(f"{CONFIG_FILE}: {name[:60]} is beyond 0 … {limit}")
+    _check_audio(audio)
+
+
+def _check_audio(audio: Any) -> None:
+    """Refuse what is no number, too: Coqui would put another one in its place, and speak at a wrong pitch."""
+    if not isinstance(audio, dict):
+        raise VoiceConfigError(f"{CONFIG_FILE}: audio must be an object")
     for name, limit in AUDIO_LIMITS.items():
-        for number in _numbers(audio.get(name) if isinstance(audio, dict) else None):
-            if not 0 <= number <= limit:
-                raise ModelTooLargeError(f"{CONFIG_FILE}: audio.{name} is beyond 0 … {limit}")
+        number = audio.get(name, 0)
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise VoiceConfigError(f"{CONFIG_FILE}: audio.{name} must be a number")
+        if not 0 <= number <= limit:
+            raise ModelTooLargeError(f"{CONFIG_FILE}: audio.{name} is beyond 0 … {limit}")
 
 
 def _numbers(value: Any) -> Iterable[float]:
@@ -188,5 +200,5 @@ def _coqui_config(values: dict[str, Any]) -> Any:
             warnings.simplefilter("ignore")  # for a field of a wrong kind it takes its default
             config.from_dict(values)
     except (TypeError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
-        raise VoiceConfigError(f"{CONFIG_FILE}: {str(error).strip()[:200]}") from None
+        raise config_error(error) from None
     return config

@@ -11,14 +11,28 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 
-from appliance.voice_store import Speaker
+from appliance.voice_store import MAX_SPEAKER_NAME_CHARS, Speaker
 
 PACKAGES = ("coqui-tts", "torch", "onnx", "onnxruntime")
 MAX_ID_CHARS = 60
 """Shorter than `VOICE_ID` allows: a speaker's id may get a number, and stands behind a voice's."""
-LANGUAGE_NAME = re.compile(r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?")
+LANGUAGE_NAME = re.compile(
+    r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?(?:[-_][A-Za-z0-9]+)*", re.ASCII
+)
+"""Language, script and region; what stands behind them, whole parts only, is left away."""
+ODD_NAMES = {
+    "ewe": "ee",
+    "hau": "ha",
+    "lin": "ln",
+    "tw-akuapem": "tw-akuapem",
+    "tw-asante": "tw-asante",
+    "yor": "yo",
+}
+"""Names in Coqui's list that the rules don't fit, lower-case with hyphens → tag. Source: the IANA registry of
+language subtags: a language with two letters is called by them; the last parts of Twi's are variants."""
 UNKNOWN_LANGUAGE = "und"
 REGION_CHARS = 2
 
@@ -26,9 +40,14 @@ REGION_CHARS = 2
 def language_tag(name: str) -> str:
     """Return the BCP 47 tag for Coqui's or espeak's name of a language, as in `fr-fr` → `fr-FR`.
 
+    A name that has another form, such as `Polish`, is `UNKNOWN_LANGUAGE`.
+
     Source: RFC 5646 section 2.1.1 for the case of the parts.
     """
-    found = LANGUAGE_NAME.match(name.strip())
+    odd = ODD_NAMES.get(name.strip().lower().replace("_", "-"))
+    if odd is not None:
+        return odd
+    found = LANGUAGE_NAME.fullmatch(name.strip())
     if found is None:
         return UNKNOWN_LANGUAGE
     language, script, region = found.groups()
@@ -40,11 +59,15 @@ def speakers(names: Iterable[str]) -> tuple[Speaker, ...]:
     taken: set[str] = set()
     made = []
     for index, name in enumerate(names):
-        speaker_id = plain_id(name) or f"speaker-{index}"
-        if speaker_id in taken:
-            speaker_id = f"{speaker_id}-{index}"
+        plain = speaker_id = plain_id(name) or f"speaker-{index}"
+        numbers = count(index)
+        while speaker_id in taken:
+            speaker_id = f"{plain}-{next(numbers)}"
         taken.add(speaker_id)
-        made.append(Speaker(id=speaker_id, name=name.strip()[:200], index=index))
+        shown = name.strip()[:MAX_SPEAKER_NAME_CHARS] or speaker_id
+        made.append(
+            Speaker(id=speaker_id, name=shown, index=index, model_name=None if shown == name else name)
+        )
     return tuple(made)
 
 

@@ -16,13 +16,13 @@ from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from appliance.engines.vits.making.config import read_config
+from appliance.engines.vits.making.refusals import config_error
 from appliance.engines.vits.making.weights import read_weights
 from appliance.errors import (
     CheckpointBrokenError,
     CheckpointForeignError,
     CheckpointMismatchError,
     ModelTooLargeError,
-    VoiceConfigError,
 )
 
 CHECKPOINT_FILES = ("model.pth", "model_file.pth", "best_model.pth", "checkpoint.pth", "model_file.pth.tar")
@@ -172,4 +172,4 @@ def _build(config: Any, characters: Any) -> Any:
     try:
         return SilentVits(config)
     except (AssertionError, AttributeError, LookupError, *BAD_VALUES) as error:
-        raise VoiceConfigError(f"config.json: no model can be built: {str(error).strip()[:200]}") from None
+        raise config_error(error, "no model can be built") from None

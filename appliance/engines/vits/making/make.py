@@ -6,7 +6,6 @@ Refuses to know: where a model comes from, and who waits for it.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from appliance.engines.coqui.library import import_coqui
+from appliance.engines.vits.free_memory import give_memory_back
 from appliance.engines.vits.making.description import language_tag, speakers, versions
+from appliance.engines.vits.making.refusals import config_error
 from appliance.engines.vits.making.verdict import Limits
-from appliance.errors import NothingToSpeakError, VoiceConfigError
+from appliance.errors import EngineFailedError, NothingToSpeakError
+from appliance.packages import HOW_TO_INSTALL, MAKER, missing_packages
 from appliance.voice_store import FileRecord, FrontEnd, VitsModel, VoiceManifest, VoiceStore
 
 OnProgress = Callable[[str, float], None]
@@ -49,6 +51,17 @@ class Wanted:
     """BCP 47 tags, the main one first, where the model's own config doesn't say them."""
     license: str = ""
     attribution: str = ""
+
+
+def require_packages() -> None:
+    """See that everything is installed that making a voice takes; 2 s of CPU.
+
+    Raises:
+        EngineFailedError: Something isn't, or can't be imported.
+    """
+    import_coqui()
+    if missing := missing_packages(MAKER):
+        raise EngineFailedError(f"{', '.join(missing)} can't be imported; {HOW_TO_INSTALL}")
 
 
 def make_voice(
@@ -93,16 +106,16 @@ def _make(source: Path, folder: Path, wanted: Wanted, limits: Limits, progress: 
 
     loaded = load_model(source)
     reading = front_end(loaded.config, loaded.characters)
-    encode = _encoder(reading)
     manifest = _described(loaded, wanted, reading)
-    _give_memory_back()
+    encode = _encoder(reading, manifest.languages[0])
+    _drop_and_give_back()
     progress("export")
     export_graphs(loaded, folder)
-    _give_memory_back()
+    _drop_and_give_back()
     progress("speak")
     spoken = speak(loaded, manifest, encode, folder)
     del loaded
-    _give_memory_back()
+    _drop_and_give_back()
     return manifest.model_copy(update=choose_form(spoken, folder, limits, progress))
 
 
@@ -118,23 +131,18 @@ class _Progress:
         self._on_progress(stage, begins + done * (ends - begins))
 
 
-def _give_memory_back() -> None:
-    """Hand free memory to the system: after speaking, 0.3 GB of full-size tensors would stay here.
-
-    Source: malloc_trim(3); a C library other than glibc has none.
-    """
+def _drop_and_give_back() -> None:
+    """Hand what nobody refers to any more to the system: after speaking, 0.3 GB of full-size tensors."""
     gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    give_memory_back()
 
 
-def _encoder(reading: FrontEnd) -> Callable[[str, str | None], Sequence[int]]:
+def _encoder(reading: FrontEnd, said_language: str) -> Callable[[str, str | None], Sequence[int]]:
     """Return the voice's own way from text to ids, the one with which it will be spoken."""
     from appliance.engines.vits.front_end.phonemes import EspeakPhonemizer
     from appliance.engines.vits.front_end.tokenizer import Tokenizer
 
-    tokenizer = Tokenizer(reading, EspeakPhonemizer())
+    tokenizer = Tokenizer(reading, EspeakPhonemizer(), said_language)
 
     def encode(text: str, language: str | None) -> Sequence[int]:
         try:
@@ -167,7 +175,7 @@ def _described(loaded: Any, wanted: Wanted, reading: FrontEnd) -> VoiceManifest:
             vits=_vits_model(loaded),
         )
     except ValueError as error:
-        raise VoiceConfigError(f"config.json: {str(error)[:300]}") from None
+        raise config_error(error) from None
 
 
 def _languages(loaded: Any, wanted: Wanted) -> dict[str, str]:
@@ -193,5 +201,4 @@ def _vits_model(loaded: Any) -> VitsModel:
         length_scale=args.length_scale,
         flow_overlap_frames=flow_reach_frames(loaded.model.flow),
         decoder_overlap_frames=decoder_reach_frames(loaded.model.waveform_decoder),
-        has_stochastic_durations=args.use_sdp,
     )

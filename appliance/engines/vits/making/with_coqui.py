@@ -29,6 +29,7 @@ from appliance.engines.vits.making.config import read_object
 from appliance.engines.vits.making.description import language_tag, speakers, versions
 from appliance.engines.vits.making.load import find_checkpoint
 from appliance.engines.vits.making.make import OnProgress, Wanted
+from appliance.engines.vits.making.refusals import config_error
 from appliance.errors import (
     CheckpointBrokenError,
     CheckpointMismatchError,
@@ -217,4 +218,4 @@ def _manifest(
             files={path.name: FileRecord.of(path) for path in sorted(folder.iterdir())},
         )
     except ValueError as error:
-        raise VoiceConfigError(f"{CONFIG_FILE}: {str(error)[:300]}") from None
+        raise config_error(error) from None

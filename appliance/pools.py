@@ -1,0 +1,194 @@
+"""How many workers each engine gets on this machine, and why.
+
+Owns: the sizes of the pools that the settings leave to the appliance.
+Refuses to know: how workers are started. The launcher asks once and hands the sizes to everybody, so that a
+voice which is imported later, or another look at the memory, leaves no two programs of different opinions.
+
+One worker speaks one utterance at a time. An engine that is much faster than speech needs as many as there
+are cores; one that isn't, and speaks in windows, as many as there are listeners, since run grants keep them
+from computing more windows than there are cores (docs/decisions/0023-sizes-of-pools.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+
+from appliance.errors import ConfigurationError
+from appliance.machine import available_cores, memory_bytes
+from appliance.packages import HOW_TO_INSTALL, missing_packages
+from appliance.settings import PREFIX, Settings
+from appliance.voice_imports import missing_models
+from appliance.voice_store import VoiceStore
+from appliance.worker_settings import AUTO, LEAST_SIZES, MAX_WORKERS, POOLS
+
+MIB = 1024 * 1024
+OTHERS_BYTES = (109 + 93) * MIB
+"""What all programs but the workers have for themselves. Source: docs/operate/capacity.md, "Memory"."""
+FIRST_BYTES = {"vits": 83_000_000}
+"""What the workers of an engine share. Source: decision 21, 158 MB for one less the 75 MB of its own."""
+WORKER_BYTES = {"espeak": 25 * MIB, "tone": 25 * MIB, "vits": 105_000_000, "coqui": 1_600_000_000}
+"""What each worker has for itself while it speaks.
+
+Source: docs/operate/capacity.md for espeak; decision 21 for vits; for coqui 300 characters of a full-size
+VITS model with Coqui's own code, between the 1.2 GB measured for 150 and the 1.9 GB for 400.
+"""
+BY_NEED = ("tone", "vits", "espeak", "coqui")
+"""Engines in the order in which they get memory: espeak's least is kept for it, and more than that it gets
+behind the streams that are promised, as it serves many listeners with a few workers."""
+OTHER_MODELS = re.compile(
+    r"tacotron|glow|speedy|fast_?pitch|fast_?speech|delightful|align|overflow|hmm|capacitron|xtts|bark|tortoise"
+)
+"""In the last part of a Coqui model's name: it is no VITS. Names of VITS say it or not (`jenny`).
+Source: coqui-tts, `TTS/.models.json` and the folders of `TTS/tts/models`."""
+NEURAL = ("vits", "coqui")
+"""Engines of which nobody has a voice until one is imported."""
+SET = "as set"
+"""The reason for a size that the operator has chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the sizes follow from, besides the settings."""
+
+    cores: int
+    """Workers that compute at a time."""
+    memory_bytes: int | None
+    """Of this machine, or a limit; None where nobody says."""
+    voiced: frozenset[str]
+    """Neural engines of which a voice is imported, or about to be."""
+    missing: Mapping[str, list[str]]
+    """Engine → packages that it lacks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The workers of one engine."""
+
+    engine: str
+    size: int
+    reason: str
+    """Why so many, for a person."""
+    is_short: bool = False
+    """Whether somebody has to wait for that, or isn't served at all: it should be larger."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlan:
+    """The pools of every engine, those without workers too, and what they follow from."""
+
+    cores: int
+    memory_bytes: int | None
+    pools: tuple[Pool, ...]
+
+    def variables(self) -> dict[str, str]:
+        """Return the environment by which programs have these sizes, whatever they find themselves."""
+        return {f"{PREFIX}WORKERS_{pool.engine.upper()}": str(pool.size) for pool in self.pools}
+
+    def applied_to(self, settings: Settings) -> Settings:
+        """Return the settings with these sizes."""
+        sizes = {pool.engine: pool.size for pool in self.pools}
+        return settings.model_copy(update={"workers": settings.workers.model_copy(update=sizes)})
+
+
+def look_at_machine(settings: Settings) -> Facts:
+    """Return what there is now; blocks for the disk."""
+    store = VoiceStore(settings.data.dir)
+    # What a model becomes is known when it is there; nearly every VITS becomes a voice of the vits engine.
+    kinds = {name.rpartition("/")[2] for name in missing_models(settings, store)}
+    wanted = {"coqui" if OTHER_MODELS.search(kind.lower()) else "vits" for kind in kinds}
+    return Facts(
+        cores=settings.dispatch.cores or available_cores(),
+        memory_bytes=memory_bytes(),
+        voiced=frozenset({manifest.engine for manifest in store.manifests()} | wanted),
+        missing={engine: missing_packages(engine) for engine in NEURAL},
+    )
+
+
+def plan_pools(settings: Settings, facts: Facts) -> PoolPlan:
+    """Choose the sizes that are left to the appliance.
+
+    Raises:
+        ConfigurationError: No engine would have a worker.
+    """
+    kept_bytes = pool_bytes(_least_espeak(settings))
+    left_bytes = None if facts.memory_bytes is None else facts.memory_bytes - OTHERS_BYTES - kept_bytes
+    found = {}
+    for engine in BY_NEED:
+        if left_bytes is not None and engine == "espeak":
+            left_bytes += kept_bytes
+        found[engine] = _plan(engine, settings, facts, left_bytes)
+        if left_bytes is not None:
+            left_bytes -= pool_bytes(found[engine])
+    pools = tuple(found[engine] for engine in POOLS)
+    if not any(pool.size for pool in pools):
+        names = ", ".join(f"workers.{engine}" for engine in POOLS)
+        why = "".join(f"; {pool.engine}: {pool.reason}" for pool in pools if pool.reason != SET)
+        message = f"workers: every pool is empty; set at least one of {names}{why}"
+        raise ConfigurationError(message)
+    return PoolPlan(facts.cores, facts.memory_bytes, pools)
+
+
+def pool_bytes(pool: Pool) -> int:
+    """Return the memory that the workers of a pool take while they speak, in bytes."""
+    return FIRST_BYTES.get(pool.engine, 0) + pool.size * WORKER_BYTES[pool.engine] if pool.size else 0
+
+
+def unserved(pools: Iterable[Pool], voiced: Container[str]) -> list[str]:
+    """Return the engines that only a restart gives workers: their first voice has come since the start.
+
+    Args:
+        pools: Those of the appliance that runs.
+        voiced: Neural engines of which a voice is stored now.
+    """
+    left_out = [pool for pool in pools if not pool.size and pool.reason != SET and not pool.is_short]
+    return [pool.engine for pool in left_out if pool.engine in voiced]
+
+
+def restart_hint(engines: Iterable[str]) -> str:
+    """Return what to do for engines without workers, for a person."""
+    return f"restart the appliance once, so that it gets {' and '.join(engines)} workers"
+
+
+def _least_espeak(settings: Settings) -> Pool:
+    """Return the workers that espeak gets whatever the others take."""
+    size = settings.workers.espeak
+    return Pool("espeak", LEAST_SIZES["espeak"] if size == AUTO else size, "the least")
+
+
+def _plan(engine: str, settings: Settings, facts: Facts, left_bytes: int | None) -> Pool:
+    size: int = getattr(settings.workers, engine)
+    if size != AUTO:
+        return Pool(engine, size, SET)
+    if engine in NEURAL and engine not in facts.voiced:
+        return Pool(engine, 0, "no voice is imported for it, nor named by voices.import")
+    if missing := facts.missing.get(engine):
+        reason = f"it has voices, but {', '.join(missing)} isn't installed; {HOW_TO_INSTALL}"
+        return Pool(engine, 0, reason, is_short=True)
+    wanted, reason = _wanted(engine, settings, facts)
+    fitting = _fitting(engine, left_bytes)
+    if fitting >= wanted:
+        return Pool(engine, wanted, reason)
+    left_mb = max(0, left_bytes or 0) // 1_000_000
+    room = f"memory has room for no more, with {left_mb:,} MB left for it; {wanted} would be {reason}"
+    return Pool(engine, fitting, room, is_short=engine == "vits" or not fitting)
+
+
+def _wanted(engine: str, settings: Settings, facts: Facts) -> tuple[int, str]:
+    """Return how many workers an engine should have, whatever the memory, and why."""
+    if engine == "vits":
+        return settings.workers.streams, "as many as streams are promised (workers.streams)"
+    least = LEAST_SIZES.get(engine, 1)
+    if facts.cores < least:
+        return least, "the least"
+    return min(facts.cores, MAX_WORKERS), "as many as cores"
+
+
+def _fitting(engine: str, left_bytes: int | None) -> int:
+    """Return for how many workers of an engine there is room; coqui alone may get none."""
+    if left_bytes is None:
+        return MAX_WORKERS
+    fitting = (left_bytes - FIRST_BYTES.get(engine, 0)) // WORKER_BYTES[engine]
+    least = 0 if engine == "coqui" else LEAST_SIZES.get(engine, 1)
+    return max(least, fitting)

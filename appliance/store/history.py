@@ -1,0 +1,229 @@
+"""The history: a row for each life of the gateway, and one for each request that it accepted.
+
+Owns: the form of a row, what a killed gateway left open, pages of the list, what is deleted when.
+Refuses to know: when a request ends and how (the gateway's `record`), and who may read the list.
+
+A request's id holds its run and its number in it, so that the order of ids is the order of acceptance. The
+number of accepted requests is also kept in a small file that every one is counted in at once: a write that a
+kill of the process can't undo. So the next gateway knows how many rows the killed one owes: `unrecorded`.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from appliance.store.database import Database
+
+RUN_SHIFT = 32
+"""Bits of an id that count inside of a run. Together with a million runs it fits JSON's 53 bits."""
+MAX_ID = (1 << 53) - 1
+RUNS_KEPT = 1_000
+RUNNING = "running"
+STATES = (RUNNING, "completed", "failed", "cancelled", "expired", "interrupted")
+"""All but the first are final."""
+DELETED_AT_ONCE = 1_000
+"""Rows that one transaction deletes, so that nobody waits long for his turn."""
+COUNTER_SUFFIX = ".accepted"
+COUNTER = struct.Struct("=QQ")
+"""The run's token and the number of requests that it accepted."""
+
+
+class HistoryRow(NamedTuple):
+    """A request, without its id; in the order of the table's columns."""
+
+    request_id: str
+    accepted_at: float
+    """Wall clock, seconds."""
+    ended_at: float | None
+    state: str
+    ended_by: str
+    voice: str
+    format: str
+    chars: int
+    utterances: int
+    queue_wait_s: float | None
+    ttfa_s: float | None
+    synthesis_s: float
+    audio_s: float
+    total_s: float
+    bytes: int
+    worker: str
+    text: str | None
+    """What was spoken, only where `store.history_text` says so."""
+
+
+class Filter(NamedTuple):
+    """Which requests a page of the list shows; None filters nothing."""
+
+    before: int = MAX_ID
+    """Ids below this one."""
+    limit: int = 100
+    state: str | None = None
+    voice: str | None = None
+    request_id: str | None = None
+
+
+class AcceptedCounter:
+    """The file in which every accepted request is counted at once, for the gateway after a kill.
+
+    Counting takes a microsecond and never raises: a disk that refuses makes the file useless, no more.
+    """
+
+    def __init__(self, database: Path) -> None:
+        """Remember where it lies; nothing is opened."""
+        self._path = database.with_name(database.name + COUNTER_SUFFIX)
+        self._descriptor = -1
+        self._token = 0
+
+    def open(self) -> tuple[int, int]:
+        """Open the file; return the token and the number that the last run left in it. Blocks.
+
+        Returns:
+            (0, 0) where there is no such number.
+        """
+        try:
+            if self._descriptor < 0:
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            token, accepted = COUNTER.unpack(os.pread(self._descriptor, COUNTER.size, 0))
+        except (OSError, struct.error):
+            return 0, 0
+        return token, accepted
+
+    def begin(self, token: int, accepted: int) -> None:
+        """Count for a new run from now on."""
+        self._token = token
+        self.count(accepted)
+
+    def count(self, accepted: int) -> None:
+        """Note how many requests were accepted so far: handed to the kernel, not forced to the disk."""
+        if self._descriptor >= 0:
+            try:
+                os.pwrite(self._descriptor, COUNTER.pack(self._token, accepted), 0)
+            except OSError:
+                self.close()
+
+    def close(self) -> None:
+        """Count no more."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+async def begin_run(database: Database, token: int, left: tuple[int, int]) -> tuple[int, int]:
+    """Begin a run, and end those that a kill has left open.
+
+    Args:
+        database: The open database.
+        token: Tells this run from any other.
+        left: What `AcceptedCounter.open` has found.
+
+    Returns:
+        The run, and the number of requests that killed runs accepted and have no row for.
+
+    Raises:
+        StorageError: Nothing has changed.
+    """
+    now_s = time.time()
+    unrecorded = 0
+    async with database.transaction() as transaction:
+        ((run,),) = await transaction.execute("begin_run", {"started_at": now_s, "token": token})
+        for old in await transaction.execute("list_open_runs", {"run": run}):
+            counted = left[1] if left[0] == old["token"] else 0
+            accepted = max(old["accepted"], old["recorded"], counted)
+            unrecorded += accepted - old["recorded"]
+            await transaction.execute("end_run", {"run": old["run"], "ended_at": now_s, "accepted": accepted})
+        await transaction.execute("interrupt_running", {"ended_at": now_s, "first_id": run << RUN_SHIFT})
+        await transaction.execute("delete_old_runs", {"run": run, "kept": RUNS_KEPT})
+    return run, unrecorded
+
+
+async def is_run_there(database: Database, run: int, token: int) -> bool:
+    """Tell whether a run of this gateway's is in the database, which may be another than before.
+
+    Raises:
+        StorageError: It can't be read.
+    """
+    return bool(await database.read("find_run", {"run": run, "token": token}))
+
+
+async def record(
+    database: Database, run: int, counts: tuple[int, int], rows: Sequence[tuple[int, HistoryRow]]
+) -> None:
+    """Write rows, each new or in the place of an earlier one of the same number.
+
+    Args:
+        database: The open database.
+        run: The run.
+        counts: Requests that it accepted and rows that it has, with these.
+        rows: Each with its number in the run.
+
+    Raises:
+        StorageError: None is written.
+    """
+    first_id = run << RUN_SHIFT
+    async with database.transaction() as transaction:
+        if rows:
+            await transaction.execute_many("put_request", [(first_id | number, *row) for number, row in rows])
+        await transaction.execute(
+            "count_recorded", {"run": run, "accepted": counts[0], "recorded": counts[1]}
+        )
+
+
+async def end_run(database: Database, run: int, accepted: int) -> None:
+    """Close a run's account.
+
+    Raises:
+        StorageError: The next gateway will do it.
+    """
+    async with database.transaction() as transaction:
+        await transaction.execute("end_run", {"run": run, "ended_at": time.time(), "accepted": accepted})
+
+
+async def list_requests(database: Database, wanted: Filter) -> list[dict[str, Any]]:
+    """Return requests, the newest first.
+
+    Raises:
+        StorageError: They can't be read.
+    """
+    name = "list_requests" if wanted.request_id is None else "list_requests_by_request_id"
+    return [dict(row) for row in await database.read(name, wanted._asdict())]
+
+
+async def count_unrecorded(database: Database) -> int:
+    """Return how many requests of runs that have ended have no row.
+
+    Raises:
+        StorageError: It can't be read.
+    """
+    ((count,),) = await database.read("count_unrecorded")
+    return int(count)
+
+
+async def count_surplus(database: Database, max_age_s: float, max_rows: int) -> tuple[int, int]:
+    """Return how many requests are too old, and how many too many beside those.
+
+    Raises:
+        StorageError: It can't be read.
+    """
+    ((rows,),) = await database.read("count_requests")
+    ((old,),) = await database.read("count_old_requests", {"accepted_before": time.time() - max_age_s})
+    return int(old), max(0, int(rows) - int(old) - max_rows)
+
+
+async def delete_surplus(database: Database, max_age_s: float, surplus: tuple[int, int]) -> None:
+    """Delete what `count_surplus` has found, some rows at a time; those that run stay.
+
+    Raises:
+        StorageError: Some may have been deleted.
+    """
+    accepted_before = time.time() - max_age_s
+    for name, count in zip(("delete_old_requests", "delete_first_requests"), surplus, strict=True):
+        for deleted in range(0, count, DELETED_AT_ONCE):
+            limit = min(DELETED_AT_ONCE, count - deleted)
+            async with database.transaction() as transaction:
+                await transaction.execute(name, {"accepted_before": accepted_before, "limit": limit})

@@ -1,0 +1,1 @@
+"""Durability: the gateway is killed and the power goes amid jobs, and all of them are spoken."""

@@ -1,0 +1,38 @@
+"""Gateways without their start: a process that has loaded the gateway's modules and forks one when asked.
+
+Owns: one gateway at a time, from the line that asks for it to its end.
+Refuses to know: who kills it, and why.
+
+    stdin   a line for each gateway
+    stdout  its process id; another line when it has ended
+
+Loading the modules takes a second of CPU, which a thousand kills would have to wait for. What runs then is
+the shipped gateway in a process of its own, from its `main` on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from appliance.lifecycle import die_with_parent
+from processes.gateway.__main__ import main as run_gateway
+
+
+def main() -> None:
+    """Fork gateways until standard input ends."""
+    die_with_parent()
+    for _ in sys.stdin:
+        parent = os.getpid()
+        pid = os.fork()
+        if not pid:
+            die_with_parent(parent=parent)
+            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+            os._exit(run_gateway())
+        print(pid, flush=True)
+        os.waitpid(pid, 0)
+        print("ended", flush=True)
+
+
+if __name__ == "__main__":
+    main()

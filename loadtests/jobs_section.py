@@ -1,0 +1,170 @@
+"""What a long job costs: the gateway's memory, CPU over plain requests, first sounds beside it.
+
+Owns: the section `jobs` of the measurements.
+Refuses to know: how memory and CPU are read, how a first sound is told from the rest.
+
+The same text is spoken by plain requests and as one job, and CPU is compared by its characters. Then
+listeners ask for sentences with a job beside them and without it, in turns: it is paused and goes on.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from appliance.store.jobs import ENDED
+from loadtests.appliance import Appliance, running_appliance
+from loadtests.client import Client, UnexpectedAnswerError, speech_request
+from loadtests.figures import Figure
+from loadtests.floor import VOICE_ID
+from processes.ttsctl.voice_bench.texts import sentences
+
+CHARS = {False: 1_000_000, True: 100_000}
+PLAIN_CHARS = {False: 200_000, True: 40_000}
+"""Spoken by plain requests, in texts of `TEXT_CHARS`."""
+TEXT_CHARS = 4_000
+WARM_UP_CHARS = 20_000
+PARAGRAPH = 10
+"""Sentences."""
+ROUNDS = {False: 10, True: 4}
+LISTENED = 20
+"""First sounds in a block with the job, and in one without it."""
+FORMAT = "mp3"
+MOST_GROWTH_MIB = 10.0
+LEAST_THROUGHPUT = 0.95
+"""Characters for a CPU second of the job, over those of plain requests."""
+MOST_FIRST_AUDIO = 1.3
+"""First sounds (p90) beside the job, over those without it."""
+LOOK_S = 0.5
+P90 = 0.9
+MIB = 1024 * 1024
+MICROSECONDS, MILLISECONDS = 1e6, 1e3
+
+
+def run(*, is_short: bool) -> list[Figure]:
+    """Measure the section; takes some five minutes, or one."""
+    chars = CHARS[is_short]
+    with running_appliance(WORKERS_ESPEAK=2) as appliance, Client(appliance.port) as client:
+        jobs = _Jobs(appliance.port)
+        jobs.watch(jobs.submit(_text(WARM_UP_CHARS)), lambda: None)
+        plain_s = _plain_cpu_s(appliance, client, PLAIN_CHARS[is_short])
+        job_s, growth_bytes = _job(appliance, jobs, _text(chars))
+        alone_s, beside_s = _listened(client, jobs, jobs.submit(_text(chars)), ROUNDS[is_short])
+    return [
+        Figure(
+            f"gateway, growth over a job of {chars:,} characters",
+            growth_bytes / MIB,
+            "MiB",
+            most=MOST_GROWTH_MIB,
+        ),
+        Figure("plain requests, CPU of a character", plain_s * MICROSECONDS, "µs"),
+        Figure("the job, CPU of a character", job_s * MICROSECONDS, "µs"),
+        Figure("the job's throughput ÷ plain requests'", plain_s / job_s, "×", least=LEAST_THROUGHPUT),
+        Figure(
+            "first audio without the job, p90",
+            _p90(alone_s) * MILLISECONDS,
+            "ms",
+            min(alone_s) * MILLISECONDS,
+        ),
+        Figure(
+            "first audio beside the job, p90",
+            _p90(beside_s) * MILLISECONDS,
+            "ms",
+            min(beside_s) * MILLISECONDS,
+        ),
+        Figure("beside ÷ without, p90", _p90(beside_s) / _p90(alone_s), "×", most=MOST_FIRST_AUDIO),
+    ]
+
+
+class _Jobs:
+    """The jobs of an appliance on this machine, over HTTP."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def submit(self, text: str) -> str:
+        """Hand in a job; return its path."""
+        values = {"input": text, "voice": VOICE_ID, "response_format": FORMAT}
+        return f"/v1/jobs/{self.ask('POST', '/v1/jobs', json.dumps(values).encode())['id']}"
+
+    def watch(self, path: str, look: Callable[[], None]) -> None:
+        """Wait until a job has ended, and look at something again and again meanwhile.
+
+        Raises:
+            UnexpectedAnswerError: It ends otherwise than completed.
+        """
+        while (job := self.ask("GET", path))["state"] not in ENDED:
+            look()
+            time.sleep(LOOK_S)
+        if job["state"] != "completed":
+            message = f"the job is {job['state']}: {job['reason']}"
+            raise UnexpectedAnswerError(message)
+
+    def ask(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        """Return what the appliance says.
+
+        Raises:
+            UnexpectedAnswerError: It refuses.
+        """
+        headers = {"Content-Type": "application/json"}
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port)) as connection:
+            connection.request(method, path, body, headers)
+            answer = connection.getresponse()
+            values: dict[str, Any] = json.loads(answer.read())
+        if "error" in values:
+            raise UnexpectedAnswerError(str(values))
+        return values
+
+
+def _text(chars: int) -> str:
+    """Return a text of so many characters or a few more, in paragraphs."""
+    parts: list[str] = []
+    length = 0
+    for number, sentence in enumerate(sentences(), 1):
+        parts.append(sentence + (" " if number % PARAGRAPH else "\n\n"))
+        length += len(parts[-1])
+        if length >= chars:
+            return "".join(parts)
+    raise AssertionError
+
+
+def _plain_cpu_s(appliance: Appliance, client: Client, chars: int) -> float:
+    """Return the CPU seconds of a character that plain requests speak."""
+    request = speech_request(_text(TEXT_CHARS)[:TEXT_CHARS], VOICE_ID, FORMAT)
+    client.send(request)
+    begun_s = appliance.cpu_s()
+    for _ in range(chars // TEXT_CHARS):
+        client.send(request)
+    return (appliance.cpu_s() - begun_s) / chars
+
+
+def _job(appliance: Appliance, jobs: _Jobs, text: str) -> tuple[float, float]:
+    """Return the CPU seconds of a character of one job, and the most that the gateway grew meanwhile."""
+    first_bytes = appliance.memory_bytes()["gateway"]
+    seen_bytes = [first_bytes]
+    begun_s = appliance.cpu_s()
+    jobs.watch(jobs.submit(text), lambda: seen_bytes.append(appliance.memory_bytes()["gateway"]))
+    return (appliance.cpu_s() - begun_s) / len(text), max(seen_bytes) - first_bytes
+
+
+def _listened(client: Client, jobs: _Jobs, path: str, rounds: int) -> tuple[list[float], list[float]]:
+    """Return the seconds to first sounds without a job that runs, and beside it; cancels it in the end."""
+    texts = sentences()
+    alone_s: list[float] = []
+    beside_s: list[float] = []
+    for _ in range(rounds):
+        for change, taken_s in (("pause", alone_s), ("resume", beside_s)):
+            jobs.ask("POST", f"{path}/{change}")
+            client.send(speech_request(next(texts), VOICE_ID, "pcm"))  # what was under way is over
+            requests = [speech_request(next(texts), VOICE_ID, "pcm") for _ in range(LISTENED)]
+            taken_s += [client.send(request).first_byte_s for request in requests]
+    jobs.ask("DELETE", path)
+    return alone_s, beside_s
+
+
+def _p90(values: list[float]) -> float:
+    return sorted(values)[int(P90 * len(values))]

@@ -1,0 +1,164 @@
+"""How kept answers lie on the disk: `data/cache/ab/cdef…`.
+
+Owns: the files' names and form, reading and writing one, finding all there are.
+Refuses to know: which are kept, for how long, what is done about a disk that fails. Everything here blocks.
+
+    magic, bytes of the media type and of the audio, seconds of audio, its SHA-256 │ media type │ audio
+
+A file appears under its name when it is whole. An empty file `<name>.pin` beside a file, or in its place,
+keeps it from ever being taken away but by hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from loguru import logger
+
+from processes.gateway.audio_memory import Audio, etag_of
+
+MAGIC = b"TTSANSW1"
+HEADER = struct.Struct(">8sHQd32s")
+MAX_TYPE_BYTES = 64
+KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
+FOLDER_CHARS = 2
+"""Of a key: the folder's name; the rest is the file's."""
+PIN_SUFFIX, NEW_SUFFIX = ".pin", ".new"
+MAX_FILES = 200_000
+"""Files known at most, some 40 MB of memory."""
+FILE_MODE = 0o600
+
+
+class BrokenAnswerError(Exception):
+    """A file isn't what was written."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is known of a file without asking the disk."""
+
+    size_bytes: int
+    used_at: float
+    """Wall clock, seconds."""
+    noted_at: float
+    """What the file itself says of that."""
+
+
+def path_of(folder: Path, key: str) -> Path:
+    """Return where an answer lies."""
+    return folder / key[:FOLDER_CHARS] / key[FOLDER_CHARS:]
+
+
+def pin_path_of(folder: Path, key: str) -> Path:
+    """Return the file that says that an answer is kept for good."""
+    return path_of(folder, key).with_suffix(PIN_SUFFIX)
+
+
+def note_pin(path: Path) -> None:
+    """Make the file that says that an answer is kept for good.
+
+    Raises:
+        OSError: It can't be made.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(FILE_MODE)
+
+
+def write_answer(path: Path, audio: Audio) -> None:
+    """Write a file under another name and give it its own.
+
+    Raises:
+        OSError: It can't be written; nothing is left of it.
+    """
+    new = path.with_suffix(NEW_SUFFIX)
+    try:
+        with open(new, "wb", opener=lambda name, flags: os.open(name, flags, FILE_MODE)) as file:
+            file.write(_header(audio))
+            file.write(audio.data)
+        new.rename(path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
+
+
+def read_answer(path: Path) -> Audio:
+    """Return what a file holds.
+
+    Raises:
+        BrokenAnswerError: It isn't what was written.
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        head = file.read(HEADER.size)
+        if len(head) < HEADER.size:
+            raise BrokenAnswerError("cut short")
+        magic, type_bytes, data_bytes, audio_s, digest = HEADER.unpack(head)
+        # Before anything of that size is made: the lengths may be as broken as the rest.
+        is_in_form = magic == MAGIC and type_bytes <= MAX_TYPE_BYTES
+        if not is_in_form or size_bytes != HEADER.size + type_bytes + data_bytes:
+            raise BrokenAnswerError("not of our form")
+        media_type = file.read(type_bytes)
+        data = file.read(data_bytes)
+    if hashlib.sha256(data).digest() != digest or not media_type.isascii():
+        raise BrokenAnswerError("not the bytes that were written")
+    return Audio(data, media_type.decode("ascii"), etag_of(digest), audio_s=audio_s)
+
+
+def note_uses(times: list[tuple[Path, float]]) -> None:
+    """Write down when files were used, as far as the disk lets that."""
+    for path, used_at in times:
+        with suppress(OSError):  # on a read-only disk files are forgotten in the order of their writing
+            os.utime(path, (used_at, used_at))
+
+
+def find_answers(folder: Path) -> tuple[dict[str, Entry], set[str]]:
+    """Return the files and the pins that there are; remove what is only half written.
+
+    What can't be looked at is passed over.
+    """
+    found: dict[str, Entry] = {}
+    pins: set[str] = set()
+    for parent in _listed(folder):
+        for path in _listed(parent) if len(parent.name) == FOLDER_CHARS else ():
+            with suppress(OSError):
+                _look_at(path, found, pins)
+    return found, pins
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        logger.warning("cache_folder_unreadable", reason=error.strerror or type(error).__name__)
+        return []
+
+
+def _look_at(path: Path, found: dict[str, Entry], pins: set[str]) -> None:
+    key = path.parent.name + path.name.partition(".")[0]
+    if not KEY.fullmatch(key):
+        return
+    if path.suffix == NEW_SUFFIX:
+        path.unlink(missing_ok=True)
+    elif path.suffix == PIN_SUFFIX:
+        pins.add(key)
+    elif not path.suffix and len(found) < MAX_FILES:
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode):  # anything else can't be read, or would never end
+            found[key] = Entry(status.st_size, status.st_mtime, status.st_mtime)
+
+
+def _header(audio: Audio) -> bytes:
+    media_type = audio.media_type.encode("ascii")
+    digest = hashlib.sha256(audio.data).digest()
+    return HEADER.pack(MAGIC, len(media_type), len(audio.data), audio.audio_s, digest) + media_type

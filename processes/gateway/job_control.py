@@ -1,0 +1,113 @@
+"""`/v1/jobs` and `/v1/jobs/ID`: what becomes of jobs, and what is done to them.
+
+Owns: who sees which job, lists, pause, resume, retry, cancel.
+Refuses to know: how a job is accepted (`job_intake`) and done, and its results (`job_results`).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from appliance.errors import InvalidRequestError
+from appliance.job_errors import JobNotFoundError, JobStateError
+from appliance.store.jobs import MAX_JOB, STATES, UNFINISHED, Row, find_job, list_jobs
+from processes.gateway.access import AccessRules, guarded
+from processes.gateway.answers import json_response
+from processes.gateway.gateway import GATEWAY_KEY, Gateway
+from processes.gateway.history_list import read_number
+
+JOB_ID = "[0-9a-f]{32}"
+"""What stands in a path for a job, as a regular expression."""
+CHANGES = "pause|resume|retry"
+MAX_LIMIT = 1_000
+TIMES = ("created_at", "started_at", "ended_at")
+
+
+async def find_own(request: web.Request) -> Row:
+    """Return the job that a path names, if the caller may see it.
+
+    Raises:
+        JobNotFoundError: There is none, or it is somebody else's.
+        StorageError: It can't be looked up now.
+    """
+    gateway = request.app[GATEWAY_KEY]
+    row = await find_job(gateway.jobs.database, request.match_info["id"])
+    if row is None or not gateway.access.may_see(request, row["owner"]):
+        raise JobNotFoundError
+    return row
+
+
+def job_values(gateway: Gateway, row: Row) -> dict[str, Any]:
+    """Return a job as JSON-ready values."""
+    values = gateway.jobs.describe(row)
+    for name in TIMES:
+        moment = None if row[name] is None else datetime.fromtimestamp(row[name], UTC)
+        values[name] = None if moment is None else moment.isoformat(timespec="milliseconds")
+    return values
+
+
+@guarded(AccessRules.check_jobs)
+async def get_jobs(request: web.Request) -> web.Response:
+    """List jobs, the newest first, a page at a time: all for operators, else the caller's own."""
+    gateway = request.app[GATEWAY_KEY]
+    state = request.query.get("state")
+    if state is not None and state not in STATES:
+        raise InvalidRequestError(f"state must be one of {', '.join(STATES)}", param="state")
+    limit = read_number(request, "limit", 100, MAX_LIMIT)
+    is_operator = gateway.access.is_operator(request)
+    rows = await list_jobs(
+        gateway.jobs.database,
+        owner=None if is_operator else gateway.access.owner(request),
+        state=state,
+        before=read_number(request, "before", MAX_JOB, MAX_JOB),
+        limit=limit + 1,
+    )
+    page = rows[:limit]
+    has_more = len(rows) > limit
+    return json_response(
+        {
+            "object": "list",
+            "data": [job_values(gateway, row) for row in page],
+            "has_more": has_more,
+            "next_before": page[-1]["job"] if has_more else None,
+        }
+    )
+
+
+@guarded(AccessRules.check_api_key)
+async def get_job(request: web.Request) -> web.Response:
+    """Describe a job."""
+    gateway, row = request.app[GATEWAY_KEY], await find_own(request)
+    values = job_values(gateway, row)
+    if row["chapters"] and row["state"] == "completed":
+        values["chapters"] = await gateway.jobs.threads.run(gateway.jobs.folder(row["id"]).read_chapters)
+    return json_response(values)
+
+
+@guarded(AccessRules.check_api_key)
+async def post_change(request: web.Request) -> web.Response:
+    """Pause, resume or retry a job."""
+    gateway, change = request.app[GATEWAY_KEY], request.match_info["change"]
+    row = await find_own(request)
+    changed = await gateway.jobs.change(row["id"], change)
+    if changed is None:
+        raise JobStateError(f"The job's state ({row['state']}) doesn't allow this: {change}")
+    return json_response(job_values(gateway, changed))
+
+
+@guarded(AccessRules.check_api_key)
+async def delete_job(request: web.Request) -> web.Response:
+    """Cancel a job that hasn't ended; delete one that has, with its audio."""
+    gateway = request.app[GATEWAY_KEY]
+    row = await find_own(request)
+    change = "cancel" if row["state"] in UNFINISHED else "delete"
+    by = "operator" if gateway.access.is_operator(request) else "client"
+    changed = await gateway.jobs.change(row["id"], change, by)
+    if changed is None:  # it ended, or was deleted, between the two
+        changed = await gateway.jobs.change(row["id"], "delete")
+    if changed is None:
+        raise JobNotFoundError
+    return json_response(job_values(gateway, changed))

@@ -1,0 +1,325 @@
+"""The files of jobs: `data/jobs/ID/`, one folder for each.
+
+Owns: names and forms of the files, and that each is whole under its name: written under another one, forced
+to the disk, renamed.
+Refuses to know: rows, workers, what is in an audio file. Everything here blocks.
+
+    upload           what a client sends, while it comes and is read
+    text             what is spoken, UTF-8
+    utterances.jsonl its utterances, a line each; they stay as they are, whatever version goes on
+    spoken/NAME      an utterance's audio: a line of JSON, then PCM; NAME is a hash of what decides its sound
+    audio            the result
+    captions.KIND, chapters.json
+    result.json      what the row of a completed job says of it; the last to be written
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from appliance.job_errors import JobDamagedError
+from appliance.speech import SAMPLE_WIDTH_BYTES, WordMark
+from appliance.store.disk import look_at_disk
+from appliance.store.errors import StoreFullError
+from appliance.store.jobs import JobResult
+from appliance.voice_folders import sync
+
+JOBS_NAME = "jobs"
+UPLOAD_NAME = "upload"
+TEXT_NAME = "text"
+UTTERANCES_NAME = "utterances.jsonl"
+SPOKEN_NAME = "spoken"
+AUDIO_NAME = "audio"
+FOLDER_NAME = re.compile("[0-9a-f]{32}")
+"""Of a job: its id. Whatever else lies there is somebody else's."""
+CHAPTERS_NAME = "chapters.json"
+RESULT_NAME = "result.json"
+PARTIAL_SUFFIX = ".partial"
+READ_BYTES = 65_536
+LEAST_FREE_BYTES = 8_388_608
+"""A job leaves as much of the disk free, so that the database can go on writing."""
+ENCODING = ("utf-8", "surrogatepass")
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenUtterance:
+    """An utterance's audio."""
+
+    pcm: bytes
+    """Int16 little-endian mono."""
+    sample_rate_hz: int
+    marks: tuple[WordMark, ...] = ()
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds."""
+        return len(self.pcm) / (SAMPLE_WIDTH_BYTES * self.sample_rate_hz)
+
+
+class JobFolder:
+    """One job's folder."""
+
+    def __init__(self, data_dir: Path, job_id: str, refuse_ratio: float) -> None:
+        """Name it.
+
+        Args:
+            data_dir: `data.dir`.
+            job_id: Of the database, 32 hexadecimal digits: never what a client sent.
+            refuse_ratio: Used share of the disk from which nothing is written any more.
+        """
+        self.path = data_dir / JOBS_NAME / job_id
+        self._refuse_ratio = refuse_ratio
+
+    def check_room(self, needed_bytes: float = 0.0) -> None:
+        """See whether the disk has room for what is to be written; the folder needn't be there.
+
+        Args:
+            needed_bytes: How much that is.
+
+        Raises:
+            StoreFullError: It has too little.
+            OSError: It can't be asked.
+        """
+        space = look_at_disk(self.path)
+        free_bytes = space.usable_bytes - space.used_bytes
+        is_much = space.bytes_above(self._refuse_ratio) + needed_bytes >= 0
+        if is_much or free_bytes < needed_bytes + LEAST_FREE_BYTES:
+            raise StoreFullError("There is too little space on the disk")
+
+    def make(self) -> None:
+        """Make it, empty.
+
+        Raises:
+            OSError: It can't be made.
+        """
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700)
+
+    @property
+    def upload_path(self) -> Path:
+        """Where what a client sends is collected."""
+        return self.path / UPLOAD_NAME
+
+    def append_upload(self, piece: bytes) -> None:
+        """Write some more of what a client sends.
+
+        Raises:
+            StoreFullError: Too little space would be left.
+            OSError: It can't be written.
+        """
+        self.check_room(len(piece))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        with os.fdopen(os.open(self.upload_path, flags, 0o600), "wb") as file:
+            file.write(piece)
+
+    def put_text(self, text: str) -> None:
+        """Put the job's text on the disk, in the place of what the client has sent.
+
+        Raises:
+            StoreFullError: Too little space would be left.
+            OSError: It can't be written.
+        """
+        self.upload_path.unlink()
+        (self.path / SPOKEN_NAME).mkdir(mode=0o700)
+        self.write(TEXT_NAME, [text.encode(*ENCODING)])
+        sync(self.path.parent)
+
+    def remove(self) -> None:
+        """Delete all of it, as far as that goes."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def forget_spoken(self) -> None:
+        """Delete what is needed only until there is a result."""
+        shutil.rmtree(self.path / SPOKEN_NAME, ignore_errors=True)
+        for name in (TEXT_NAME, UTTERANCES_NAME):
+            (self.path / name).unlink(missing_ok=True)
+
+    def forget_partials(self) -> None:
+        """Delete what a kill has left half written, while nobody writes.
+
+        Raises:
+            OSError: It can't be deleted.
+        """
+        for folder in (self.path, self.path / SPOKEN_NAME):
+            with suppress(FileNotFoundError):
+                for path in folder.iterdir():
+                    if path.name.endswith(PARTIAL_SUFFIX):
+                        path.unlink(missing_ok=True)
+
+    def has_audio(self) -> bool:
+        """Return whether there is a result."""
+        return (self.path / AUDIO_NAME).exists()
+
+    def put_result(self, result: JobResult) -> None:
+        """Note what has come of the job, once all of its files are in place.
+
+        Raises:
+            StoreFullError, OSError: It can't be written.
+        """
+        self.write(RESULT_NAME, [json.dumps(result._asdict()).encode()])
+
+    def find_result(self) -> JobResult | None:
+        """Return what has come of the job, if its audio is there as it was made.
+
+        Raises:
+            OSError: The disk can't be read.
+        """
+        try:
+            result = JobResult(**json.loads((self.path / RESULT_NAME).read_bytes()))
+            size_bytes = (self.path / AUDIO_NAME).stat().st_size
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+        return result if result.size_bytes == size_bytes else None
+
+    def read_text(self) -> Iterator[str]:
+        """Yield the text in pieces.
+
+        Raises:
+            OSError: It can't be read.
+        """
+        with (self.path / TEXT_NAME).open(encoding=ENCODING[0], errors=ENCODING[1], newline="") as file:
+            while piece := file.read(READ_BYTES):
+                yield piece
+
+    def has_text(self) -> bool:
+        """Return whether the text is there."""
+        return (self.path / TEXT_NAME).exists()
+
+    def has_utterances(self) -> bool:
+        """Return whether the text has been split."""
+        return (self.path / UTTERANCES_NAME).exists()
+
+    def read_chapters(self) -> list[dict[str, Any]]:
+        """Return the chapters of the result, each with its title and its beginning in seconds."""
+        try:
+            chapters: list[dict[str, Any]] = json.loads((self.path / CHAPTERS_NAME).read_bytes())
+        except FileNotFoundError:
+            return []
+        return chapters
+
+    def read_lines(self, at_byte: int, limit: int) -> tuple[list[bytes], int]:
+        """Return some lines of the utterances from a place on, and the place behind them.
+
+        Raises:
+            OSError: They can't be read.
+        """
+        with (self.path / UTTERANCES_NAME).open("rb") as file:
+            file.seek(at_byte)
+            lines: list[bytes] = []
+            while len(lines) < limit and (line := file.readline()):
+                lines.append(line)
+            return lines, file.tell()
+
+    def place_of(self, number: int) -> int:
+        """Return where an utterance's line begins.
+
+        Raises:
+            OSError: The lines can't be read.
+        """
+        with (self.path / UTTERANCES_NAME).open("rb") as file:
+            for _ in range(number):
+                file.readline()
+            return file.tell()
+
+    def write(self, name: str, parts: Iterable[bytes]) -> None:
+        """Write a file that is whole and on the disk under its name, or isn't there.
+
+        Raises:
+            StoreFullError: Too little space would be left.
+            OSError: It can't be written.
+        """
+        final = self.path / name
+        partial = final.with_name(f"{final.name}-{time.monotonic_ns()}{PARTIAL_SUFFIX}")
+        self.check_room()
+        try:
+            with private(partial) as file:
+                file.writelines(parts)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(final)
+            sync(final.parent)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def put_spoken(self, name: str, spoken: SpokenUtterance) -> str:
+        """Write an utterance's audio; return the hash of its file.
+
+        Raises:
+            StoreFullError, OSError: It can't be written.
+        """
+        marks = [[mark.start_char, mark.end_char, mark.time_s] for mark in spoken.marks]
+        values: dict[str, Any] = {"rate": spoken.sample_rate_hz, "marks": marks}
+        values["sha256"] = _sha256(values, spoken.pcm)
+        head = json.dumps(values).encode() + b"\n"
+        self.write(f"{SPOKEN_NAME}/{name}", [head, spoken.pcm])
+        return hashlib.sha256(head + spoken.pcm).hexdigest()
+
+    def find_spoken(self, name: str) -> tuple[SpokenUtterance, str] | None:
+        """Return an utterance's audio and the hash of its file, if it is there and as it was written.
+
+        Raises:
+            OSError: The disk can't be read.
+        """
+        try:
+            data = (self.path / SPOKEN_NAME / name).read_bytes()
+        except FileNotFoundError:
+            return None
+        head, _, pcm = data.partition(b"\n")
+        try:
+            values: dict[str, Any] = json.loads(head)
+            if values.pop("sha256") != _sha256(values, pcm):
+                return None
+            marks = tuple(WordMark(*mark) for mark in values["marks"])
+            return SpokenUtterance(pcm, int(values["rate"]), marks), hashlib.sha256(data).hexdigest()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def read_spoken(self, name: str, sha256: str) -> SpokenUtterance:
+        """Return an utterance's audio as it was written.
+
+        Raises:
+            JobDamagedError: It isn't there, or not as it was written; it is deleted.
+            OSError: The disk can't be read.
+        """
+        found = self.find_spoken(name)
+        if found is None or found[1] != sha256:
+            (self.path / SPOKEN_NAME / name).unlink(missing_ok=True)
+            raise JobDamagedError("An utterance's audio is damaged")
+        return found[0]
+
+
+def _sha256(values: dict[str, Any], pcm: bytes) -> str:
+    """Return a hash of an utterance's audio and of what is said of it."""
+    digest = hashlib.sha256(json.dumps(values).encode())
+    digest.update(pcm)
+    return digest.hexdigest()
+
+
+def private(path: Path) -> BinaryIO:
+    """Make an empty file that only its owner can read, and open it for writing."""
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w+b")
+
+
+def sweep(data_dir: Path, older_s: float) -> list[str]:
+    """Return the names of jobs' folders that haven't changed for a time, of which some may have no row.
+
+    Args:
+        data_dir: `data.dir`.
+        older_s: Seconds since the last change, so that none is named that is just being made.
+    """
+    names: list[str] = []
+    with suppress(FileNotFoundError):
+        folders = (data_dir / JOBS_NAME).iterdir()
+        ours = [path for path in folders if FOLDER_NAME.fullmatch(path.name)]
+        names += [path.name for path in ours if time.time() - path.stat().st_mtime > older_s]
+    return names

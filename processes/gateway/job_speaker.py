@@ -1,0 +1,144 @@
+"""The utterances of jobs on their way through the pool, as the scheduler's last class.
+
+Owns: how many of them are spoken at a time, how often one is tried.
+Refuses to know: files, rows, which job is next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from loguru import logger
+
+from appliance.errors import (
+    EngineFailedError,
+    SynthesisError,
+    SynthesisTimeoutError,
+    UnspeakableTextError,
+    WorkerLostError,
+)
+from appliance.metrics import GatewayMetrics
+from appliance.speech import RequestClass, Utterance, WordMark
+from processes.gateway.dispatch import Dispatcher
+from processes.gateway.job_folder import SpokenUtterance
+from processes.gateway.pool import WorkerPool
+from processes.gateway.single_flight import SingleFlight
+from processes.gateway.sounds import Sounds
+from processes.gateway.utterance_source import UtteranceSource
+
+TRIES = 3
+"""Times that an utterance is given to the dispatcher, which gives one to two workers each time."""
+BACK_OFF_S = 1.0
+"""Seconds before the second try; twice as many before the next."""
+QUICK_S = 0.1
+"""An utterance with at most so much expected work may hold the last free worker: nobody notices."""
+RETRYABLE = (WorkerLostError, SynthesisTimeoutError, EngineFailedError)
+
+
+class JobSpeaker:
+    """Speaks one utterance after the other, for all jobs."""
+
+    def __init__(
+        self, dispatcher: Dispatcher, pool: WorkerPool, sounds: Sounds, cores: int, metrics: GatewayMetrics
+    ) -> None:
+        """Take what it works with.
+
+        Args:
+            dispatcher: Speaks.
+            pool: Tells how many workers there are.
+            sounds: Names what was spoken.
+            cores: How many engines may compute at a time.
+            metrics: Counts what was spoken.
+        """
+        self._dispatcher = dispatcher
+        self._pool = pool
+        self._metrics = metrics
+        self.sounds = sounds
+        self._speaking: Counter[str] = Counter()
+        self._flights = SingleFlight[SpokenUtterance]()
+        self._freed = asyncio.Event()
+        self.cores = cores
+
+    def check(self, engine: str) -> None:
+        """See whether an engine can speak for jobs now.
+
+        Raises:
+            CapacityError: It can't, for what passes by itself.
+        """
+        self._dispatcher.admission.check_background(engine, b"")
+
+    async def speak(self, name: str, utterance: Utterance, job_id: str, rate_hz: int) -> SpokenUtterance:
+        """Return an utterance's audio, however long that takes; a cancel takes it back.
+
+        What several jobs ask for at one time is spoken once.
+
+        Args:
+            name: Of all that decides its sound.
+            utterance: What is spoken.
+            job_id: The job is the client that takes turns with others.
+            rate_hz: Hertz of an utterance that has no sound in its voice.
+
+        Raises:
+            CapacityError: It can't be spoken now: its engine is without workers, or the appliance drains.
+            SynthesisError: It can't be spoken: a worker was lost too often, or the engine refuses it.
+            PoisonRequestError: It has killed too many workers.
+        """
+        return await self._flights.do(name, lambda: self._speak(utterance, job_id, rate_hz))
+
+    async def _speak(self, utterance: Utterance, job_id: str, rate_hz: int) -> SpokenUtterance:
+        tries = 0
+        while True:
+            try:
+                async with self._turn(utterance):
+                    spoken = await self._spoken(utterance, job_id)
+            except UnspeakableTextError:
+                return SpokenUtterance(b"", rate_hz)
+            except RETRYABLE as error:
+                tries += 1
+                if tries >= TRIES:
+                    raise
+                logger.warning("job_utterance_retried", job=job_id, number=utterance.index, code=error.code)
+                await asyncio.sleep(BACK_OFF_S * 2 ** (tries - 1))
+            else:
+                self._metrics.job_utterances.inc()
+                self._metrics.audio_s.inc(spoken.audio_s)
+                return spoken
+
+    @asynccontextmanager
+    async def _turn(self, utterance: Utterance) -> AsyncIterator[None]:
+        """Wait until jobs may have one more worker of an engine, and hold it for the block."""
+        engine = utterance.engine
+        while self._speaking[engine] >= self._limit(utterance):
+            self._freed.clear()
+            await self._freed.wait()
+        self._speaking[engine] += 1
+        try:
+            yield
+        finally:
+            self._speaking[engine] -= 1
+            self._freed.set()
+
+    def _limit(self, utterance: Utterance) -> int:
+        """Return how many workers of an engine jobs may hold; one is left to listeners."""
+        alive = self._pool.alive_count(utterance.engine)
+        is_quick = self._dispatcher.costs.expected_s(utterance) <= QUICK_S
+        return max(1, min(self.cores, alive if is_quick else alive - 1))
+
+    async def _spoken(self, utterance: Utterance, job_id: str) -> SpokenUtterance:
+        delivery = self._dispatcher.synthesize(
+            UtteranceSource([utterance]), client=f"job:{job_id}", request_class=RequestClass.BACKGROUND
+        )
+        parts: list[bytes] = []
+        marks: list[WordMark] = []
+        rate_hz = 0
+        async with aclosing(delivery.chunks) as chunks:
+            async for chunk in chunks:
+                parts.append(chunk.pcm)
+                marks += chunk.word_marks
+                rate_hz = chunk.sample_rate_hz
+        if not rate_hz:
+            raise SynthesisError
+        return SpokenUtterance(b"".join(parts), rate_hz, tuple(marks))

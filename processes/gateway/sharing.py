@@ -1,0 +1,218 @@
+"""Requests that hear one synthesis: who has it made, who joins in, what is kept of it.
+
+Owns: which synthesis equal requests find under way, its making, the record of each who listens.
+Refuses to know: what was kept before, what an answer looks like (`speech_post`, `speech_get`), how bytes are
+passed on (`shared_speech`).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from appliance.audio.encoders import MEDIA_TYPES
+from appliance.errors import ApplianceError
+from appliance.speech import RequestClass
+from appliance.word_times import pack_words
+from processes.gateway.audio_answer import AudioAnswer
+from processes.gateway.audio_memory import Audio, finished_audio
+from processes.gateway.encoding import SpeechEncoding
+from processes.gateway.fallback import FALLBACK_HEADER
+from processes.gateway.gateway import GATEWAY_KEY, Gateway
+from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY
+from processes.gateway.planned_speech import CheckedSpeech, PlannedSpeech
+from processes.gateway.record import RequestRecord, Unspoken
+from processes.gateway.shared_speech import Listener, SharedSpeech
+from processes.gateway.speech import first_heard, start_asked, timed
+from processes.gateway.ticket import Delivery, Stream
+
+FINISHED_IN_PLACE_BYTES = 262_144
+"""Hashing so much takes 0.2 ms, about what a thread and back costs on a busy machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """A synthesis that is about to begin."""
+
+    key: str
+    """What it is kept and found under; empty for one that nobody shares and that isn't kept."""
+    speech: PlannedSpeech
+    delivery: Delivery
+    """Its audio; closed by the making."""
+    is_whole: bool
+    """Whether no sound of it need come early."""
+    is_finished_first: bool = False
+    """Whether it is encoded as a whole, with exact sizes."""
+
+    @property
+    def is_of_get(self) -> bool:
+        """Whether a GET asked for it, which wants the times of the words; POST keeps its answers in files."""
+        return self.speech.request.wants_word_times
+
+
+@contextmanager
+def listening(
+    request: web.Request, asked: CheckedSpeech, key: str, record: RequestRecord | None = None
+) -> Iterator[tuple[Listener, RequestRecord]]:
+    """Listen to the synthesis of what is asked for: one under way, or one that begins now.
+
+    Args:
+        request: Who asks.
+        asked: For what.
+        key: Under which equal requests find it; empty where none may.
+        record: The request's, where it has one already; else one is opened, and ended with the block.
+
+    Yields:
+        The listener, and the request's record.
+
+    Raises:
+        ApplianceError: The request is refused.
+    """
+    gateway = request.app[GATEWAY_KEY]
+    shared = gateway.answers.under_way.get(key)
+    is_mine = shared is None
+    with ExitStack() as owned:
+        if shared is None:
+            shared = begin(gateway, _started(request, asked, key, is_counted=record is not None))
+        elif shared.stream.request_class is RequestClass.BACKGROUND:
+            gateway.dispatcher.hasten(shared.stream)
+        listener = shared.join()
+        owned.callback(shared.leave, listener)
+        stream = shared.stream if is_mine else Unspoken()
+        if record is None:
+            record = owned.enter_context(
+                _record(request, asked, stream) if is_mine else accept_unspoken(request, asked)
+            )
+        gateway.answers.count(result := "miss" if is_mine else "shared")
+        record.answered_from(result, stream)
+        try:
+            yield listener, record
+        finally:
+            record.encode_s = shared.encode_s if is_mine else 0.0
+            if shared.is_too_long and key and asked.request.wants_word_times:
+                gateway.answers.note_long(key)
+
+
+def accept_unspoken(request: web.Request, asked: CheckedSpeech) -> RequestRecord:
+    """Take in a request for which no worker need speak.
+
+    Raises:
+        DrainingError, QuotaExceededError: It is refused.
+    """
+    gateway = request.app[GATEWAY_KEY]
+    try:
+        gateway.dispatcher.admission.check_unspoken(gateway.access.client(request))
+    except ApplianceError as error:
+        gateway.ledger.reject(error)
+        raise
+    return _record(request, asked, Unspoken())
+
+
+def begin(gateway: Gateway, making: Making) -> SharedSpeech:
+    """Have something made, for all who ask for the same from now on; to be joined at once."""
+    speech, key, under_way = making.speech, making.key, gateway.answers.under_way
+    shared = SharedSpeech(
+        speech.voice,
+        making.delivery.stream,
+        gateway.answers.get_room if making.is_of_get else gateway.answers.room,
+        is_finished_first=making.is_finished_first,
+    )
+    shared.spoken_by(speech.voice, speech.replaced)
+    if key:
+        under_way[key] = shared
+
+    def close() -> None:
+        if under_way.get(key) is shared:
+            del under_way[key]
+
+    shared.start(functools.partial(_make, gateway, making), close)
+    return shared
+
+
+def fallback_headers(shared: SharedSpeech) -> dict[str, str]:
+    """Return what an answer says of who speaks in another's place."""
+    return {FALLBACK_HEADER: shared.voice.id} if shared.replaced else {}
+
+
+async def answer_as_made(
+    request: web.Request,
+    asked: CheckedSpeech,
+    listener: Listener,
+    record: RequestRecord,
+    headers: Mapping[str, str],
+) -> web.StreamResponse:
+    """Answer with what a listener hears, as it is made.
+
+    Raises:
+        ApplianceError: It failed before anything has left; later the connection is broken off instead.
+    """
+    shared = listener.shared
+    answer = AudioAnswer(request, asked.request, MEDIA_TYPES[asked.request.format])
+    answer.response.headers.update(headers)
+    with answer.broken_off_on_error(record):
+        while part := await listener.next_part():
+            await answer.write(part, record)
+        await answer.end(shared.stream.audio_s, record)
+    return answer.response
+
+
+def _started(request: web.Request, asked: CheckedSpeech, key: str, *, is_counted: bool) -> Making:
+    is_of_get = asked.request.wants_word_times
+    speech, delivery, is_whole = start_asked(request, asked, is_whole=is_of_get, is_counted=is_counted)
+    return Making(key, speech, delivery, is_whole, is_finished_first=is_whole and not is_of_get)
+
+
+def _record(request: web.Request, asked: CheckedSpeech, stream: Stream | Unspoken) -> RequestRecord:
+    return request.app[GATEWAY_KEY].ledger.accept(
+        request[REQUEST_ID_KEY], request[ARRIVED_KEY], asked.request, asked.voice, stream
+    )
+
+
+async def _make(gateway: Gateway, making: Making, shared: SharedSpeech) -> None:
+    """Make the audio for all who listen, and keep it.
+
+    Raises:
+        ApplianceError: It can't be made.
+    """
+    heard = first_heard(gateway, making.speech, making.delivery, shared, is_whole=making.is_whole)
+    async with heard as (speech, delivery):
+        shared.begin()
+        encoding = SpeechEncoding(
+            speech.request,
+            speech.voice,
+            speech.utterances.known,
+            gateway.threads,
+            is_whole=making.is_finished_first,
+        )
+        async for chunk in delivery.chunks:
+            await shared.put(await timed(encoding.feed(chunk), shared))
+        await shared.put(await timed(encoding.finish(), shared))
+        shared.made(encoding.words.take())
+    if not shared.is_joinable:
+        return
+    shared.audio = await _finished(gateway, making, shared, encoding)
+    is_same_voice = gateway.answers.key(speech.request, speech.voice) == making.key
+    if making.key and speech.replaced is None and is_same_voice:
+        gateway.answers.keep(making.key, shared.audio)
+        shared.end()  # only now, so that whoever asks again after the end gets what is kept
+        if not making.is_of_get:
+            await gateway.answers.store(making.key, shared.audio)
+
+
+async def _finished(
+    gateway: Gateway, making: Making, shared: SharedSpeech, encoding: SpeechEncoding
+) -> Audio:
+    """Return the whole as it is kept, with exact sizes."""
+
+    def finish() -> Audio:
+        words = pack_words(shared.words) if making.is_of_get else b""
+        data = b"".join(encoding.exact(shared.parts()))
+        return finished_audio(data, encoding.media_type, words, shared.stream.audio_s)
+
+    if sum(map(len, shared.parts())) <= FINISHED_IN_PLACE_BYTES:
+        return finish()
+    return await gateway.threads.run(finish)

@@ -1,0 +1,108 @@
+"""What decides how a text sounds, as a name: of a kept answer, of a job's utterance.
+
+Owns: the one list of what a sound depends on that no request says: versions of the appliance, of packages,
+engines and imported voices, and settings.
+Refuses to know: what is kept under such a name, and where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+
+import appliance
+from appliance.settings import Settings
+from appliance.speech import SpeechRequest, Utterance
+from appliance.voices import Voice
+from processes.gateway.imports import Imports
+from processes.gateway.pool import WorkerPool
+
+PACKAGES = (
+    "av",
+    "coqui-tts",
+    "emoji",
+    "espeakng-loader",
+    "lameenc",
+    "num2words",
+    "numpy",
+    "onnxruntime",
+    "sentencex",
+    "torch",
+)
+"""Other versions of these may make another sound of the same text."""
+SECTIONS = ("text", "tone", "vits", "coqui")
+"""Of the settings."""
+
+
+class Sounds:
+    """Names sounds: two with one name are the same."""
+
+    def __init__(self, settings: Settings, pool: WorkerPool, imports: Imports) -> None:
+        """Look up what stays as it is for as long as the gateway runs.
+
+        Args:
+            settings: What they say of text and engines counts.
+            pool: Knows the engines' versions.
+            imports: Knows the imported voices' versions.
+        """
+        self._appliance = _appliance(settings)
+        self._pool = pool
+        self._imports = imports
+
+    def answer_name(self, request: SpeechRequest, voice: Voice) -> str:
+        """Return the name of all that decides an answer's bytes; empty while nobody knows all of it."""
+        return self._name(
+            voice.engine,
+            voice.engine_voice,
+            (
+                request.text,
+                voice.sample_rate_hz,
+                request.speed,
+                request.pitch,
+                request.volume,
+                request.format.value,
+                request.input_type.value,
+                request.make_speakable,
+                request.wants_word_times,
+            ),
+        )
+
+    def utterance_name(self, utterance: Utterance) -> str:
+        """Return the name of everything that decides an utterance's audio; empty as `answer_name`."""
+        return self._name(
+            utterance.engine,
+            utterance.engine_voice,
+            (
+                utterance.spoken.text,
+                utterance.speed,
+                utterance.pitch,
+                utterance.volume,
+                utterance.is_ssml,
+                utterance.wants_word_marks,
+            ),
+        )
+
+    def _name(self, engine: str, engine_voice: str, asked: tuple[object, ...]) -> str:
+        """Return the name of what is asked of a voice.
+
+        It is empty while no worker has told its engine's version, and while the workers of an imported voice
+        are being replaced, since nobody knows then which of them would speak.
+        """
+        engine_version = self._pool.engine_versions.get(engine)
+        voice_version = self._imports.voice_version(engine, engine_voice)
+        if engine_version is None or voice_version is None:
+            return ""
+        parts = (self._appliance, engine, engine_version, engine_voice, voice_version, *asked)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _appliance(settings: Settings) -> str:
+    """Return a hash of what the sound of every text depends on."""
+    versions = [appliance.__version__]
+    for package in PACKAGES:
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    chosen = settings.model_dump_json(include=set(SECTIONS))
+    return hashlib.sha256(repr((versions, chosen)).encode()).hexdigest()

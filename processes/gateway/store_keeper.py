@@ -1,0 +1,274 @@
+"""The store's life in the gateway: opened beside the start, fed with the history, looked after, opened again.
+
+Owns: when rows are written, when the files are looked at and thinned out, what the store's state is called.
+Refuses to know: SQL, files' formats, HTTP. No request waits for anything here.
+
+    opening ──▶ ok | restored | lost ──an error──▶ full | readonly | busy      tried again every second
+       ▲                                      └──▶ corrupt | failed | removed  closed, then opened again
+       └───────────────────────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from appliance.metrics import GatewayMetrics
+from appliance.settings import Settings
+from appliance.store import opening
+from appliance.store.ballast import Ballast
+from appliance.store.check import note_floor, rows_of
+from appliance.store.database import SQLITE_VERSION, Database
+from appliance.store.errors import (
+    StorageError,
+    StoreBusyError,
+    StoreFailedError,
+    StoreFullError,
+    StoreReadonlyError,
+)
+from appliance.store.history import count_surplus, delete_surplus
+from appliance.store.restoring import take_note
+from processes.gateway.history import History
+
+FLUSH_S = 0.25
+"""Seconds between two batches of rows; so many of them a kill can cost at most."""
+LOOK_S = 1.0
+"""Seconds between two looks at the files and the disk, and between two tries after an error."""
+TIDY_S = 60.0
+CLOSE_S = 2.0
+"""Seconds that the last rows have at a stop."""
+MAX_LOG_BYTES = 67_108_864
+"""A larger write-ahead log is said: somebody has kept a transaction open for long."""
+DAY_S = 86_400.0
+PASSING = (StoreBusyError, StoreFullError, StoreReadonlyError)
+"""Errors after which the open database is as good as before."""
+WELL = ("opening", "ok")
+RESTORE_LEVELS = {"begun": "WARNING", "swapped": "INFO", "returned": "ERROR"}
+
+
+class StoreKeeper:
+    """Keeps the store open; `run` is its life."""
+
+    def __init__(self, settings: Settings, metrics: GatewayMetrics, history: History | None) -> None:
+        """Remember where things are; nothing is opened.
+
+        Args:
+            settings: Name the database and what it keeps.
+            metrics: Get commits and errors.
+            history: What is written; None writes nothing.
+        """
+        self._path = settings.store_path()
+        self._settings = settings.store
+        self._metrics = metrics
+        self._history = history
+        self._ballast = Ballast(self._path.parent, settings.store.ballast_bytes)
+        self._database: Database | None = None
+        self._lock: opening.StoreLock | None = None
+        self._opened_as = "ok"
+        self._looked_at_s = -math.inf
+        self._tidied_at_s = -math.inf
+        self.state = "opening"
+        self.since = datetime.now(UTC)
+
+    @property
+    def database(self) -> Database:
+        """The open database.
+
+        Raises:
+            StoreFailedError: It isn't open now; `/health` says why.
+        """
+        if self._database is None:
+            raise StoreFailedError
+        return self._database
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong with it, as far as is known."""
+        return self.state in WELL
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `/health` says of it."""
+        since = self.since.isoformat(timespec="seconds")
+        return {"state": self.state, "since": since, "sqlite": SQLITE_VERSION}
+
+    async def run(self) -> None:
+        """Open the store and keep it until cancelled; then write the rest and close it.
+
+        Raises:
+            ConfigurationError: The database is one of a later version.
+        """
+        try:
+            while True:
+                try:
+                    await self._open()
+                    while await self._keep():
+                        pass
+                except StorageError as error:
+                    await self._take(error)
+                    await self._close()
+                    await asyncio.sleep(LOOK_S)
+        finally:
+            await self._end()
+
+    async def _open(self) -> None:
+        """Open the database, if it isn't open.
+
+        Raises:
+            ConfigurationError: It is one of a later version.
+            StorageError: It can't be opened now.
+        """
+        if self._database is not None:
+            return
+        self._lock = await asyncio.to_thread(opening.StoreLock, self._path)
+        opened = await asyncio.to_thread(opening.prepare, self._path)
+        self._database = await Database.open(self._path, self._metrics.db_commit_s.observe)
+        if self._history is not None:
+            self._metrics.history_unrecorded.inc(await self._history.join(self._database))
+        if opened.state != "ok":
+            self._opened_as = opened.state
+            logger.error(
+                "store_replaced",
+                state=opened.state,
+                reason=opened.reason,
+                moved_to=opened.moved_to,
+                backup=opened.backup,
+            )
+        self._looked_at_s = self._tidied_at_s = -math.inf
+        await self._say_restore()
+        self._be(self._opened_as)
+        logger.info("store_open", sqlite=SQLITE_VERSION, state=self.state)
+
+    async def _say_restore(self) -> None:
+        """Say what `ttsctl backup restore` has done to the database, which has no log of its own."""
+        with suppress(OSError):
+            note = await asyncio.to_thread(take_note, self._path)
+            if level := RESTORE_LEVELS.get(note.get("state", "")):
+                logger.log(level, "store_restore", **note)
+
+    async def _keep(self) -> bool:
+        """After a moment, write what waits and look after the files; return whether the database stays open.
+
+        Raises:
+            StorageError: It has to be opened again.
+        """
+        await asyncio.sleep(FLUSH_S)
+        try:
+            is_look_due = time.monotonic() - self._looked_at_s >= LOOK_S
+            if is_look_due and await self._are_files_gone():
+                return False
+            is_asked = is_look_due and (not self._is_writing or await asyncio.to_thread(self._is_disk_bad))
+            await self._write(is_asked=is_asked)
+            if time.monotonic() - self._tidied_at_s >= TIDY_S:
+                await self._tidy()
+        except PASSING as error:
+            await self._take(error)
+            if not (isinstance(error, StoreFullError) and await self._drop_ballast()):
+                await asyncio.sleep(LOOK_S)
+        return True
+
+    @property
+    def _is_writing(self) -> bool:
+        return self.state in (*WELL, "restored", "lost", "log_large")
+
+    async def _write(self, *, is_asked: bool) -> None:
+        """Write what waits; if asked, something even if nothing does, to see whether that succeeds."""
+        if self._history is not None and (is_asked or self._history.is_waiting):
+            await self._history.write(self.database)
+        elif is_asked:
+            await self.database.touch()
+        else:
+            return
+        if not self._is_writing:
+            logger.info("store_recovered", state=self.state)
+            self._be(self._opened_as)
+
+    async def _are_files_gone(self) -> bool:
+        """See whether somebody has removed or replaced a file, and save what only ours still holds."""
+        self._looked_at_s = time.monotonic()
+        gone = await self.database.missing_files()
+        if gone:
+            logger.error("store_files_removed", files=gone)
+            self._be("removed")
+            await self.database.rescue()
+            await self._close()
+            return True
+        log_bytes = await asyncio.to_thread(_size_bytes, self._path.with_name(f"{self._path.name}-wal"))
+        is_large, was_large = log_bytes > MAX_LOG_BYTES, self.state == "log_large"
+        if is_large and not was_large:
+            logger.warning("store_log_large", bytes=log_bytes)
+        if self._is_writing and is_large != was_large:
+            self._be("log_large" if is_large else self._opened_as)
+        return False
+
+    async def _tidy(self) -> None:
+        """Try a write; delete what the history needn't keep, after noting what is left; keep the ballast."""
+        self._tidied_at_s = time.monotonic()
+        max_age_s = self._settings.history_days * DAY_S
+        surplus = await count_surplus(self.database, max_age_s, self._settings.history_rows)
+        rows = await asyncio.to_thread(rows_of, self._path)
+        rows["requests"] = max(0, rows["requests"] - sum(surplus))
+        await self.database.touch()  # so that an idle one's disk is tried, too
+        with suppress(OSError):  # the disk is full, or worse: the next write will tell
+            await asyncio.to_thread(note_floor, self._path, rows)
+            await delete_surplus(self.database, max_age_s, surplus)
+        await asyncio.to_thread(self._ballast.keep)
+
+    async def _take(self, error: StorageError) -> None:
+        """Say an error, once for as long as it lasts."""
+        self._metrics.db_errors.labels(error.state).inc()
+        if self.state != error.state:
+            logger.error("store_failed", state=error.state, code=error.code, reason=error.message)
+            self._be(error.state)
+        if isinstance(error, StoreFullError) and self._database is None:
+            await self._drop_ballast()
+
+    async def _drop_ballast(self) -> bool:
+        has_room = await asyncio.to_thread(self._ballast.drop)
+        if has_room:
+            logger.warning("ballast_dropped", bytes=self._settings.ballast_bytes)
+        return has_room
+
+    def _be(self, state: str) -> None:
+        if state != self.state:
+            self.state, self.since = state, datetime.now(UTC)
+        self._metrics.db_up.set(self._is_writing)
+
+    def _is_disk_bad(self) -> bool:
+        disk = os.statvfs(self._path.parent)
+        return bool(disk.f_flag & os.ST_RDONLY) or not disk.f_bavail
+
+    async def _close(self) -> None:
+        """Close the database, whatever state it is in, and let the next one have it."""
+        database, self._database = self._database, None
+        if database is not None:
+            await database.close()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            await asyncio.to_thread(lock.release)
+
+    async def _end(self) -> None:
+        """Write the rest within a time, and close."""
+        try:
+            if self._database is not None:
+                async with asyncio.timeout(CLOSE_S):
+                    if self._history is not None:
+                        await self._history.close(self._database)
+                    await self._tidy()
+        except (StorageError, TimeoutError) as error:
+            logger.error("store_not_closed_well", reason=str(error))
+        await self._close()
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,127 @@
+"""Rows D1 and W10: what was committed survives any kill, and the history accounts for every request."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.settings import ROOT
+from appliance.store.check import connect
+from appliance.store.opening import prepare
+from loadtests.figures import Figure
+from tests.parts.appliance import Appliance, eventually
+from tests.parts.asked import asked, spoken
+from tests.parts.measured import say
+from tests.parts.rounds import rounds
+
+pytestmark = pytest.mark.timeout(1800)
+
+MOST_COMMITS = 60
+"""Before a kill; it comes after a random number of them."""
+LONG_TEXT = "A sentence of which nobody will hear the end. " * 400
+
+
+def acknowledged(path: Path, first: int, commits: int) -> list[int]:
+    """Have a process write; kill it amid its commits, and return what it said was on the disk."""
+    command = [sys.executable, "-m", "tests.parts.store_writer", str(path), str(first)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(commits)]
+        process.kill()
+        told += process.stdout.readlines()
+    return [int(line) for line in told if line.endswith("\n")]
+
+
+@pytest.mark.slow
+def test_commits_when_killed_amid_them_then_none_that_was_acknowledged_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "appliance.sqlite"
+    choice = random.Random(5)
+    count = number = 0
+    for number in range(rounds(20, 1_000)):
+        told = acknowledged(path, number * 1_000_000, choice.randint(1, MOST_COMMITS))
+        assert prepare(path).state == "ok"
+        with contextlib.closing(connect(path, mode="ro")) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+            newest = f"SELECT token FROM runs WHERE token >= {number * 1_000_000} ORDER BY run"
+            there = [token for (token,) in connection.execute(newest)]
+            (all_there,) = connection.execute("SELECT count(*) FROM runs").fetchone()
+        # Every one that was acknowledged, and at most the one in whose commit the kill came.
+        assert there[: len(told)] == told, f"lost in round {number}"
+        assert len(there) <= len(told) + 1
+        count += len(there)
+        assert all_there == count
+    say("D1", Figure("kills amid commits", number + 1, ""), Figure("commits that survived them", count, ""))
+
+
+@pytest.fixture
+def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
+    made = appliance_factory(VOICES_DEFAULT="tone-low")
+    made.wait_until_ready()
+    made.wait_until_running()
+    made.wait_for("store_open")
+    return made
+
+
+def rows_of(appliance: Appliance, request_id: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = asked(appliance, f"/v1/history?request_id={request_id}")["data"]
+    return rows
+
+
+def test_gateway_when_killed_then_every_request_has_one_final_state_or_counts_as_unrecorded(
+    appliance: Appliance,
+) -> None:
+    accepted = 0
+    for number in range(rounds(3, 20)):
+        for each in range(5):
+            spoken(appliance, f"ended-{number}-{each}")
+        head = "POST /v1/audio/speech HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        body = json.dumps({"input": LONG_TEXT, "voice": "tone-low", "response_format": "pcm"})
+        name = f"running-{number}"
+        with socket.create_connection(("127.0.0.1", appliance.port), 30) as client:
+            client.sendall(
+                f"{head}X-Request-ID: {name}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            assert client.recv(1024).startswith(b"HTTP/1.1 200 ")
+            eventually(functools.partial(rows_of, appliance, name))
+            spoken(appliance, f"last-{number}")
+            accepted += 7
+            seen = len(appliance.lines)
+            appliance.program("gateway").send_signal(signal.SIGKILL)
+            appliance.wait_for("store_open", after=seen)
+        listed = asked(appliance, "/v1/history?limit=1000")
+        ids = [each["request_id"] for each in listed["data"]]
+        assert len(set(ids)) == len(ids)
+        assert {each["state"] for each in listed["data"]} == {"completed", "interrupted"}
+        assert len(ids) + listed["unrecorded"] == accepted
+        assert listed["unrecorded"] <= number + 1
+        (running,) = rows_of(appliance, name)
+        assert (running["state"], running["ended_by"]) == ("interrupted", "kill")
+    assert asked(appliance, "/health")["db"]["state"] == "ok"
+
+
+def test_gateway_when_stopped_then_the_history_lacks_nothing(
+    appliance: Appliance,
+) -> None:
+    for each in range(5):
+        spoken(appliance, f"ended-{each}")
+    assert appliance.stop() == 0
+    with contextlib.closing(connect(appliance.base / "data" / "appliance.sqlite", mode="ro")) as connection:
+        assert connection.execute("SELECT count(*) FROM requests WHERE state = 'completed'").fetchone() == (
+            5,
+        )
+        ((accepted, recorded, unrecorded, ended_at),) = connection.execute(
+            "SELECT accepted, recorded, unrecorded, ended_at FROM runs"
+        )
+    assert (accepted, recorded, unrecorded) == (5, 5, 0)
+    assert ended_at

@@ -1,0 +1,115 @@
+"""Utterances of jobs with real workers: once at a time, and behind whoever listens."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import EngineFailedError, NoWorkersError
+from appliance.settings import DispatchSettings, load_settings
+from appliance.voices import VoiceCatalog
+from processes.gateway.imports import Imports
+from processes.gateway.job_folder import SpokenUtterance
+from processes.gateway.job_speaker import JobSpeaker
+from processes.gateway.sounds import Sounds
+from processes.gateway.ticket import Ticket
+from tests.parts.dispatch_rig import DispatchRig, dispatch_rig, wanted_pcm
+from tests.parts.tickets import make_utterance
+
+RATE_HZ = 22050
+
+
+async def speaker_of(rig: DispatchRig, cores: int) -> JobSpeaker:
+    sounds = await asyncio.to_thread(sounds_of, rig)  # reads files
+    return JobSpeaker(rig.dispatcher, rig.pool, sounds, cores, rig.metrics)
+
+
+def sounds_of(rig: DispatchRig) -> Sounds:
+    settings = load_settings({})
+    return Sounds(
+        settings, rig.pool, Imports(settings, VoiceCatalog({}, "tone-low", {}), rig.pool, rig.metrics)
+    )
+
+
+def speaking(speaker: JobSpeaker, text: str, job_id: str = "a") -> asyncio.Task[SpokenUtterance]:
+    utterance = make_utterance(text)
+    name = speaker.sounds.utterance_name(utterance)
+    return asyncio.create_task(speaker.speak(name, utterance, job_id, RATE_HZ))
+
+
+async def test_speak_when_jobs_have_equal_utterances_under_way_then_each_is_spoken_once(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir) as rig:
+        speaker = await speaker_of(rig, 4)
+        texts = ["Chorus.", "Verse.", "Chorus.", "Chorus."]
+        tasks = [speaking(speaker, text, job_id) for text in texts for job_id in "ab"]
+        spoken = await asyncio.gather(*tasks)
+        assert [each.pcm for each in spoken] == [wanted_pcm(text) for text in texts for _ in "ab"]
+        assert rig.counted("tts_job_utterances_total") == 2
+
+
+async def test_speak_when_the_job_that_began_is_stopped_then_the_other_one_gets_its_audio(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 1, APPLIANCE_TONE_CHUNK_DELAY_S="0.05") as rig:
+        speaker = await speaker_of(rig, 4)
+        text = "A sentence that is long enough to be left in its middle."
+        first, second = speaking(speaker, text, "a"), speaking(speaker, text, "b")
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert (await second).pcm == wanted_pcm(text)
+        third = speaking(speaker, text)
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        third.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await third
+        await rig.idle()
+        assert rig.counted("tts_job_utterances_total") == 1
+
+
+async def test_speak_when_an_engine_fails_or_is_gone_then_every_job_hears_it(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 1, dispatch=DispatchSettings(outage_limit_s=0.01)) as rig:
+        speaker = await speaker_of(rig, 4)
+        tasks = [speaking(speaker, "It breaks. __FAIL__", job_id) for job_id in "ab"]
+        for task in tasks:
+            with pytest.raises(EngineFailedError):
+                await task
+        speaker.check("tone")
+        rig.workers[0].signal(signal.SIGKILL)
+        await rig.until(lambda: rig.dispatcher.admission.is_without_workers("tone"))
+        with pytest.raises(NoWorkersError):
+            speaker.check("tone")
+        with pytest.raises(NoWorkersError):
+            await speaking(speaker, "Nobody is there.")
+
+
+async def test_speak_when_jobs_keep_every_worker_busy_then_a_listener_is_next(run_dir: Path) -> None:
+    """The order in which workers get something to do tells it, whatever time that takes."""
+    async with dispatch_rig(run_dir, 2, cores=2, APPLIANCE_TONE_DELAY_S="0.05") as rig:
+        speaker = await speaker_of(rig, 2)
+        tasks = [
+            speaking(speaker, f"Number {number} of job {job_id}.", job_id)
+            for number in range(8)
+            for job_id in "ab"
+        ]
+        await rig.until(lambda: rig.dispatcher.running_count() == 2)
+        begun: list[Ticket] = []
+
+        def has_person_begun() -> bool:
+            tickets = [link.ticket for link in rig.pool.links() if link.ticket is not None]
+            begun.extend(ticket for ticket in tickets if ticket not in begun)
+            return any(ticket.stream is person.stream for ticket in begun)
+
+        person = rig.ask("I listen.", client="person")
+        assert not has_person_begun()
+        hearing = asyncio.create_task(rig.hear(person))
+        await rig.until(has_person_begun)
+        assert [ticket.stream is person.stream for ticket in begun] == [False, False, True]
+        assert await hearing == [wanted_pcm("I listen.")]
+        assert len(await asyncio.gather(*tasks)) == 16

@@ -1,0 +1,78 @@
+"""`ttsctl jobs …` against an appliance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from processes.ttsctl.outcome import ExitCode
+from tests.parts.appliance import Appliance, eventually
+from tests.parts.books import book
+from tests.parts.jobs import job_of
+from tests.parts.ttsctl import run_ttsctl
+
+pytestmark = pytest.mark.timeout(120)
+
+SENTENCE = "This is a sentence of a long book. "
+
+
+def job_file(folder: Path, text: str) -> str:
+    path = folder / "text.txt"
+    path.write_text(text, "utf-8")
+    return str(path)
+
+
+def test_job_when_submitted_and_watched_then_lines_to_its_end_and_its_audio(
+    speaking: Appliance, tmp_path: Path
+) -> None:
+    file = job_file(tmp_path, SENTENCE * 40)
+    done = run_ttsctl(speaking, "jobs", "submit", file, "--voice", "tone-low", "--format", "wav", "--watch")
+    assert done.returncode == ExitCode.OK, done
+    jobs = [json.loads(line) for line in done.stdout.splitlines()]
+    assert jobs[-1]["state"] == "completed"
+    target = tmp_path / "book.wav"
+    fetched = run_ttsctl(speaking, "jobs", "audio", jobs[-1]["id"], "-o", str(target))
+    assert (fetched.returncode, fetched.stdout) == (ExitCode.OK, f"{target}\n"), fetched
+    assert target.stat().st_size == jobs[-1]["bytes"]
+    listed = run_ttsctl(speaking, "jobs", "--state", "completed")
+    assert listed.stdout.startswith("JOB ")
+    assert jobs[-1]["id"] in listed.stdout
+
+
+def test_book_when_submitted_then_its_chapters_are_spoken(speaking: Appliance, tmp_path: Path) -> None:
+    path = tmp_path / "Book.EPUB"
+    path.write_bytes(book("<h1>One</h1><p>First.</p>", "<h1>Two</h1><p>Second.</p>"))
+    done = run_ttsctl(speaking, "jobs", "submit", str(path), "--voice", "tone-low", "--chapters", "--watch")
+    assert done.returncode == ExitCode.OK, done
+    job = json.loads(done.stdout.splitlines()[-1])
+    assert [chapter["title"] for chapter in job_of(speaking, job["id"])["chapters"]] == ["One", "Two"]
+
+
+def test_book_when_too_large_then_the_gateways_refusal(speaking: Appliance, tmp_path: Path) -> None:
+    path = tmp_path / "book.epub"
+    path.write_bytes(bytes(17_000_000))
+    refused = run_ttsctl(speaking, "jobs", "submit", str(path))
+    assert (refused.returncode, "status 413" in refused.stderr) == (ExitCode.FAILED, True), refused
+
+
+def test_job_when_changed_then_it_is_as_said(speaking: Appliance, tmp_path: Path) -> None:
+    file = job_file(tmp_path, SENTENCE * 20_000)
+    job_id = run_ttsctl(speaking, "jobs", "submit", file, "--voice", "tone-low").stdout.strip()
+    eventually(lambda: job_of(speaking, job_id)["state"] == "running")
+    assert "paused" in run_ttsctl(speaking, "jobs", "pause", job_id).stdout
+    assert json.loads(run_ttsctl(speaking, "jobs", "show", job_id, "--json").stdout)["state"] == "paused"
+    assert run_ttsctl(speaking, "jobs", "resume", job_id).returncode == ExitCode.OK
+    assert "cancelled" in run_ttsctl(speaking, "jobs", "cancel", job_id).stdout
+    watched = run_ttsctl(speaking, "jobs", "watch", job_id)
+    assert (watched.returncode, "cancelled" in watched.stderr) == (ExitCode.FAILED, True)
+    refused = run_ttsctl(speaking, "jobs", "audio", job_id, "-o", str(tmp_path / "none.mp3"))
+    assert (refused.returncode, "409" in refused.stderr) == (ExitCode.FAILED, True)
+    assert run_ttsctl(speaking, "jobs", "cancel", job_id).returncode == ExitCode.OK
+    assert run_ttsctl(speaking, "jobs", "show", job_id).returncode == ExitCode.FAILED
+
+
+@pytest.mark.parametrize("arguments", [("show", "../health"), ("submit", "/no/such/file")])
+def test_job_when_the_command_line_is_wrong_then_64(speaking: Appliance, arguments: tuple[str, str]) -> None:
+    assert run_ttsctl(speaking, "jobs", *arguments).returncode == ExitCode.USAGE

@@ -1,0 +1,181 @@
+"""The history between a request and the database."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.errors import InvalidRequestError
+from appliance.metrics import STORE_ERRORS, GatewayMetrics
+from appliance.speech import RequestClass, SpeechRequest
+from appliance.store import errors as store_errors
+from appliance.store import history as stored
+from appliance.store.database import Database
+from appliance.store.history import AcceptedCounter, Filter, count_unrecorded, list_requests
+from appliance.store.opening import prepare
+from appliance.voices import Voice
+from processes.gateway import history as waiting
+from processes.gateway.history import History
+from processes.gateway.record import RequestLedger, RequestRecord, rejection_reason
+from processes.gateway.ticket import Stream
+from processes.gateway.utterance_source import UtteranceSource
+
+VOICE = Voice("tone-low", "Tone", "tone", "low", ("en",))
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    made = await opened(tmp_path / "db")
+    yield made
+    await made.close()
+
+
+async def opened(path: Path) -> Database:
+    await asyncio.to_thread(prepare, path)
+    return await Database.open(path)
+
+
+async def joined(database: Database, *, keeps_text: bool = False) -> tuple[History, RequestLedger]:
+    history = History(AcceptedCounter(database.path), keeps_text=keeps_text)
+    await history.join(database)
+    return history, RequestLedger(GatewayMetrics(), None, history)
+
+
+def accepted(ledger: RequestLedger, name: str, text: str = "text") -> RequestRecord:
+    stream = Stream("client", RequestClass.FIRST, UtteranceSource([]), b"", time.monotonic(), 1.0)
+    return ledger.accept(name, time.monotonic(), SpeechRequest(text, "tone-low"), VOICE, stream)
+
+
+def run_through(ledger: RequestLedger, *names: str) -> None:
+    for name in names:
+        with accepted(ledger, name):
+            pass
+
+
+async def listed(database: Database, **wanted: Any) -> dict[str, str]:
+    return {row["request_id"]: row["state"] for row in await list_requests(database, Filter(**wanted))}
+
+
+async def test_requests_when_they_end_in_every_way_then_each_has_its_one_state(database: Database) -> None:
+    history, ledger = await joined(database)
+    run_through(ledger, "completed")
+    with pytest.raises(InvalidRequestError), accepted(ledger, "failed"):
+        raise InvalidRequestError
+    with pytest.raises(asyncio.CancelledError), accepted(ledger, "cancelled"):
+        raise asyncio.CancelledError
+    ledger.is_stopping = True
+    with pytest.raises(asyncio.CancelledError), accepted(ledger, "interrupted"):
+        raise asyncio.CancelledError
+    await history.write(database)
+    assert await listed(database) == {name: name for name in ledger.finished}
+    assert not history.is_waiting
+    await history.close(database)
+    assert await count_unrecorded(database) == 0
+
+
+async def test_request_when_it_runs_for_long_then_its_row_is_there_before_its_end(database: Database) -> None:
+    history, ledger = await joined(database)
+    with accepted(ledger, "long"):
+        await history.write(database)
+        assert await listed(database) == {"long": "running"}
+        assert not history.is_waiting
+    await history.write(database)
+    assert await listed(database) == {"long": "completed"}
+    await history.close(database)
+    assert await count_unrecorded(database) == 0
+
+
+async def test_gateway_when_killed_then_its_successor_counts_what_lacks(database: Database) -> None:
+    history, ledger = await joined(database)
+    run_through(ledger, "written")
+    running = accepted(ledger, "running")
+    await history.write(database)
+    run_through(ledger, "lost-1", "lost-2")
+    successor = History(AcceptedCounter(database.path), keeps_text=False)
+    assert await successor.join(database) == 2
+    assert await count_unrecorded(database) == 2
+    assert await listed(database) == {"written": "completed", "running": "interrupted"}
+    running.complete()
+
+
+async def test_database_when_another_takes_its_place_then_what_waits_and_runs_goes_there(
+    tmp_path: Path, database: Database
+) -> None:
+    history, ledger = await joined(database)
+    with accepted(ledger, "running"):
+        await history.write(database)
+        run_through(ledger, "waiting")
+        await history.join(database)  # the same one, opened again: nothing changes
+        other = await opened(tmp_path / "other")
+        await history.join(other)
+        await history.write(other)
+        assert await listed(other) == {"running": "running", "waiting": "completed"}
+    await history.close(other)
+    assert await listed(other, state="completed") == {"running": "completed", "waiting": "completed"}
+    assert await count_unrecorded(other) == 0
+    await other.close()
+
+
+async def test_rows_when_too_many_wait_then_the_oldest_go_and_count_as_unrecorded(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "MAX_WAITING", 3)
+    monkeypatch.setattr(waiting, "BATCH", 2)
+    history, ledger = await joined(database)
+    run_through(ledger, *"abcde")
+    await history.close(database)
+    assert list(await listed(database)) == ["e", "d", "c"]
+    assert await count_unrecorded(database) == 2
+
+
+async def test_text_when_it_is_to_be_kept_then_it_is_also_with_lone_surrogates(database: Database) -> None:
+    history, ledger = await joined(database, keeps_text=True)
+    with accepted(ledger, "kept", "Hello \ud800!"):
+        pass
+    await history.write(database)
+    assert [row["text"] for row in await list_requests(database, Filter())] == ["Hello ?!"]
+
+
+async def test_text_when_it_is_not_to_be_kept_then_it_is_nowhere_in_the_files(database: Database) -> None:
+    history, ledger = await joined(database)
+    with accepted(ledger, "kept", "a-secret-of-somebody"):
+        pass
+    await history.write(database)
+    folder = database.path.parent
+    contents = await asyncio.to_thread(lambda: [path.read_bytes() for path in folder.iterdir()])
+    assert any(b"tone-low" in content for content in contents)
+    assert not any(b"a-secret" in content for content in contents)
+
+
+@pytest.mark.parametrize(
+    ("max_age_s", "max_rows", "left"), [(1e6, 2, "ed"), (-1.0, 100, ""), (1e6, 9, "edcba")]
+)
+async def test_history_when_it_is_too_old_or_too_long_then_the_first_go(
+    database: Database, monkeypatch: pytest.MonkeyPatch, max_age_s: float, max_rows: int, left: str
+) -> None:
+    monkeypatch.setattr(stored, "DELETED_AT_ONCE", 2)
+    history, ledger = await joined(database)
+    run_through(ledger, *"abcde")
+    await history.write(database)
+    surplus = await stored.count_surplus(database, max_age_s, max_rows)
+    await stored.delete_surplus(database, max_age_s, surplus)
+    assert "".join(await listed(database)) == left
+
+
+async def test_counter_when_its_disk_refuses_then_nobody_notices(tmp_path: Path) -> None:
+    counter = AcceptedCounter(tmp_path / "nowhere" / "db")
+    assert await asyncio.to_thread(counter.open) == (0, 0)
+    counter.begin(1, 1)
+    counter.count(2)
+    counter.close()
+
+
+def test_storage_errors_when_counted_then_each_has_a_label_and_a_reason() -> None:
+    leaves = store_errors.StorageError.__subclasses__()
+    assert {each.state for each in leaves} == set(store_errors.STATES) == set(STORE_ERRORS)
+    assert {rejection_reason(each()) for each in leaves} == {"storage"}

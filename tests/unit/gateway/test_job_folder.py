@@ -1,0 +1,55 @@
+"""A job's files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from appliance.job_errors import JobDamagedError
+from appliance.speech import WordMark
+from processes.gateway.job_folder import JOBS_NAME, SPOKEN_NAME, JobFolder, SpokenUtterance, sweep
+
+ID = "0" * 32
+SPOKEN = SpokenUtterance(b"\x01\x00\x02\x00", 22_050, (WordMark(0, 3, 0.5),))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> JobFolder:
+    made = JobFolder(tmp_path, ID, 1.0)
+    (made.path / SPOKEN_NAME).mkdir(parents=True)
+    return made
+
+
+def test_spoken_when_written_then_found_as_it_was(folder: JobFolder) -> None:
+    sha256 = folder.put_spoken("name", SPOKEN)
+    assert folder.find_spoken("name") == (SPOKEN, sha256)
+    assert folder.read_spoken("name", sha256) == SPOKEN
+    assert folder.find_spoken("another") is None
+
+
+@pytest.mark.parametrize("place", ["pcm", "marks"])
+def test_spoken_when_the_disk_has_changed_a_bit_then_it_is_not_found_by_its_name(
+    folder: JobFolder, place: str
+) -> None:
+    sha256 = folder.put_spoken("name", SPOKEN)
+    path = folder.path / SPOKEN_NAME / "name"
+    head, _, pcm = path.read_bytes().partition(b"\n")
+    if place == "pcm":
+        pcm = b"\x03" + pcm[1:]
+    else:
+        head = json.dumps(json.loads(head) | {"rate": 16_000}).encode()
+    path.write_bytes(head + b"\n" + pcm)
+    assert folder.find_spoken("name") is None
+    with pytest.raises(JobDamagedError):
+        folder.read_spoken("name", sha256)
+    assert not path.exists()
+
+
+def test_sweep_when_something_else_lies_among_the_folders_then_it_is_nobodys_business(
+    tmp_path: Path, folder: JobFolder
+) -> None:
+    (tmp_path / JOBS_NAME / "before-restore").mkdir()
+    (tmp_path / JOBS_NAME / "notes.txt").touch()
+    assert sweep(tmp_path, -1.0) == [folder.path.name]

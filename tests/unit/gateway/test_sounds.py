@@ -1,0 +1,119 @@
+"""What decides how a text sounds."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from appliance.metrics import GatewayMetrics
+from appliance.settings import Settings, load_settings
+from appliance.speech import AudioFormat, InputType, SpeechRequest, SpokenText, Utterance
+from appliance.voice_store import VoiceStore
+from appliance.voices import Voice, VoiceCatalog
+from appliance.worker_settings import WorkersSettings
+from processes.gateway.imports import Imports
+from processes.gateway.pool import WorkerPool
+from processes.gateway.sounds import Sounds
+from tests.parts.stored_voices import put
+
+REQUEST = SpeechRequest("Hello.", "amy")
+UTTERANCE = Utterance(0, 0, 6, SpokenText("Hello."), "vits", "amy/s1")
+VOICE = Voice("amy", "Amy", "vits", "amy/s1", ("en",))
+
+
+def settings_of(run_dir: Path, **more: str) -> Settings:
+    return load_settings({"APPLIANCE_RUN_DIR": f"{run_dir}", "APPLIANCE_DATA_DIR": f"{run_dir}", **more})
+
+
+def sounds_of(settings: Settings, engine_version: str = "1") -> Sounds:
+    """As a gateway has them whose workers have told their engine's version."""
+    catalog, metrics = VoiceCatalog({}, "amy", {}), GatewayMetrics()
+    pool = WorkerPool(WorkersSettings(), catalog, metrics)
+    if engine_version:
+        pool.engine_versions["vits"] = engine_version
+    return Sounds(settings, pool, Imports(settings, catalog, pool, metrics))
+
+
+def names(sounds: Sounds) -> tuple[str, str]:
+    return sounds.answer_name(REQUEST, VOICE), sounds.utterance_name(UTTERANCE)
+
+
+def test_names_when_another_gateway_asks_then_they_are_the_same(run_dir: Path) -> None:
+    put(VoiceStore(run_dir))
+    first, again = (names(sounds_of(settings_of(run_dir))) for _ in range(2))
+    assert first == again
+    assert len(set(first)) == 2
+
+
+def test_names_when_the_voice_was_imported_anew_then_they_are_others(run_dir: Path) -> None:
+    store = VoiceStore(run_dir)
+    put(store)
+    before = names(sounds_of(settings_of(run_dir)))
+    shutil.rmtree(store.folder / "amy")
+    put(store, content=b"another graph")
+    after = names(sounds_of(settings_of(run_dir)))
+    assert not set(before) & set(after)
+
+
+@pytest.mark.parametrize(("engine_version", "more"), [("2", {}), ("1", {"APPLIANCE_TEXT_PAUSE_S": "3"})])
+def test_names_when_engine_or_settings_are_others_then_so_are_they(
+    run_dir: Path, engine_version: str, more: dict[str, str]
+) -> None:
+    put(VoiceStore(run_dir))
+    before = names(sounds_of(settings_of(run_dir)))
+    after = names(sounds_of(settings_of(run_dir, **more), engine_version))
+    assert not set(before) & set(after)
+
+
+def test_names_when_no_worker_has_told_its_engines_version_then_there_are_none(run_dir: Path) -> None:
+    put(VoiceStore(run_dir))
+    assert names(sounds_of(settings_of(run_dir), "")) == ("", "")
+
+
+def test_names_when_the_voice_is_gone_then_there_are_none(run_dir: Path) -> None:
+    assert names(sounds_of(settings_of(run_dir))) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"text": "Hello!"},
+        {"speed": 1.5},
+        {"pitch": 1.5},
+        {"volume": 0.5},
+        {"format": AudioFormat.WAV},
+        {"input_type": InputType.SSML},
+        {"make_speakable": False},
+        {"wants_word_times": True},
+    ],
+)
+def test_answer_name_when_the_request_is_another_then_so_is_it(run_dir: Path, other: dict[str, Any]) -> None:
+    put(VoiceStore(run_dir))
+    sounds = sounds_of(settings_of(run_dir))
+    assert sounds.answer_name(replace(REQUEST, **other), VOICE) != sounds.answer_name(REQUEST, VOICE)
+    assert sounds.answer_name(replace(REQUEST, voice_id="alias"), VOICE) == sounds.answer_name(REQUEST, VOICE)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"spoken": SpokenText("Hello!")},
+        {"speed": 1.5},
+        {"pitch": 1.5},
+        {"volume": 0.5},
+        {"is_ssml": True},
+        {"wants_word_marks": True},
+        {"engine_voice": "amy/s2"},
+    ],
+)
+def test_utterance_name_when_anything_sounds_otherwise_then_it_is_another(
+    run_dir: Path, other: dict[str, Any]
+) -> None:
+    put(VoiceStore(run_dir))
+    sounds = sounds_of(settings_of(run_dir))
+    assert sounds.utterance_name(replace(UTTERANCE, **other)) != sounds.utterance_name(UTTERANCE)
+    assert sounds.utterance_name(replace(UTTERANCE, index=3)) == sounds.utterance_name(UTTERANCE)

@@ -1,0 +1,150 @@
+"""How many workers each engine gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import ConfigurationError
+from appliance.pools import Facts, Pool, look_at_machine, plan_pools
+from appliance.settings import Settings, load_settings
+from appliance.voice_store import MANIFEST_FILE, VoiceManifest
+
+BARE = Facts(cores=2, memory_bytes=None, voiced=frozenset(), missing={})
+"""A machine without voices, whose memory nobody tells."""
+VOICED = replace(BARE, voiced=frozenset({"vits", "coqui"}))
+MIB = 1024 * 1024
+
+
+def pools(facts: Facts, **workers: int) -> dict[str, Pool]:
+    settings = Settings.model_validate({"workers": workers})
+    return {pool.engine: pool for pool in plan_pools(settings, facts).pools}
+
+
+def sizes(facts: Facts, **workers: int) -> dict[str, int]:
+    return {engine: pool.size for engine, pool in pools(facts, **workers).items()}
+
+
+def test_pools_when_there_is_no_voice_then_no_neural_worker_and_nobody_is_warned() -> None:
+    found = pools(BARE)
+    assert {engine: pool.size for engine, pool in found.items()} == {
+        "espeak": 2,
+        "tone": 0,
+        "vits": 0,
+        "coqui": 0,
+    }
+    assert not any(pool.is_short for pool in found.values())
+    assert "no voice is imported" in found["vits"].reason
+
+
+@pytest.mark.parametrize(("cores", "espeak", "coqui"), [(1, 2, 1), (2, 2, 2), (6, 6, 6), (200, 64, 64)])
+def test_pools_when_cores_are_counted_then_espeak_and_coqui_go_by_them_and_vits_by_streams(
+    cores: int, espeak: int, coqui: int
+) -> None:
+    assert sizes(replace(VOICED, cores=cores)) == {"espeak": espeak, "tone": 0, "vits": 4, "coqui": coqui}
+    assert sizes(replace(VOICED, cores=cores), streams=7)["vits"] == 7
+
+
+@pytest.mark.parametrize(
+    ("memory_mib", "vits", "coqui", "short"),
+    [
+        (256, 1, 0, {"vits", "coqui"}),
+        (512, 1, 0, {"vits", "coqui"}),
+        (1024, 4, 0, {"coqui"}),
+        (3072, 4, 1, set()),
+        (8192, 4, 2, set()),
+    ],
+)
+def test_pools_when_memory_is_short_then_fewer_and_who_has_to_wait_is_told(
+    memory_mib: int, vits: int, coqui: int, short: set[str]
+) -> None:
+    found = pools(replace(VOICED, memory_bytes=memory_mib * MIB))
+    assert (found["espeak"].size, found["vits"].size, found["coqui"].size) == (2, vits, coqui)
+    assert {engine for engine, pool in found.items() if pool.is_short} == short
+    assert all("memory has room for no more" in found[engine].reason for engine in short)
+
+
+def test_pools_when_many_cores_have_little_memory_then_espeak_leaves_some() -> None:
+    assert sizes(replace(BARE, cores=64, memory_bytes=512 * MIB))["espeak"] == 12
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory_mib", "espeak", "vits"),
+    [(16, 1024, 13, 4), (32, 1024, 13, 4), (32, 768, 3, 4), (32, 600, 4, 2), (8, 2048, 8, 4)],
+)
+def test_pools_when_memory_is_short_for_many_cores_then_the_promised_streams_come_before_more_of_espeak(
+    cores: int, memory_mib: int, espeak: int, vits: int
+) -> None:
+    found = sizes(replace(VOICED, cores=cores, memory_bytes=memory_mib * MIB))
+    assert (found["espeak"], found["vits"], found["coqui"]) == (espeak, vits, 0)
+
+
+def test_pools_when_a_size_is_set_then_it_stays_and_its_memory_is_counted() -> None:
+    facts = replace(VOICED, memory_bytes=1024 * MIB)
+    assert sizes(facts, espeak=1, vits=9, coqui=3) == {"espeak": 1, "tone": 0, "vits": 9, "coqui": 3}
+    assert sizes(facts, espeak=25)["vits"] == 1
+    assert pools(facts, vits=9)["vits"].reason == "as set"
+
+
+def test_pools_when_packages_are_missing_then_none_and_how_to_install_them() -> None:
+    vits = pools(replace(VOICED, missing={"vits": ["onnxruntime"]}))["vits"]
+    assert (vits.size, vits.is_short) == (0, True)
+    assert "onnxruntime isn't installed; make .venv/neural.stamp" in vits.reason
+
+
+def test_pools_when_all_are_empty_then_refused_with_the_reasons() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        pools(BARE, espeak=0)
+    assert "set at least one of workers.espeak, workers.tone, workers.vits, workers.coqui" in (
+        caught.value.message
+    )
+    assert "vits: no voice is imported" in caught.value.message
+
+
+def test_plan_when_handed_on_then_the_environment_leaves_nothing_to_choose() -> None:
+    settings = load_settings({"APPLIANCE_WORKERS_COQUI": "1"})
+    plan = plan_pools(settings, replace(VOICED, cores=3))
+    variables = plan.variables()
+    assert variables == {
+        "APPLIANCE_WORKERS_ESPEAK": "3",
+        "APPLIANCE_WORKERS_TONE": "0",
+        "APPLIANCE_WORKERS_VITS": "4",
+        "APPLIANCE_WORKERS_COQUI": "1",
+    }
+    sizes_wanted = {"espeak": 3, "vits": 4, "coqui": 1}
+    assert load_settings(variables).pool_sizes() == sizes_wanted
+    assert plan.applied_to(settings).pool_sizes() == sizes_wanted
+
+
+@pytest.mark.parametrize(
+    ("models", "voiced"),
+    [
+        ("", set()),
+        ("tts_models/en/ljspeech/vits", {"vits"}),
+        ("tts_models/en/jenny/jenny,tts_models/multilingual/multi-dataset/your_tts", {"vits"}),
+        ("tts_models/multilingual/multi-dataset/xtts_v2", {"coqui"}),
+        ("tts_models/en/ljspeech/fast_pitch,tts_models/en/ljspeech/vits--neon", {"vits", "coqui"}),
+    ],
+)
+def test_machine_when_models_are_wanted_then_their_engines_have_voices(
+    tmp_path: Path, models: str, voiced: set[str]
+) -> None:
+    environ = {"APPLIANCE_DATA_DIR": str(tmp_path), "APPLIANCE_VOICES_IMPORT": models}
+    assert look_at_machine(load_settings(environ)).voiced == voiced
+
+
+def test_machine_when_a_voice_is_there_then_its_engine_has_one_and_cores_go_by_the_setting(
+    tmp_path: Path,
+) -> None:
+    manifest = VoiceManifest(
+        id="glow", name="Glow", engine="coqui", model="checkpoint", languages=("en",), sample_rate_hz=22_050
+    )
+    folder = tmp_path / "voices" / "glow"
+    folder.mkdir(parents=True)
+    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json())
+    environ = {"APPLIANCE_DATA_DIR": str(tmp_path), "APPLIANCE_DISPATCH_CORES": "7"}
+    facts = look_at_machine(load_settings(environ))
+    assert facts.voiced == {"coqui"}
+    assert facts.cores == 7
