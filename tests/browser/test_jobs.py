@@ -234,7 +234,8 @@ def test_view_when_left_then_nothing_is_followed_any_more(slow_visit: Visit) -> 
 
 
 def page_titles(page: Page) -> list[str]:
-    return page.locator(".job [data-part=title]").all_inner_texts()
+    titles: list[str] = page.locator(".job [data-part=title]").all_inner_texts()
+    return titles
 
 
 def test_jobs_when_several_then_the_newest_comes_first(visit: Visit) -> None:
