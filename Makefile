@@ -10,7 +10,7 @@ COMPILE = .venv/lock/bin/uv pip compile -q --universal --python-version 3.11 --g
 TORCH = $(BIN)/python -m pip install -q --no-deps torch==2.13.0+cpu
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 15
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' Makefile | expand -t 17
 
 $(BIN)/python:
 	$(if $(PYTHON),,$(error Python 3.11 or newer is needed: apt-get install python3, or make PYTHON=/path/to/python3))
@@ -48,6 +48,8 @@ load: .venv/$(if $(filter neural,$(PROFILE)),neural,load).stamp ## ask much of i
 	$(BIN)/python -m loadtests.load $(HOST:%=--host %) $(PROFILE:%=--profile %) $(SHORT:%=--short)
 soak: .venv/dev.stamp ## load with a fault every 15 s and an account of every request (SOAK=--short takes 105 s, SOAK=--restarts restarts the gateway)
 	$(BIN)/python -m loadtests.ledger $(or $(SOAK),--minutes 15 --rate 60 --every 15)
+durability: .venv/dev.stamp ## kill the gateway, cut the power and kill backups amid jobs, and see that none is lost (SHORT=1)
+	$(BIN)/python -m loadtests.durability $(SHORT:%=--short)
 docs: .venv/dev.stamp ## write the generated pages anew
 	$(BIN)/python -m tests.docs.generate
 lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-U takes newer releases)
@@ -57,4 +59,4 @@ lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-
 	$(COMPILE) requirements/torch.in -c requirements/load.txt $(patsubst %,--extra %,dev load neural coqui) -o requirements/neural.txt
 clean: ## remove what was built; data and run stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
-.PHONY: help run voice-demo test check faults accept browser neural bench load soak docs lock clean
+.PHONY: help run voice-demo test check faults accept browser neural bench load soak durability docs lock clean

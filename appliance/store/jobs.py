@@ -183,6 +183,12 @@ async def sum_bytes_to_come(database: Database) -> float:
     return float(bytes_)
 
 
+def bytes_to_come(row: Row) -> float:
+    """Return the bytes that a job is still expected to write, as `sum_bytes_to_come` counts them."""
+    undone = 1.0 - row["done"] / row["utterances"] if row["utterances"] else 1.0
+    return float(row["result_bytes"] + row["pcm_bytes"] * undone)
+
+
 async def change_job(database: Database, change: str, job_id: str, reason: str = "") -> Row | None:
     """Bring a job into another state, if it is in one from which that goes.
 

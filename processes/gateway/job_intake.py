@@ -23,25 +23,10 @@ from appliance.errors import (
     InvalidRequestError,
     NothingToSpeakError,
 )
-from appliance.job_errors import (
-    AudioTooLargeError,
-    IdempotencyConflictError,
-    TooManyJobsError,
-    TooManyOwnJobsError,
-)
-from appliance.job_settings import JobsSettings
+from appliance.job_errors import AudioTooLargeError, IdempotencyConflictError
 from appliance.speech import SAMPLE_WIDTH_BYTES, InputType, JobFormat, SpeechRequest
-from appliance.store.database import Database
 from appliance.store.errors import StoreBusyError, storage_error
-from appliance.store.jobs import (
-    NewJob,
-    Row,
-    add_job,
-    count_unfinished,
-    count_unfinished_of,
-    find_repeated,
-    sum_bytes_to_come,
-)
+from appliance.store.jobs import NewJob, Row, add_job, find_repeated
 from appliance.text.weight import spoken_weight
 from appliance.voices import Voice
 from processes.gateway.access import AccessRules, guarded
@@ -51,6 +36,7 @@ from processes.gateway.document_reader import DocumentKind, Reading
 from processes.gateway.encoding import BYTES_PER_S
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.job_audio import MAX_WAV_BYTES
+from processes.gateway.job_bounds import bytes_with_one_more
 from processes.gateway.job_control import job_values
 from processes.gateway.job_document import read_apart
 from processes.gateway.job_folder import ENCODING, JobFolder
@@ -60,8 +46,6 @@ from processes.gateway.planned_speech import find_voice
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 ID_BYTES = 16
-FULL_S = 60.0
-"""Seconds after which one who has too many jobs is asked to come back."""
 USUAL_WEIGHT_S = 0.08
 """Seconds of audio that a unit of `spoken_weight` takes for what people write, at most."""
 WEIGHED_CHARS = 65_536
@@ -235,8 +219,8 @@ async def _accepted(gateway: Gateway, order: JobOrder, draft: Draft, owner: str,
     gateway.disk.watch.check()
     job = _new_job(order, draft.id, owner, key, await runner.threads.run(order.expected_bytes))
     async with runner.acceptance:
-        await _check_count(database, settings.jobs, owner)
-        needed_bytes = await sum_bytes_to_come(database) + job.pcm_bytes + job.result_bytes
+        own_bytes = job.pcm_bytes + job.result_bytes
+        needed_bytes = await bytes_with_one_more(database, settings.jobs, owner, own_bytes)
         await runner.threads.run(lambda: _put_text(draft.folder, order, needed_bytes))
         draft.is_kept = True  # whoever leaves now doesn't know whether it was committed
         try:
@@ -250,18 +234,6 @@ async def _accepted(gateway: Gateway, order: JobOrder, draft: Draft, owner: str,
     gateway.metrics.jobs_accepted.inc()
     runner.wake()
     return row
-
-
-async def _check_count(database: Database, settings: JobsSettings, owner: str) -> None:
-    """See whether there may be one more job.
-
-    Raises:
-        TooManyOwnJobsError, TooManyJobsError: There may not, of this owner or at all.
-    """
-    if owner and await count_unfinished_of(database, owner) >= settings.max_unfinished_per_key:
-        raise TooManyOwnJobsError(retry_after_s=FULL_S)
-    if sum((await count_unfinished(database)).values()) >= settings.max_unfinished:
-        raise TooManyJobsError(retry_after_s=FULL_S)
 
 
 def _put_text(folder: JobFolder, order: JobOrder, needed_bytes: float) -> None:

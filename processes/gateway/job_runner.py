@@ -29,6 +29,7 @@ from appliance.store.errors import StorageError, storage_error
 from appliance.store.jobs import Row
 from appliance.voices import Voice
 from processes.gateway.encoding import EncoderThreads
+from processes.gateway.job_bounds import bytes_with_one_more
 from processes.gateway.job_folder import JobFolder
 from processes.gateway.job_run import JobRun, Progress, described
 from processes.gateway.job_speaker import JobSpeaker
@@ -166,6 +167,7 @@ class JobRunner:
 
         Raises:
             StorageError: Nothing has changed.
+            TooManyOwnJobsError, TooManyJobsError, StoreFullError: It can't be tried again now.
         """
         work = asyncio.create_task(self._change(job_id, change, reason))
         self._changes.add(work)
@@ -173,7 +175,10 @@ class JobRunner:
         return await asyncio.shield(work)
 
     async def _change(self, job_id: str, change: str, reason: str) -> Row | None:
-        row = await jobs.change_job(self.database, change, job_id, reason)
+        if change == "retry":
+            row = await self._retry(job_id)
+        else:
+            row = await jobs.change_job(self.database, change, job_id, reason)
         if row is None:
             return None
         if change in ("pause", "cancel"):
@@ -185,6 +190,22 @@ class JobRunner:
             self._ended(row)
         self.wake()
         return row
+
+    async def _retry(self, job_id: str) -> Row | None:
+        """Let a job that has failed wait once more, within the bounds of a new one."""
+        database, folder = self.database, self.folder(job_id)
+        async with self.acceptance:
+            row = await jobs.find_job(database, job_id)
+            if row is None or row["state"] != "failed":
+                return None
+            needed_bytes = await bytes_with_one_more(
+                database, self._settings.jobs, row["owner"], jobs.bytes_to_come(row)
+            )
+            try:
+                await self.threads.run(lambda: folder.check_room(needed_bytes))
+            except OSError as error:
+                raise await asyncio.to_thread(storage_error, error, self._settings.data.dir) from error
+            return await jobs.change_job(database, "retry", job_id)
 
     async def _look(self) -> None:
         """Start what may run, and clear up now and then."""

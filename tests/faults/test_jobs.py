@@ -108,6 +108,18 @@ def test_jobs_when_accepted_together_then_no_space_is_promised_twice(run_dir: Pa
         assert sent(appliance, "POST", "/v1/jobs", body)[0] == 202
 
 
+def test_retry_when_the_disk_has_too_little_room_then_507_and_the_job_stays_failed(run_dir: Path) -> None:
+    with on_a_disk(run_dir) as (appliance, disk):
+        job_id = submitted(appliance, "__FAIL__", normalize=False)
+        assert ended(appliance, job_id)["state"] == "failed"
+        filler = disk.fill_to(0.97)
+        status, refused = sent(appliance, "POST", f"/v1/jobs/{job_id}/retry")
+        assert (status, refused["error"]["code"]) == (507, "storage_full")
+        assert job_of(appliance, job_id)["state"] == "failed"
+        filler.unlink()
+        assert sent(appliance, "POST", f"/v1/jobs/{job_id}/retry")[0] == 200
+
+
 def told(appliance: Appliance, job_id: str) -> Iterator[dict[str, Any]]:
     """What the events tell of a job."""
     with urllib.request.urlopen(f"{appliance.base_url}/v1/jobs/{job_id}/events", timeout=60) as answer:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from appliance.store.jobs import UNFINISHED
 from tests.parts.appliance import Appliance, eventually, running_appliance
 from tests.parts.asked import asked
 
@@ -46,7 +47,7 @@ def ask(
     appliance: Appliance, key: str, method: str = "POST", path: str = "", text: str = SENTENCE, **headers: str
 ) -> tuple[int, dict[str, str], dict[str, Any]]:
     """Ask for a job, or something of one; return status, headers and JSON."""
-    body = {"input": text, "voice": "tone-low", "response_format": "wav"}
+    body = {"input": text, "voice": "tone-low", "response_format": "wav", "normalize": False}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(
         f"{appliance.base_url}/v1/jobs{path}",
@@ -92,3 +93,22 @@ def test_jobs_when_there_are_too_many_then_refused_with_a_time_and_nothing_is_st
     assert (status, again["id"]) == (202, own[1])
     assert ask(guarded, "anna", "DELETE", f"/{own[0]}")[0] == 200
     assert ask(guarded, "anna")[0] == 202
+
+
+def test_retry_when_there_are_too_many_then_refused_with_a_time_and_it_stays_failed(
+    guarded: Appliance,
+) -> None:
+    for key in ("anna", "bert", "carl"):
+        for state in UNFINISHED:
+            for job in ask(guarded, key, "GET", f"?state={state}")[2]["data"]:
+                assert ask(guarded, key, "DELETE", f"/{job['id']}")[0] == 200
+    failed = ask(guarded, "anna", text="__FAIL__")[2]["id"]
+    eventually(lambda: ask(guarded, "anna", "GET", f"/{failed}")[2]["state"] == "failed")
+    others = [ask(guarded, "anna", text=ENDLESS)[2]["id"] for _ in range(PER_KEY)]
+    status, headers, refused = ask(guarded, "anna", path=f"/{failed}/retry")
+    assert (status, refused["error"]["code"]) == (429, "too_many_own_jobs")
+    assert int(headers["Retry-After"]) > 0
+    assert ask(guarded, "anna", "GET", f"/{failed}")[2]["state"] == "failed"
+    assert ask(guarded, "anna", "DELETE", f"/{others[-1]}")[0] == 200
+    status, _, job = ask(guarded, "anna", path=f"/{failed}/retry")
+    assert (status, job["state"]) == (200, "queued")
