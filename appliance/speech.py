@@ -193,8 +193,8 @@ class Utterance:
     """Seconds of silence that the gateway puts behind this utterance."""
     wants_early_sound: bool = True
     """Whether the first chunk is small, so that a first sound can leave; each further chunk costs work."""
-    has_waited: bool = False
-    """Whether it had to wait for its first run grant, so that others compute, too; only its worker knows."""
+    waited_s: float = 0.0
+    """Seconds that it waited for its first run grant, as others computed; only its worker knows."""
     wants_word_marks: bool = False
     """Whether the engine says when each word sounds: work for nothing where somebody only listens."""
     seed: int | None = None

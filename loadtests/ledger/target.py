@@ -24,8 +24,9 @@ from typing import Any
 
 import psutil
 
-from appliance.lifecycle import GATEWAY_SOCKET, PROGRAMS_FILE, UnixConnection, read_json
+from appliance.lifecycle import GATEWAY_SOCKET, PROGRAMS_FILE, read_json
 from appliance.settings import ROOT
+from appliance.unix_calls import UnixConnection
 from loadtests.appliance import LAUNCHER, Appliance, running_appliance
 
 LEDGER_NAME = "ledger.jsonl"

@@ -14,16 +14,10 @@ from typing import Any
 import aiohttp
 from loguru import logger
 
-from appliance.lifecycle import (
-    GATEWAY_SOCKET,
-    LAUNCHER_FILE,
-    PROGRAMS_FILE,
-    RPC_ERRORS,
-    read_json,
-    supervisor_rpc,
-)
+from appliance.lifecycle import GATEWAY_SOCKET, LAUNCHER_FILE, PROGRAMS_FILE, read_json
 from appliance.logs import dropped_lines, suppressed_lines
 from appliance.settings import Settings
+from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from processes.exporter.exposition import KINDS, STATES, Observation, Process, is_joinable
 
 GATEWAY_S = 1.0

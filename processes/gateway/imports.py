@@ -21,9 +21,9 @@ from typing import Any
 from loguru import logger
 
 from appliance.import_errors import ImportBusyError, ImporterUnreachableError
-from appliance.lifecycle import RPC_ERRORS, supervisor_rpc
 from appliance.metrics import IMPORT_STATES, GatewayMetrics
 from appliance.settings import Settings
+from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from appliance.voice_imports import (
     VoiceImport,
     provide_importer,

@@ -32,15 +32,14 @@ from appliance.lifecycle import (
     EXIT_SUPERVISOR,
     LAUNCHER_FILE,
     PROGRAMS_FILE,
-    RPC_ERRORS,
     VERDICT_FILE,
     read_json,
-    supervisor_rpc,
     write_json,
 )
 from appliance.logs import LineWriter
 from appliance.pools import PoolPlan
 from appliance.settings import Settings
+from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from appliance.voice_imports import IMPORTS_FILE, REQUEST_FILE
 from appliance.watched import BEAT_FILE, ONE_SHOT_PROGRAM
 from processes.launcher.children import Children

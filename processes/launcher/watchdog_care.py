@@ -11,7 +11,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from appliance.lifecycle import RPC_ERRORS, supervisor_rpc
+from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from appliance.watched import can_beat, read_beat
 
 SILENCE_S = 20.0

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from appliance.lifecycle import UnixConnection
+from appliance.unix_calls import UnixConnection
 from processes.ttsctl.outcome import CommandError, ExitCode
 from processes.ttsctl.place import GATEWAY_SOCKET
 

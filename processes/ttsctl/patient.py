@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import ConfigurationError
-from appliance.lifecycle import LAUNCHER_FILE, RPC_ERRORS, read_json, supervisor_rpc
+from appliance.lifecycle import LAUNCHER_FILE, read_json
 from appliance.pools import Pool, look_at_machine, plan_pools
 from appliance.preflight import check_files
 from appliance.settings import PREFIX, Settings, load_settings
+from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from processes.ttsctl.gateway_socket import ANSWER_S, ask, ask_json, pieces
 from processes.ttsctl.outcome import CommandError
 from processes.ttsctl.place import CHECKOUT, find_run_dir

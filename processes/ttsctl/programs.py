@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from appliance.lifecycle import RPC_ERRORS, supervisor_rpc
+from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from processes.ttsctl.gateway_socket import NOBODY_LISTENS, reason_of
 from processes.ttsctl.outcome import CommandError, ExitCode
 

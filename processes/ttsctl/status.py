@@ -11,7 +11,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from appliance.lifecycle import LAUNCHER_FILE, PROGRAMS_FILE, RPC_ERRORS, read_json, supervisor_rpc
+from appliance.lifecycle import LAUNCHER_FILE, PROGRAMS_FILE, read_json
+from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
 from processes.ttsctl.overview import merge

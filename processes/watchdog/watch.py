@@ -22,16 +22,9 @@ from typing import Any
 
 from loguru import logger
 
-from appliance.lifecycle import (
-    NOTIFY_SOCKET,
-    PROGRAMS_FILE,
-    RPC_ERRORS,
-    VERDICT_FILE,
-    read_json,
-    supervisor_rpc,
-    write_json,
-)
+from appliance.lifecycle import NOTIFY_SOCKET, PROGRAMS_FILE, VERDICT_FILE, read_json, write_json
 from appliance.settings import Settings
+from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from appliance.watched import BEAT_FILE, ONE_SHOT_PROGRAM, BeatFile
 from processes.watchdog import intensity
 from processes.watchdog.clocks import EngineClock, HeartbeatClock

@@ -49,8 +49,6 @@ from processes.worker.stop_signal import StopSignal
 
 FINISH_S = 4.0
 """Seconds after SIGTERM in which what is spoken may be finished; supervisord's `stopwaitsecs` is longer."""
-BUSY_S = 0.03
-"""Seconds to the first grant from which on others compute, too; one that is free comes with the order."""
 ANSWER_S = 1.0
 """Seconds that the gateway has to answer DRAIN; without an answer an idle worker ends."""
 
@@ -189,7 +187,7 @@ class Session:
         ordered_s = time.perf_counter()
         self._await_grant(utterance_id)
         started_s = time.perf_counter()
-        utterance = replace(utterance, has_waited=started_s - ordered_s > BUSY_S)
+        utterance = replace(utterance, waited_s=started_s - ordered_s)
         waited_s = 0.0
         sent_bytes = 0
         with closing(self._engine.synthesize(utterance)) as chunks:

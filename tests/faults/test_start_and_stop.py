@@ -31,10 +31,10 @@ from appliance.lifecycle import (
     SOCKETS_SOCKET,
     SUPERVISOR_SOCKET,
     WORKERS_SOCKET,
-    UnixConnection,
     listen_unix,
 )
 from appliance.settings import ROOT
+from appliance.unix_calls import UnixConnection
 from processes.launcher.launch import HURRY_S
 from tests.parts.appliance import Appliance, eventually, run_launcher
 from tests.parts.inserted import ENDS_AT_ONCE, inserted_code

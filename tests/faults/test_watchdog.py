@@ -14,7 +14,8 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from appliance.lifecycle import EXIT_FATAL, EXIT_OK, VERDICT_FILE, read_json, supervisor_rpc
+from appliance.lifecycle import EXIT_FATAL, EXIT_OK, VERDICT_FILE, read_json
+from appliance.unix_calls import supervisor_rpc
 from appliance.watched import BEAT_FILE, read_beat
 from processes.launcher import watchdog_care
 from processes.ttsctl.outcome import ExitCode

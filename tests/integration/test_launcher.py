@@ -14,16 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.lifecycle import (
-    EXIT_CONFIG,
-    EXIT_FATAL,
-    EXIT_OK,
-    EXIT_SUPERVISOR,
-    RPC_ERRORS,
-    listen_unix,
-    supervisor_rpc,
-)
+from appliance.lifecycle import EXIT_CONFIG, EXIT_FATAL, EXIT_OK, EXIT_SUPERVISOR, listen_unix
 from appliance.settings import ROOT, load_settings
+from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from processes.launcher.listeners import open_listeners
 from tests.parts.appliance import Appliance, eventually, run_launcher, taken_port
 from tests.parts.ttsctl import run_ttsctl

@@ -13,7 +13,6 @@ import pytest
 
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import (
-    RPC_ERRORS,
     SUPERVISOR_SOCKET,
     is_own_peer,
     listen_unix,
@@ -21,8 +20,8 @@ from appliance.lifecycle import (
     peer_credentials,
     receive_sockets,
     send_sockets,
-    supervisor_rpc,
 )
+from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from appliance.watched import notify
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

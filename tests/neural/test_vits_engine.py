@@ -88,15 +88,20 @@ def test_synthesize_when_early_sound_is_wanted_then_a_small_window_first_and_eac
 ) -> None:
     chunks = speak(engine)
     sizes = [len(chunk.pcm) // (2 * HOP) for chunk in chunks]
-    assert sizes[:4] == [24, 38, 61, 96]
+    assert sizes[:4] == [24, 38, 61, 98]
     assert [chunk.ends_window for chunk in chunks] == [True] * (len(chunks) - 1) + [False]
     assert len(speak(engine, wants_early_sound=False)[0].pcm) == 96 * 2 * HOP
 
 
-def test_synthesize_when_others_compute_too_then_the_first_window_is_twice_as_long(engine) -> None:
-    chunks = speak(engine, has_waited=True)
-    assert [len(chunk.pcm) // (2 * HOP) for chunk in chunks[:3]] == [48, 76, 96]
-    assert whole_pcm(chunks) == whole_pcm(speak(engine))
+@pytest.mark.parametrize(
+    ("waited_s", "sizes"), [(0.02, [24, 38, 61, 98, 153]), (0.05, [48, 76, 96]), (0.41, [24, 38, 61, 96])]
+)
+def test_synthesize_when_others_compute_too_then_the_first_window_is_longer_and_the_largest_smaller(
+    engine, waited_s, sizes
+) -> None:
+    chunks = speak(engine, TEXT * 3, waited_s=waited_s)
+    assert [len(chunk.pcm) // (2 * HOP) for chunk in chunks[: len(sizes)]] == sizes
+    assert whole_pcm(chunks) == whole_pcm(speak(engine, TEXT * 3))
 
 
 def test_synthesize_when_repeated_then_the_same_audio_whatever_the_windows(data_dir, engine) -> None:

@@ -8,7 +8,8 @@ import json
 import urllib.request
 from typing import Any
 
-from appliance.lifecycle import GATEWAY_SOCKET, UnixConnection
+from appliance.lifecycle import GATEWAY_SOCKET
+from appliance.unix_calls import UnixConnection
 from tests.parts.appliance import Appliance
 
 

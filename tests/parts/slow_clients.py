@@ -9,7 +9,8 @@ import socket
 import time
 from typing import Any
 
-from appliance.lifecycle import GATEWAY_SOCKET, UnixConnection
+from appliance.lifecycle import GATEWAY_SOCKET
+from appliance.unix_calls import UnixConnection
 from tests.parts.appliance import Appliance
 
 PATIENCE_S = 40.0

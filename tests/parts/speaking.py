@@ -13,7 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from appliance.lifecycle import GATEWAY_SOCKET, UnixConnection
+from appliance.lifecycle import GATEWAY_SOCKET
+from appliance.unix_calls import UnixConnection
 from tests.parts.appliance import Appliance, eventually
 
 PIECE_BYTES = 65_536

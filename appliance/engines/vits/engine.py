@@ -101,7 +101,9 @@ class VitsEngine:
         choice = read_engine_voice(utterance.engine_voice)
         recital = Recital(self._loaded.get(choice.voice_id), choice, utterance, self._settings)
         try:
-            yield from recital.chunks()
+            for chunk in recital.chunks():
+                give_memory_back()  # it may wait for its next grant as long as others compute
+                yield chunk
         finally:
             give_memory_back()
 

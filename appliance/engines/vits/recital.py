@@ -23,6 +23,7 @@ from appliance.engines.vits.front_end import Tokens
 from appliance.engines.vits.loaded_voices import LoadedVoice
 from appliance.engines.vits.noise import FloatArray, Noise
 from appliance.engines.vits.voice import Sentence, Speech
+from appliance.engines.vits.windows import GROWTH
 from appliance.engines.vits.word_marks import mark_words
 from appliance.errors import (
     ConfigurationError,
@@ -45,11 +46,15 @@ if TYPE_CHECKING:
     from appliance.audio.resample import Resampler
 
 MAX_PCM_FRAMES = MAX_UTTERANCE_PCM_BYTES // SAMPLE_WIDTH_BYTES
+BUSY_S, LATE_S = 0.03, 0.4
+"""Seconds to the first grant. With less the core was free, since a grant that is free comes with the order.
+With more others compute, too; beyond the second the first sound is late enough.
+Source: docs/decisions/0031-windows-on-a-busy-core.md, also for the two factors."""
 BUSY_FACTOR = 2
 """How much longer a first window is where others compute, too: what it gives has to last until they have had
-their turns. In simulation of four listeners on a core that is used to 80 % sound then stands still half as
-often. Source: docs/decisions/0031-windows-on-a-busy-core.md.
-"""
+their turns."""
+ALONE_FACTOR = GROWTH
+"""How much larger windows grow where nobody else computed: by one step, for less overlap."""
 PEAK = 32767
 """int16 for a sample of 1."""
 
@@ -167,9 +172,8 @@ class Recital:
         ]
         self._marks += mark_words(part.tokens.words, part.piece.places, starts_s)
         resampler = self._resampler()
-        largest = self._settings.max_window_frames
         left = speech.total_frames * self._loaded.voice.model.hop_length
-        for samples in speech.windows(self._first_window_frames(), largest):
+        for samples in speech.windows(self._first_window_frames(), self._max_window_frames()):
             left -= len(samples)
             pcm = self._to_pcm(samples)
             if resampler is not None:
@@ -181,7 +185,13 @@ class Recital:
         """Return how many model frames the first window of the part under way has."""
         if self._sent_frames or not self._utterance.wants_early_sound:
             return self._settings.max_window_frames
-        return self._settings.first_window_frames * (BUSY_FACTOR if self._utterance.has_waited else 1)
+        is_busy = BUSY_S < self._utterance.waited_s <= LATE_S
+        return self._settings.first_window_frames * (BUSY_FACTOR if is_busy else 1)
+
+    def _max_window_frames(self) -> int:
+        """Return to how many model frames windows grow; a job's, which others may wait for, no further."""
+        is_alone = self._utterance.wants_early_sound and self._utterance.waited_s <= BUSY_S
+        return int(self._settings.max_window_frames * (ALONE_FACTOR if is_alone else 1))
 
     def _begin(self, part: _Spoken, index: int) -> Speech:
         utterance = self._utterance

@@ -22,6 +22,9 @@ from typing import NamedTuple
 GROWTH = 1.6
 """How much larger each window is than the one before: sound gains on its making, so that a longer one is
 affordable, and longer windows waste less on overlap. Source: measurements C 4."""
+FLOW_AHEAD = 3
+"""Windows that the flow runs ahead when it has to run: it costs a tenth of the decoder, but looks so far to
+either side that a run for each window would look at most frames twice."""
 STRETCH = 0.25
 """A last window may be larger by this share: a few frames left over would cost both overlaps again."""
 
@@ -66,7 +69,10 @@ class WindowPlan(NamedTuple):
                 end = total_frames
             audio = Span(start, end)
             decoder_input = audio.widened(self.decoder_overlap_frames, total_frames)
-            flow = Span(made, decoder_input.end)
+            flow = Span(made, made)
+            if decoder_input.end > made:
+                ahead = FLOW_AHEAD * audio.frames if start else 0  # a first sound waits for nothing else
+                flow = Span(made, min(decoder_input.end + ahead, total_frames))
             yield Window(audio, decoder_input, flow, flow.widened(self.flow_overlap_frames, total_frames))
             start, made = end, flow.end
             size = min(size * GROWTH, float(self.max_frames))

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.engines.vits.windows import GROWTH, STRETCH, Span, Window, WindowPlan
+from appliance.engines.vits.windows import FLOW_AHEAD, GROWTH, STRETCH, Span, Window, WindowPlan
 
 frames = st.integers(0, 7000)
 plans = st.builds(
@@ -44,7 +44,19 @@ def test_windows_when_planned_then_the_overlap_is_there_or_the_edge(plan, total)
 @given(plans, frames)
 def test_windows_when_the_decoder_runs_then_the_flow_has_made_what_it_gets(plan, total) -> None:
     for window in planned(plan, total):
-        assert window.decoder_input.end == window.flow.end
+        assert window.decoder_input.end <= window.flow.end
+
+
+@given(plans, frames)
+def test_windows_when_the_flow_runs_then_as_far_ahead_as_it_may_and_not_for_a_first_sound(
+    plan, total
+) -> None:
+    windows = planned(plan, total)
+    assert all(window.flow.end == window.decoder_input.end for window in windows[:1])
+    for window in windows[1:]:
+        if window.flow.frames:
+            ahead = FLOW_AHEAD * window.audio.frames
+            assert window.flow.end == min(window.decoder_input.end + ahead, total)
 
 
 @given(plans, frames)
