@@ -83,6 +83,9 @@ def _begin(gateway: Gateway, asked: CheckedSpeech, key: str) -> SharedSpeech:
     speech = split_speech(gateway, asked)
     source = speech.source(gateway.threads, is_whole=True)
     delivery = gateway.dispatcher.synthesize(
-        source, client=WARMING_CLIENT, request_class=RequestClass.BACKGROUND
+        source,
+        client=WARMING_CLIENT,
+        fingerprint=speech.fingerprint(),
+        request_class=RequestClass.BACKGROUND,
     )
     return begin(gateway, Making(key, speech, delivery, is_whole=True))

@@ -23,6 +23,7 @@ from appliance.errors import (
 from appliance.metrics import GatewayMetrics
 from appliance.speech import RequestClass, Utterance, WordMark
 from processes.gateway.dispatch import Dispatcher
+from processes.gateway.fingerprint import utterance_fingerprint
 from processes.gateway.job_folder import SpokenUtterance
 from processes.gateway.pool import WorkerPool
 from processes.gateway.single_flight import SingleFlight
@@ -30,7 +31,8 @@ from processes.gateway.sounds import Sounds
 from processes.gateway.utterance_source import UtteranceSource
 
 TRIES = 3
-"""Times that an utterance is given to the dispatcher, which gives one to two workers each time."""
+"""Times that an utterance is given to the dispatcher, which gives one to two workers each time, but none any
+more once it has killed two."""
 BACK_OFF_S = 1.0
 """Seconds before the second try; twice as many before the next."""
 QUICK_S = 0.1
@@ -84,7 +86,7 @@ class JobSpeaker:
         Raises:
             CapacityError: It can't be spoken now: its engine is without workers, or the appliance drains.
             SynthesisError: It can't be spoken: a worker was lost too often, or the engine refuses it.
-            PoisonRequestError: It has killed too many workers.
+            PoisonRequestError: It has killed workers, and is refused for an hour.
         """
         return await self._flights.do(name, lambda: self._speak(utterance, job_id, rate_hz))
 
@@ -129,7 +131,10 @@ class JobSpeaker:
 
     async def _spoken(self, utterance: Utterance, job_id: str) -> SpokenUtterance:
         delivery = self._dispatcher.synthesize(
-            UtteranceSource([utterance]), client=f"job:{job_id}", request_class=RequestClass.BACKGROUND
+            UtteranceSource([utterance]),
+            client=f"job:{job_id}",
+            fingerprint=utterance_fingerprint(utterance),
+            request_class=RequestClass.BACKGROUND,
         )
         parts: list[bytes] = []
         marks: list[WordMark] = []

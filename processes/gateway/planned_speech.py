@@ -6,7 +6,6 @@ Refuses to know: workers, audio, answers.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from appliance.voices import Voice
 from processes.gateway.body import parse_speech_body, parse_speech_request
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.fallback import FALLBACK_HEADER, Replaced
+from processes.gateway.fingerprint import fingerprint
 from processes.gateway.gateway import Gateway
 from processes.gateway.utterance_source import UtteranceSource
 
@@ -57,9 +57,16 @@ class PlannedSpeech:
     def fingerprint(self) -> bytes:
         """Return a hash of all that decides what a worker does with it."""
         request = self.request
-        parts = (request.text, self.voice.engine, self.voice.engine_voice, request.input_type.value)
-        figures = (request.speed, request.pitch, request.volume, request.make_speakable)
-        return hashlib.sha256(repr((parts, figures)).encode()).digest()
+        return fingerprint(
+            request.text,
+            self.voice.engine,
+            self.voice.engine_voice,
+            request.input_type.value,
+            request.speed,
+            request.pitch,
+            request.volume,
+            request.make_speakable,
+        )
 
     def source(self, threads: EncoderThreads, *, is_whole: bool) -> UtteranceSource:
         """Return its utterances for the dispatcher.

@@ -1,4 +1,4 @@
-"""Rows W10, D3 and D5 for jobs: what passes holds those that it concerns and no others, and fails none."""
+"""Rows W6, W10, D3 and D5 for jobs: what passes holds those that it concerns, no others, and fails none."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.parts.appliance import Appliance, eventually
 from tests.parts.disks import Disk, memory_disk
 from tests.parts.jobs import ended, job_of, sent, submitted
 from tests.parts.scrape import scrape
+from tests.parts.speaking import HOOKED, exits, wait_until_whole
 from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = pytest.mark.timeout(180)
@@ -162,6 +163,24 @@ def test_jobs_when_their_engine_is_gone_then_they_say_so_and_others_run_and_they
     values = scrape(appliance.base_url)
     assert values[("tts_jobs_finished_total", "completed")] == 3
     assert values[("tts_jobs_finished_total", "failed")] == 0
+
+
+def test_job_when_its_text_kills_workers_then_it_fails_after_two_and_a_retry_costs_none(
+    appliance_factory: Callable[..., Appliance],
+) -> None:
+    appliance = appliance_factory(**HOOKED, WORKERS_TONE=2)
+    appliance.wait_until_ready()
+    appliance.wait_for("store_open")
+    wait_until_whole(appliance, 2)
+    job_id = submitted(appliance, "Poison. __SEGV__", normalize=False)
+    for _ in range(2):
+        job = ended(appliance, job_id)
+        assert (job["state"], job["reason"]) == ("failed", "poison_request")
+        assert exits(appliance, "lost") == 2
+        assert sent(appliance, "POST", f"/v1/jobs/{job_id}/retry")[0] == 200
+    assert ended(appliance, job_id)["reason"] == "poison_request"
+    assert ended(appliance, submitted(appliance, SENTENCE))["state"] == "completed"
+    assert exits(appliance, "lost") == 2
 
 
 def pages_of(path: Path, name: str) -> list[int]:

@@ -19,7 +19,7 @@ from processes.gateway.sharing import FINISHED_IN_PLACE_BYTES
 from processes.ttsctl.gateway_socket import ask_json
 from tests.parts.appliance import Appliance, eventually, running_appliance
 from tests.parts.scrape import scrape
-from tests.parts.speaking import HOOKED
+from tests.parts.speaking import HOOKED, exits, wait_until_whole
 from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = pytest.mark.timeout(120)
@@ -355,6 +355,21 @@ async def test_post_when_the_text_is_just_spoken_ahead_then_it_is_heard_with_tha
         ("hit", "completed"),
     ]
     assert await asyncio.to_thread(orders, keeping) == before + text.count(".")
+
+
+def test_warming_when_a_text_kills_its_workers_then_it_costs_two_however_often_it_is_wanted(
+    base: Path,
+) -> None:
+    wanted = base / "list.jsonl"
+    wanted.write_text(json.dumps(fields("Poison. __EXIT__")), "utf-8")
+    with running_appliance(base, **HOOKED, CACHE_SPEECH="true", WORKERS_TONE=2) as appliance:
+        wait_until_whole(appliance, 2)
+        for times in range(3):
+            assert cache(appliance, "warm", str(wanted)) == {"taken": 1}
+            eventually(lambda: cache(appliance, "stats")["warming"] == {"waiting": 0, "failed": times + 1})  # noqa: B023 (awaited here)
+        assert exits(appliance, "lost") == 2
+        reasons = [line["reason"] for line in appliance.lines if line["event"] == "cache_warming_failed"]
+        assert reasons == ["worker_lost", "poison_request", "poison_request"]
 
 
 def test_warming_when_one_cannot_be_spoken_now_then_the_others_are_and_it_waits_until_it_can(

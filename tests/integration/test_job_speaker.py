@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import EngineFailedError, NoWorkersError
+from appliance.errors import EngineFailedError, NoWorkersError, PoisonRequestError
 from appliance.settings import DispatchSettings, load_settings
 from appliance.voices import VoiceCatalog
 from processes.gateway.imports import Imports
@@ -87,6 +87,18 @@ async def test_speak_when_an_engine_fails_or_is_gone_then_every_job_hears_it(run
             speaker.check("tone")
         with pytest.raises(NoWorkersError):
             await speaking(speaker, "Nobody is there.")
+
+
+async def test_speak_when_a_text_kills_its_workers_then_the_job_fails_on_it_and_a_retry_costs_none(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir, 3) as rig:
+        speaker = await speaker_of(rig, 4)
+        for job_id in ("a", "a", "b"):
+            with pytest.raises(PoisonRequestError):
+                await speaking(speaker, "Poison __EXIT_0__ text.", job_id)
+        assert rig.counted("tts_worker_exits_total", cause="lost") == 2
+        assert (await speaking(speaker, "Harmless.")).pcm == wanted_pcm("Harmless.")
 
 
 async def test_speak_when_jobs_keep_every_worker_busy_then_a_listener_is_next(run_dir: Path) -> None:
