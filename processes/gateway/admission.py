@@ -121,10 +121,18 @@ class Admission:
         """
         if self.is_draining:
             raise DrainingError(retry_after_s=spread(5.0))
-        if self._died(fingerprint) >= DEATHS_ALLOWED:
-            raise PoisonRequestError
+        self.check_deaths(fingerprint)
         if self.is_without_workers(engine):
             raise self.no_workers(engine)
+
+    def check_deaths(self, fingerprint: bytes) -> None:
+        """Refuse what has killed its workers.
+
+        Raises:
+            PoisonRequestError: It has.
+        """
+        if self._died(fingerprint) >= DEATHS_ALLOWED:
+            raise PoisonRequestError
 
     def check_unspoken(self, client: str) -> None:
         """Refuse a request for which no worker need speak.

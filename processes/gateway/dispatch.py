@@ -113,7 +113,11 @@ class Dispatcher:
             delivery: The failed one, closed.
             source: The utterances for the other voice.
             fingerprint: As for `synthesize`.
+
+        Raises:
+            PoisonRequestError: The same request has killed workers of the other voice before.
         """
+        self.admission.check_deaths(fingerprint)
         first, stream = source.first(), delivery.stream
         may_wait_s = self.admission.limit_s(first, stream.client, self._queues[first.engine])
         stream.begin_anew(source, fingerprint, may_wait_s)

@@ -26,8 +26,10 @@ from appliance.speech import PcmChunk, RequestClass
 from appliance.worker_settings import WorkersSettings
 from processes.gateway.pool import MAX_CONNECTIONS
 from processes.gateway.ticket import MAX_UTTERANCE_CHUNKS, Delivery
+from processes.gateway.utterance_source import UtteranceSource
 from tests.parts.dispatch_rig import dispatch_rig, wanted_pcm
 from tests.parts.scripted_worker import Bodies, ScriptedWorker
+from tests.parts.tickets import make_utterance
 
 PATIENT = WorkersSettings(silence_s=60, progress_s=60, cancel_s=60)
 IMPATIENT = WorkersSettings(silence_s=0.5, progress_s=0.5, cancel_s=0.3)
@@ -227,6 +229,28 @@ async def test_synthesize_when_a_text_kills_its_workers_then_its_third_try_is_re
             rig.ask("Poison __EXIT_0__ text.", fingerprint=b"poison")
         assert await rig.hear(rig.ask("Harmless.", fingerprint=b"other")) == [wanted_pcm("Harmless.")]
         assert rig.counted("tts_worker_exits_total", cause="lost") == 2
+
+
+async def test_speak_anew_when_the_text_has_killed_the_other_voices_workers_then_it_is_refused(
+    run_dir: Path,
+) -> None:
+    """The voice itself fails without a death, so nothing else keeps the text from the fallback."""
+
+    async def fail_and_fall_back() -> None:
+        failed = rig.ask("It has no sound. __MUTE__", fingerprint=b"voice")
+        with pytest.raises(UnspeakableTextError):
+            await rig.hear(failed)
+        fallback = UtteranceSource([make_utterance("Poison __EXIT_0__ text.")])
+        await rig.hear(rig.dispatcher.speak_anew(failed, fallback, b"fallback"))
+
+    async with dispatch_rig(run_dir, 3) as rig:
+        with pytest.raises(WorkerLostError):
+            await fail_and_fall_back()
+        for _ in range(2):
+            with pytest.raises(PoisonRequestError):
+                await fail_and_fall_back()
+        assert rig.counted("tts_worker_exits_total", cause="lost") == 2
+        assert await rig.hear(rig.ask("Harmless.")) == [wanted_pcm("Harmless.")]
 
 
 async def test_poison_when_spoken_whole_between_two_deaths_then_it_is_not_refused(run_dir: Path) -> None:
