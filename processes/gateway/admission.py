@@ -33,7 +33,7 @@ from processes.gateway.fair_queue import FairQueue
 from processes.gateway.pool import WorkerPool
 from processes.gateway.quota import ClientQuota
 from processes.gateway.return_book import ReturnBook, spread
-from processes.gateway.ticket import Ticket
+from processes.gateway.ticket import Stream, Ticket
 from processes.gateway.worker_link import SERVING_STATES, WorkerState
 
 DEATHS_ALLOWED = 2
@@ -101,11 +101,8 @@ class Admission:
                 QuotaExceededError: As named. Only a request that is let in counts against the quota.
         """
         self.check_background(first.engine, fingerprint)
-        waiting = self._backlogs[client]
-        if waiting >= self._settings.client_backlog:
-            own_s = waiting * self._costs.expected_s(first) / self._workers(first.engine)
-            raise QueueFullError(retry_after_s=spread(own_s))
-        limit_s = self.limit_s(first, client, queue)
+        self._check_backlog(client, first.engine, self._costs.expected_s(first))
+        limit_s = self.limit_s(first.engine, client, queue)
         excess_s = self._excess_s(first.engine, client, queue, limit_s)
         if excess_s > 0:
             raise self._overloaded(client, first, excess_s)
@@ -134,6 +131,22 @@ class Admission:
         if self._died(fingerprint) >= DEATHS_ALLOWED:
             raise PoisonRequestError
 
+    def check_listener(self, stream: Stream, client: str, *, is_charged: bool) -> None:
+        """Refuse a request that could hear what is spoken for another one.
+
+        Args:
+            stream: The other one.
+            client: Whose request it is.
+            is_charged: Whether it has been let in already as one for which no worker need speak.
+
+        Raises:
+            DrainingError, QueueFullError, QuotaExceededError: As for `check`.
+        """
+        if stream.first_audio_at_s is None:
+            self._check_backlog(client, stream.engine, self._costs.usual_s(stream.engine))
+        if not is_charged:
+            self.check_unspoken(client)
+
     def check_unspoken(self, client: str) -> None:
         """Refuse a request for which no worker need speak.
 
@@ -144,28 +157,57 @@ class Admission:
             raise DrainingError(retry_after_s=spread(5.0))
         self._quota.spend(client, time.monotonic())
 
-    def enter(self, client: str) -> None:
-        """Count a request that waits for its first audio."""
-        self._backlogs[client] += 1
+    def enter(self, stream: Stream) -> None:
+        """Count each listener of a request as one that waits for its first audio."""
+        stream.is_awaited = True
+        self._backlogs.update(stream.listeners)
 
-    def leave(self, client: str) -> None:
-        """Count a request that has its first audio or has ended without."""
-        self._backlogs[client] -= 1
-        if not self._backlogs[client]:
-            del self._backlogs[client]
+    def leave(self, stream: Stream) -> None:
+        """Count none any more: the first audio is there, or it has ended without; does nothing twice."""
+        if stream.is_awaited:
+            stream.is_awaited = False
+            for client in stream.listeners:
+                self._take_off(client)
+
+    def add_listener(self, stream: Stream, client: str) -> None:
+        """Count one more listener of a request, if it waits for the first audio, too."""
+        stream.listeners.append(client)
+        if stream.is_awaited:
+            self._backlogs[client] += 1
+
+    def remove_listener(self, stream: Stream, client: str) -> None:
+        """Count a listener no more that has left."""
+        stream.listeners.remove(client)
+        if stream.is_awaited:
+            self._take_off(client)
 
     def is_overloaded(self, engine: str, queue: FairQueue) -> bool:
         """Return whether others' work is too much for a request of a client without any that waits."""
         return self._excess_s(engine, "", queue, self._crowd_limit_s(engine)) > 0
 
-    def limit_s(self, first: Utterance, client: str, queue: FairQueue) -> float:
+    def limit_s(self, engine: str, client: str, queue: FairQueue) -> float:
         """Return the seconds that others' work may keep a client's next first sound waiting.
 
         However long its own sentence is: who asks for much isn't let in sooner than who asks for little.
         """
         own_s = sum(self._costs.expected_s(ticket.utterance) for ticket in queue.own(client))
-        own_s += self._costs.usual_s(first.engine)
-        return max(self._crowd_limit_s(first.engine), SHARED_BY_OTHERS * own_s / self._workers(first.engine))
+        own_s += self._costs.usual_s(engine)
+        return max(self._crowd_limit_s(engine), SHARED_BY_OTHERS * own_s / self._workers(engine))
+
+    def _check_backlog(self, client: str, engine: str, each_s: float) -> None:
+        """Refuse a client of which too many requests wait for their first audio, each some seconds of work.
+
+        Raises:
+            QueueFullError: Too many do.
+        """
+        waiting = self._backlogs[client]
+        if waiting >= self._settings.client_backlog:
+            raise QueueFullError(retry_after_s=spread(waiting * each_s / self._workers(engine)))
+
+    def _take_off(self, client: str) -> None:
+        self._backlogs[client] -= 1
+        if not self._backlogs[client]:
+            del self._backlogs[client]
 
     def _crowd_limit_s(self, engine: str) -> float:
         crowd_s = CROWD * self._costs.usual_s(engine) / self._workers(engine)

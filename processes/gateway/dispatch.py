@@ -33,6 +33,7 @@ from processes.gateway.admission import Admission
 from processes.gateway.cost import CostModel
 from processes.gateway.fair_queue import FairQueue
 from processes.gateway.grants import GrantLedger
+from processes.gateway.joining import Joining
 from processes.gateway.pool import WorkerPool
 from processes.gateway.ticket import Delivery, Stream, Ticket, TicketState
 from processes.gateway.utterance_source import UtteranceSource
@@ -72,6 +73,7 @@ class Dispatcher:
         self._most_outstanding = min(MAX_OUTSTANDING, cores)
         self.costs = CostModel()
         self.admission = Admission(settings, cores, pool, self.costs)
+        self.joining = Joining(self._queues, self.admission, self._hurry)
         pool.events = self
 
     def synthesize(
@@ -103,8 +105,9 @@ class Dispatcher:
         else:
             queue = self._queues[first.engine]
             may_wait_s = self.admission.check(first, client, fingerprint, queue, is_charged=is_charged)
-        stream = Stream(client, request_class, source, fingerprint, time.monotonic(), may_wait_s)
-        return Delivery(stream, self._deliver(stream, first.engine))
+        now_s = time.monotonic()
+        stream = Stream(client, request_class, source, fingerprint, now_s, may_wait_s, first.engine)
+        return Delivery(stream, self._deliver(stream))
 
     def speak_anew(self, delivery: Delivery, source: UtteranceSource, fingerprint: bytes) -> Delivery:
         """Speak a request that has failed unheard in another voice, as the same request, which was let in.
@@ -118,18 +121,10 @@ class Dispatcher:
             PoisonRequestError: The same request has killed workers of the other voice before.
         """
         self.admission.check_deaths(fingerprint)
-        first, stream = source.first(), delivery.stream
-        may_wait_s = self.admission.limit_s(first, stream.client, self._queues[first.engine])
+        engine, stream = source.first().engine, delivery.stream
+        may_wait_s = self.admission.limit_s(engine, stream.client, self._queues[engine])
         stream.begin_anew(source, fingerprint, may_wait_s)
-        return Delivery(stream, self._deliver(stream, first.engine))
-
-    def hasten(self, stream: Stream) -> None:
-        """Have a request that nobody waited for go on as that of a listener who has come now."""
-        stream.request_class, stream.arrived_at_s = RequestClass.FIRST, time.monotonic()
-        for ticket in stream.tickets:
-            if ticket.state is TicketState.WAITING:
-                queue = self._queues[ticket.utterance.engine]
-                queue.move(ticket, stream.next_class(), stream.arrived_at_s)
+        return Delivery(stream, self._deliver(stream))
 
     def waiting_count(self) -> int:
         """Return how many utterances wait for a worker."""
@@ -234,8 +229,8 @@ class Dispatcher:
 
     # The life of a ticket.
 
-    async def _deliver(self, stream: Stream, engine: str) -> AsyncGenerator[PcmChunk, None]:
-        self.admission.enter(stream.client)
+    async def _deliver(self, stream: Stream) -> AsyncGenerator[PcmChunk, None]:
+        self.admission.enter(stream)
         try:
             self._advance(stream)
             while not stream.is_over:
@@ -250,7 +245,7 @@ class Dispatcher:
             if stream.first_audio_at_s is None and stream.unspeakable is not None:
                 raise stream.unspeakable
             if stream.is_over:
-                self.costs.learn_request(engine, stream.synthesis_s)
+                self.costs.learn_request(stream.engine, stream.synthesis_s)
                 if not stream.is_retried:
                     self.admission.forget_deaths(stream.fingerprint)
         finally:
@@ -291,7 +286,7 @@ class Dispatcher:
 
     def _first_audio(self, stream: Stream) -> None:
         stream.first_audio_at_s = time.monotonic()
-        self.admission.leave(stream.client)
+        self.admission.leave(stream)
 
     def _advance(self, stream: Stream) -> None:
         """Queue the request's next utterances, unless much of its audio lies unsent."""
@@ -349,13 +344,7 @@ class Dispatcher:
             ticket.state = TicketState.FINISHED
 
     def _try_again(self, ticket: Ticket) -> None:
-        stream = ticket.stream
-        stream.is_retried = True
-        stream.lose_audio(sum(chunk.audio_s for chunk in ticket.chunks))
-        ticket.chunks.clear()
-        ticket.pcm_bytes = ticket.chunk_count = 0
-        ticket.has_last = False
-        ticket.state = TicketState.WAITING
+        ticket.wait_again()
         self._metrics.retries.inc()
         logger.info("utterance_retried", utterance_id=ticket.utterance_id)
         self._queues[ticket.utterance.engine].put_back(ticket)
@@ -370,8 +359,7 @@ class Dispatcher:
     def _abandon(self, stream: Stream) -> None:
         """Take back everything that the request still has under way; called once, at its end."""
         stream.source.close()
-        if stream.first_audio_at_s is None:
-            self.admission.leave(stream.client)
+        self.admission.leave(stream)
         for ticket in stream.tickets:
             state, ticket.state = ticket.state, TicketState.ABANDONED
             if state is TicketState.WAITING:
@@ -397,6 +385,12 @@ class Dispatcher:
         link = self._links.get(name)
         if link is not None:
             link.grant()
+
+    def _hurry(self, ticket: Ticket) -> None:
+        """Tell whoever hands out grants that what is being spoken is needed by another time than before."""
+        for link in self._links.values():
+            if link.ticket is ticket:
+                self._grants.hurry(link.name, self._deadline_s(ticket))
 
     def _deadline_s(self, ticket: Ticket) -> float:
         return ticket.stream.deadline_s(self._settings.first_audio_target_s)

@@ -84,6 +84,14 @@ class FairQueue:
                 return ticket
         return None
 
+    def place(self, ticket: Ticket) -> int:
+        """Return how many of its client's own come before an utterance that waits here, in its class."""
+        return self._classes[ticket.request_class][ticket.client].index(ticket)
+
+    def own_count(self, client: str, request_class: RequestClass) -> int:
+        """Return how many utterances of a client wait in a class."""
+        return len(self._classes[request_class].get(client, ()))
+
     def heads(self, request_class: RequestClass) -> list[Ticket]:
         """Return each client's next utterance of a class."""
         return [waiting[0] for waiting in self._classes[request_class].values()]

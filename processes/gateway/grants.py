@@ -57,6 +57,19 @@ class GrantLedger:
         self._holders.discard(name)
         self.ask(name, deadline_s)
 
+    def hurry(self, name: str, deadline_s: float) -> None:
+        """Let one that waits for a grant have it by another time; one that doesn't wait is left alone.
+
+        Args:
+            name: Who waits.
+            deadline_s: Monotonic time by which its audio is needed now.
+        """
+        self._waiting = [
+            (deadline_s if waiting == name else before_s, order, waiting)
+            for before_s, order, waiting in self._waiting
+        ]
+        heapq.heapify(self._waiting)
+
     def give_back(self, name: str) -> None:
         """Take a worker's grant or its place in the line back, if it has either."""
         self._holders.discard(name)

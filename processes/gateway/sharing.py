@@ -16,7 +16,6 @@ from aiohttp import web
 
 from appliance.audio.encoders import MEDIA_TYPES
 from appliance.errors import ApplianceError
-from appliance.speech import RequestClass
 from appliance.word_times import pack_words
 from processes.gateway.audio_answer import AudioAnswer
 from processes.gateway.audio_memory import Audio, finished_audio
@@ -73,20 +72,15 @@ def listening(
         ApplianceError: The request is refused.
     """
     gateway = request.app[GATEWAY_KEY]
-    shared = gateway.answers.under_way.get(key)
-    is_mine = shared is None
+    client = gateway.access.client(request)
     with ExitStack() as owned:
-        if shared is None:
-            shared = begin(gateway, _started(request, asked, key, is_counted=record is not None))
-        elif shared.stream.request_class is RequestClass.BACKGROUND:
-            gateway.dispatcher.hasten(shared.stream)
+        shared, is_mine = _found(request, asked, key, client, is_counted=record is not None)
+        owned.callback(gateway.dispatcher.joining.leave, shared.stream, client)
         listener = shared.join()
         owned.callback(shared.leave, listener)
         stream = shared.stream if is_mine else Unspoken()
         if record is None:
-            record = owned.enter_context(
-                _record(request, asked, stream) if is_mine else accept_unspoken(request, asked)
-            )
+            record = owned.enter_context(_record(request, asked, stream))
         gateway.answers.count(result := "miss" if is_mine else "shared")
         record.answered_from(result, stream)
         try:
@@ -158,6 +152,30 @@ async def answer_as_made(
             await answer.write(part, record)
         await answer.end(shared.stream.audio_s, record)
     return answer.response
+
+
+def _found(
+    request: web.Request, asked: CheckedSpeech, key: str, client: str, *, is_counted: bool
+) -> tuple[SharedSpeech, bool]:
+    """Let a client in to the synthesis of what is asked for; a refusal is counted.
+
+    Returns:
+        The synthesis, and whether it begins now.
+
+    Raises:
+        ApplianceError: The request is refused.
+    """
+    gateway = request.app[GATEWAY_KEY]
+    shared = gateway.answers.under_way.get(key)
+    if shared is None:
+        return begin(gateway, _started(request, asked, key, is_counted=is_counted)), True
+    try:
+        gateway.dispatcher.joining.join(shared.stream, client, is_charged=is_counted)
+    except ApplianceError as error:
+        if not is_counted:
+            gateway.ledger.reject(error)
+        raise
+    return shared, False
 
 
 def _started(request: web.Request, asked: CheckedSpeech, key: str, *, is_counted: bool) -> Making:

@@ -65,8 +65,17 @@ class Ticket:
 
     @property
     def client(self) -> str:
-        """Whose request this is."""
+        """In whose turn it waits."""
         return self.stream.client
+
+    def wait_again(self) -> None:
+        """Forget what has come of it, which nobody has heard, to be given to another worker."""
+        self.stream.is_retried = True
+        self.stream.lose_audio(sum(chunk.audio_s for chunk in self.chunks))
+        self.chunks.clear()
+        self.pcm_bytes = self.chunk_count = 0
+        self.has_last = False
+        self.state = TicketState.WAITING
 
     def has_room_for(self, chunk: PcmChunk) -> bool:
         """Count a chunk; return whether an utterance may have as much audio as has come with it."""
@@ -80,6 +89,7 @@ class Stream:
     """One request: its utterances are spoken side by side and delivered in order."""
 
     client: str
+    """In whose turn its utterances wait: one of `listeners`, unless the last of them has left."""
     request_class: RequestClass
     """Class until the first sound; interactive requests go on with `RequestClass.REST`."""
     source: UtteranceSource
@@ -89,6 +99,12 @@ class Stream:
     """Monotonic."""
     may_wait_s: float
     """Seconds that others' work may keep its first sound waiting."""
+    engine: str = ""
+    """Whose workers speak it."""
+    listeners: list[str] = field(init=False)
+    """The client of each request that hears it: first of all of the one that it was made for."""
+    is_awaited: bool = False
+    """Whether each of them is counted as one that waits for its first sound."""
     tickets: deque[Ticket] = field(default_factory=deque)
     """Not yet delivered, in order of the text."""
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
@@ -114,6 +130,10 @@ class Stream:
     unspeakable: ApplianceError | None = None
     """Why the latest utterance that has no sound in this voice was passed over."""
 
+    def __post_init__(self) -> None:
+        """Begin with the one listener that it is made for."""
+        self.listeners = [self.client]
+
     def next_class(self) -> RequestClass:
         """Return the class of the next utterance to be queued: one at a time before the first sound."""
         if self.request_class is RequestClass.FIRST and not self.waits_for_first_audio:
@@ -123,6 +143,7 @@ class Stream:
     def begin_anew(self, source: UtteranceSource, fingerprint: bytes, may_wait_s: float) -> None:
         """Take other utterances in the place of those that gave no audio; those go on being counted."""
         self.source, self.fingerprint, self.may_wait_s = source, fingerprint, may_wait_s
+        self.engine = source.first().engine
         self.queue_wait_s = None
         self.synthesis_s = 0.0
         self.unspeakable = None

@@ -25,7 +25,7 @@ from appliance.settings import DispatchSettings
 from appliance.speech import PcmChunk, RequestClass
 from appliance.worker_settings import WorkersSettings
 from processes.gateway.pool import MAX_CONNECTIONS
-from processes.gateway.ticket import MAX_UTTERANCE_CHUNKS, Delivery
+from processes.gateway.ticket import MAX_UTTERANCE_CHUNKS
 from processes.gateway.utterance_source import UtteranceSource
 from tests.parts.dispatch_rig import dispatch_rig, wanted_pcm
 from tests.parts.scripted_worker import Bodies, ScriptedWorker
@@ -355,26 +355,3 @@ async def test_pool_when_too_many_connect_then_who_is_refused_is_counted(run_dir
                     await asyncio.sleep(0)  # the listener's backlog is shorter than that
             await rig.until(lambda: rig.counted("tts_worker_refusals_total") >= 3)
             assert rig.counted("tts_worker_refusals_total") == 3
-
-
-async def test_hasten_when_somebody_comes_to_listen_then_it_is_spoken_before_the_rest_of_others(
-    run_dir: Path,
-) -> None:
-    async with dispatch_rig(run_dir, 1, APPLIANCE_TONE_DELAY_S="0.05") as rig:
-        order: list[str] = []
-
-        async def hear(name: str, delivery: Delivery) -> None:
-            await rig.hear(delivery)
-            order.append(name)
-
-        first = asyncio.create_task(hear("first", rig.ask("Somebody is being served.", client="a")))
-        await rig.until(lambda: rig.dispatcher.running_count() == 1)
-        background = {
-            name: rig.ask(f"Nobody waits for {name}.", client=name, request_class=RequestClass.BACKGROUND)
-            for name in ("one", "two", "hastened")
-        }
-        others = [asyncio.create_task(hear(name, each)) for name, each in background.items()]
-        await rig.until(lambda: rig.dispatcher.waiting_count() == 3)
-        rig.dispatcher.hasten(background["hastened"].stream)
-        await asyncio.gather(first, *others)
-        assert order == ["first", "hastened", "one", "two"]

@@ -36,6 +36,18 @@ def test_give_back_when_the_asker_only_waits_then_it_leaves_the_line() -> None:
     assert given_to == ["holder", "next"]
 
 
+def test_hurry_when_it_waits_then_its_new_deadline_counts_and_others_keep_theirs() -> None:
+    given_to: list[str] = []
+    ledger = GrantLedger(1, given_to.append)
+    for name, deadline_s in (("holder", 0.0), ("early", 1.0), ("late", 9.0), ("job", float("inf"))):
+        ledger.ask(name, deadline_s)
+    ledger.hurry("job", 5.0)
+    ledger.hurry("holder", 7.0)
+    for name in ("holder", "early", "job"):
+        ledger.give_back(name)
+    assert given_to == ["holder", "early", "job", "late"]
+
+
 def test_renew_when_others_wait_then_the_earliest_deadline_of_all_is_next() -> None:
     given_to: list[str] = []
     ledger = GrantLedger(1, given_to.append)
