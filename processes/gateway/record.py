@@ -204,6 +204,11 @@ class RequestRecord:
         else:
             self._end("failed", error.code if isinstance(error, ApplianceError) else "internal_error")
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its end has been counted."""
+        return self._has_ended
+
     def complete(self) -> None:
         """End the request as completed, if it hasn't ended: all but the answer's last byte was handed over.
 
@@ -229,6 +234,14 @@ class RequestRecord:
             stream: What workers do for it, or nothing.
         """
         self._cache, self._stream = cache, stream
+
+    def hand_over(self, heir: RequestRecord) -> None:
+        """Leave the figures of what workers do, so far and from now on, to another request that hears it.
+
+        Args:
+            heir: That request's, which hasn't ended.
+        """
+        heir._stream, self._stream = self._stream, Unspoken(queue_wait_s=self._stream.queue_wait_s)
 
     def first_audio(self) -> None:
         """Note that the first audio byte was written, or a finished answer is whole; counts once."""

@@ -24,6 +24,7 @@ from appliance.speech import TimedWord
 from appliance.voices import Voice
 from processes.gateway.audio_memory import Audio
 from processes.gateway.fallback import Replaced
+from processes.gateway.record import RequestRecord
 from processes.gateway.ticket import Stream
 
 AHEAD = 1
@@ -119,6 +120,10 @@ class SharedSpeech:
         """In whose place, where that is a fallback."""
         self.stream = stream
         self.is_finished_first = is_finished_first
+        self.records: list[RequestRecord] = []
+        """Those of the requests that hear it, in the order in which they came."""
+        self.account: RequestRecord | None = None
+        """The one among them with the figures of what workers do; none where it is spoken ahead."""
         self.audio: Audio | None = None
         """The whole, once it is over, if all of it was held."""
         self.words: list[TimedWord] = []

@@ -83,10 +83,13 @@ def listening(
             record = owned.enter_context(_record(request, asked, stream))
         gateway.answers.count(result := "miss" if is_mine else "shared")
         record.answered_from(result, stream)
+        shared.records.append(record)
+        if is_mine:
+            shared.account = record
         try:
             yield listener, record
         finally:
-            record.encode_s = shared.encode_s if is_mine else 0.0
+            _settle(shared, record)
             if shared.is_too_long and key and asked.request.wants_word_times:
                 gateway.answers.note_long(key)
 
@@ -176,6 +179,19 @@ def _found(
             gateway.ledger.reject(error)
         raise
     return shared, False
+
+
+def _settle(shared: SharedSpeech, record: RequestRecord) -> None:
+    """Give one that hears no more its figures; where the work goes on for another one, that one has them."""
+    shared.records.remove(record)
+    if shared.account is not record:
+        return
+    heir = next((each for each in shared.records if not each.has_ended), None)
+    if heir is None or record.has_ended or shared.is_over:
+        record.encode_s = shared.encode_s
+    else:
+        record.hand_over(heir)
+        shared.account = heir
 
 
 def _started(request: web.Request, asked: CheckedSpeech, key: str, *, is_counted: bool) -> Making:

@@ -38,7 +38,13 @@ def base() -> Iterator[Path]:
 def keeping() -> Iterator[Appliance]:
     """An appliance that keeps answers, whose tone workers take their time."""
     base = Path(tempfile.mkdtemp(prefix="tts-", dir="/tmp"))
-    settings = {**HOOKED, "CACHE_SPEECH": "true", "WORKERS_TONE": 2, "TONE_CHUNK_DELAY_S": 0.01}
+    settings = {
+        **HOOKED,
+        "CACHE_SPEECH": "true",
+        "WORKERS_TONE": 2,
+        "TONE_CHUNK_DELAY_S": 0.01,
+        "LOG_LEDGER_FILE": "ledger.jsonl",
+    }
     with running_appliance(base, **settings) as appliance:
         eventually(lambda: scrape(appliance.base_url)["tts_probe_success", "tone"] == 1)  # its own speech
         yield appliance
@@ -81,6 +87,11 @@ def orders(appliance: Appliance) -> int:
         return found if {worker["state"] for worker in found} == {"ready"} else []
 
     return sum(worker["utterances"] for worker in eventually(workers))
+
+
+def audio_s(appliance: Appliance) -> float:
+    """Seconds of audio that were made for requests so far."""
+    return scrape(appliance.base_url)[("tts_audio_seconds_total",)]
 
 
 @pytest.mark.parametrize("sound", ["mp3", "opus", "aac", "flac", "wav", "pcm"])
@@ -172,6 +183,31 @@ async def test_post_when_the_first_of_two_leaves_then_the_other_hears_all(keepin
         ("miss", "cancelled"),
         ("shared", "completed"),
     ]
+
+
+async def test_post_when_the_first_of_two_leaves_then_what_workers_do_is_the_others_and_counted_once(
+    keeping: Appliance,
+) -> None:
+    text = LONG + "Who leaves pays nothing."
+    name = "the-first-of-two-leaves-then-the-work-is"
+    spoken_s = await asyncio.to_thread(audio_s, keeping)
+    async with client(keeping, name) as session:
+        leaver = await session.post(SPEECH, json=fields(text))
+        await leaver.content.readany()
+        stayer = await session.post(SPEECH, json=fields(text))
+        await stayer.content.readany()
+        leaver.close()
+        await stayer.read()
+    lines = await asyncio.to_thread(ended, keeping, name, 2)
+    made, heard = sorted(lines, key=lambda line: str(line["cache"]))
+    assert (made["cache"], made["utterances"], made["audio_s"]) == ("miss", 0, 0)
+    assert (heard["cache"], heard["utterances"]) == ("shared", text.count("."))
+    assert heard["worker"]
+    assert heard["synthesis_s"] > 0
+    assert await asyncio.to_thread(audio_s, keeping) - spoken_s == pytest.approx(heard["audio_s"])
+    ledger = (keeping.base / "data" / "ledger.jsonl").read_text("utf-8").splitlines()
+    rows = {row["state"]: row for row in map(json.loads, ledger) if row["request_id"] == name}
+    assert (rows["cancelled"]["orders"], rows["completed"]["orders"]) == (0, text.count("."))
 
 
 async def test_post_when_everybody_leaves_then_the_work_ends_and_nothing_is_kept(keeping: Appliance) -> None:
