@@ -32,7 +32,7 @@ from processes.gateway.cost import CostModel
 from processes.gateway.fair_queue import FairQueue
 from processes.gateway.pool import WorkerPool
 from processes.gateway.quota import ClientQuota
-from processes.gateway.return_book import ReturnBook, spread
+from processes.gateway.return_book import DRAINED_S, ReturnBook, spread
 from processes.gateway.ticket import Stream, Ticket
 from processes.gateway.worker_link import SERVING_STATES, WorkerState
 
@@ -117,7 +117,7 @@ class Admission:
             DrainingError, NoWorkersError, PoisonRequestError: As named.
         """
         if self.is_draining:
-            raise DrainingError(retry_after_s=spread(5.0))
+            raise DrainingError(retry_after_s=spread(DRAINED_S))
         self.check_deaths(fingerprint)
         if self.is_without_workers(engine):
             raise self.no_workers(engine)
@@ -154,7 +154,7 @@ class Admission:
             DrainingError, QuotaExceededError: As for `check`.
         """
         if self.is_draining:
-            raise DrainingError(retry_after_s=spread(5.0))
+            raise DrainingError(retry_after_s=spread(DRAINED_S))
         self._quota.spend(client, time.monotonic())
 
     def enter(self, stream: Stream) -> None:

@@ -19,12 +19,16 @@ from appliance.errors import (
     QuotaExceededError,
     WorkerLostError,
 )
+from appliance.store.errors import StorageError
 from processes.gateway.return_book import spread
 
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 FIRST_SERVER_STATUS = 500
+UNAVAILABLE = 503
 WORKER_BACK_S = 1.0
 """A worker that died is back after about this long."""
+STORE_BACK_S = 5.0
+"""The store is tried again every second; what it is refused for is over by about then, or lasts."""
 
 
 def error_type(status: int) -> str:
@@ -52,6 +56,8 @@ def error_response(error: ApplianceError) -> web.Response:
         response.headers["Retry-After"] = _whole_seconds(error.retry_after_s)
     elif isinstance(error, WorkerLostError):
         response.headers["Retry-After"] = _whole_seconds(spread(WORKER_BACK_S))
+    elif isinstance(error, StorageError) and error.status == UNAVAILABLE:
+        response.headers["Retry-After"] = _whole_seconds(spread(STORE_BACK_S))
     if isinstance(error, QuotaExceededError):
         response.headers.update(_rate_limit(error))
     if error.status >= FIRST_SERVER_STATUS and not error.retryable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from appliance.errors import QuotaExceededError
+from processes.gateway.return_book import spread
 
 MAX_CLIENTS = 4_096
 """Buckets kept; the one not used for longest is forgotten, and full, first."""
@@ -48,8 +49,10 @@ class ClientQuota:
         if len(self._buckets) > MAX_CLIENTS:
             self._buckets.popitem(last=False)
         if not is_allowed:
+            allowed_after_s = (1 - left) / self._rate_hz
             raise QuotaExceededError(
                 limit=self._burst,
                 full_after_s=(self._burst - left) / self._rate_hz,
-                retry_after_s=(1 - left) / self._rate_hz,
+                # Who came sooner would be refused once more, whatever it was told.
+                retry_after_s=max(allowed_after_s, spread(allowed_after_s)),
             )

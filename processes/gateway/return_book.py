@@ -19,6 +19,8 @@ MAX_CLIENTS = 1024
 """Clients whose promise is remembered; the oldest is forgotten first."""
 RETRY_SPREAD = 0.2
 """Retry-After is spread by this share either way, so that refused clients don't come back together."""
+DRAINED_S = 5.0
+"""Who is refused because the appliance drains is asked to come back after about this long."""
 
 
 def spread(seconds: float) -> float:
