@@ -1,6 +1,7 @@
 """The vits engine: chunks, marks, speakers, odd texts, broken voices."""
 
 import itertools
+import json
 import shutil
 from array import array
 from collections.abc import Iterator
@@ -305,3 +306,28 @@ def test_voice_when_broken_then_only_it_fails_and_the_engine_gets_warm_with_anot
         return
     with pytest.raises(EngineFailedError, match="no imported voice"):
         made(tmp_path).warm_up()
+
+
+@pytest.mark.parametrize(
+    "front_end",
+    [
+        {"cleaner": "nobodys_cleaners"},
+        {"bos": "\u2042", "use_eos_bos": True},
+        {"phonemizer": "espeak"},
+        {"phonemizer": "espeak", "phoneme_language": "tlh"},
+        {"phonemizer": "multi_phonemizer", "phonemizers": {"ja": "ja_jp_phonemizer"}},
+    ],
+)
+def test_voice_when_its_texts_cannot_be_prepared_then_only_it_fails_and_the_engine_gets_warm_with_another(
+    tmp_path, front_end
+) -> None:
+    for voice in ("a", "b"):
+        put_tiny_voice(tmp_path, voice)
+    path = VoiceStore(tmp_path).path("a") / MANIFEST_FILE
+    values = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**values, "front_end": {**values["front_end"], **front_end}}), "utf-8")
+    engine = made(tmp_path, "a")
+    engine.warm_up()
+    with pytest.raises(EngineFailedError, match="can't be spoken with"):
+        speak(engine, voice="a/0")
+    assert speak(engine, voice="b/0")

@@ -13,7 +13,7 @@ from loguru import logger
 
 from appliance.engines.vits.front_end import EspeakPhonemizer, Tokenizer
 from appliance.engines.vits.voice import VitsVoice
-from appliance.errors import ConfigurationError, EngineFailedError
+from appliance.errors import ConfigurationError, EngineFailedError, VoiceImportError
 from appliance.voice_store import MANIFEST_FILE, VoiceManifest, VoiceStore
 
 _Stamp = tuple[int, int]
@@ -87,10 +87,10 @@ class LoadedVoices:
         if manifest.engine != "vits" or manifest.vits is None or manifest.front_end is None:
             raise ConfigurationError(f"{voice_id}: isn't a voice of the vits engine")
         self._store.verify(manifest)
-        tokenizer = Tokenizer(manifest.front_end, self._phonemizer, manifest.languages[0])
         try:
+            tokenizer = Tokenizer(manifest.front_end, self._phonemizer, manifest.languages[0])
             voice = VitsVoice(self._store.path(voice_id), manifest.vits, self._threads)
-        except EngineFailedError as error:
+        except (EngineFailedError, VoiceImportError) as error:
             raise ConfigurationError(f"{voice_id}: {error.message}") from None
         speakers = frozenset(speaker.index for speaker in manifest.speakers) or frozenset({0})
         return LoadedVoice(manifest, tokenizer, voice, speakers)
