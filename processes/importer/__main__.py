@@ -97,11 +97,9 @@ def _serve_appliance(settings: Settings) -> ExitCode:
     """Import what the gateway has asked for, and what the settings name and isn't there; then end."""
     configure_logging("importer", settings.log.level)
     store = VoiceStore(settings.data.dir)
-    with only_import(store, wait=True):
-        importer = Importer(settings, ImportLog())
+    with only_import(store, wait=True):  # what another one has just made isn't missing any more
         errands = _errands(settings, store)
-        importer.expect(errands)
-        return importer.do_patiently(errands)
+    return Importer(settings, ImportLog()).do_patiently(errands)
 
 
 def _errands(settings: Settings, store: VoiceStore) -> list[Errand]:

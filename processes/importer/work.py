@@ -80,6 +80,7 @@ class Importer:
             teller: Hears of every change.
         """
         self._settings = settings
+        self._store = VoiceStore(settings.data.dir)
         self._teller = teller
         self._book = ImportBook(settings.run.dir, teller)
 
@@ -89,7 +90,7 @@ class Importer:
             self._book.note(errand.title)
 
     def do(self, errand: Errand) -> None:
-        """Make one voice; blocks for minutes. Its end is written down, whatever ends it.
+        """Make one voice, as the only import; blocks for minutes. Its end is written down, whatever ends it.
 
         Raises:
             ApplianceError: The class says what is wrong; see `exit_code_of`.
@@ -113,6 +114,8 @@ class Importer:
     def do_patiently(self, errands: Sequence[Errand]) -> ExitCode:
         """Make voices one after the other; those that can't be downloaded are tried again behind the others.
 
+        Another import may come in while it waits for the next try, and is waited for then.
+
         Returns:
             How they ended: `OK`, or the highest code of those that have failed for good.
 
@@ -121,23 +124,34 @@ class Importer:
         """
         codes = [ExitCode.OK]
         for pause_s in (*RETRIES_S, None):
-            again: list[Errand] = []
-            for errand in errands:
-                try:
-                    self.do(errand)
-                except ApplianceError as error:
-                    if error.retryable and pause_s is not None:
-                        again.append(errand)
-                        self._put_off(errand, error, pause_s, is_alone=len(errands) == 1)
-                    else:
-                        codes.append(exit_code_of(error))
+            with only_import(self._store, wait=True):
+                again = self._try_all(errands, pause_s, codes)
             if pause_s is None or not again:
                 break
             time.sleep(pause_s)
             errands = again
-            for errand in errands:
-                self._book.note(errand.title, reason="")
         return max(codes)
+
+    def _try_all(
+        self, errands: Sequence[Errand], pause_s: float | None, codes: list[ExitCode]
+    ) -> list[Errand]:
+        """Make voices one after the other; return those that are to be tried again after a pause.
+
+        The codes of all others that fail are added to those given. Without a pause nothing is tried again.
+        """
+        again = []
+        for errand in errands:
+            self._book.note(errand.title, reason="")
+        for errand in errands:
+            try:
+                self.do(errand)
+            except ApplianceError as error:
+                if error.retryable and pause_s is not None:
+                    again.append(errand)
+                    self._put_off(errand, error, pause_s, is_alone=len(errands) == 1)
+                else:
+                    codes.append(exit_code_of(error))
+        return again
 
     def _put_off(self, errand: Errand, error: ApplianceError, pause_s: float, *, is_alone: bool) -> None:
         """Say that an errand will be tried again."""

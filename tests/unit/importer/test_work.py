@@ -2,6 +2,7 @@
 
 import errno
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from appliance.errors import ApplianceError
 from appliance.import_errors import ImporterFailedError, VoiceDownloadError, VoiceNotWrittenError
 from appliance.settings import Settings
+from appliance.voice_folders import locked
 from appliance.voice_imports import ImportState, VoiceImport, read_imports
+from appliance.voice_store import VoiceStore
 from processes.importer import work
 from processes.importer.errand import Errand, model_errand
 from processes.importer.exit_code import ExitCode
@@ -35,6 +38,7 @@ class Machine:
         self.failures: dict[Errand, list[Exception]] = {}
         self.begun: list[Errand | float] = []
         """Errands, and the pauses between them in seconds."""
+        self.on_run: Callable[[], None] = lambda: None
 
     def keeper(self, errand: Errand, _settings: Settings) -> Any:
         machine = self
@@ -42,6 +46,7 @@ class Machine:
         class Keeper:
             def run(self, _on_message: OnMessage) -> Made:
                 machine.begun.append(errand)
+                machine.on_run()
                 if machine.failures.get(errand):
                     raise machine.failures[errand].pop(0)
                 return Made(errand.id, "fp32", ())
@@ -103,6 +108,22 @@ def test_errand_when_it_waits_for_its_next_try_then_it_says_why_and_when(
         "Nobody answers; tried again after 10 s",
     ]
     assert read_imports(tmp_path)[0].reason == ""
+
+
+def test_errands_when_they_wait_for_their_next_try_then_another_import_may_come_in_and_is_waited_for(
+    machine, importer, tmp_path, monkeypatch
+) -> None:
+    folder, seen = VoiceStore(tmp_path).folder, []
+
+    def is_free() -> bool:
+        with locked(folder) as is_ours:
+            return is_ours
+
+    monkeypatch.setattr(time, "sleep", lambda _: seen.append(("waits", is_free())))
+    monkeypatch.setattr(machine, "on_run", lambda: seen.append(("runs", is_free())))
+    machine.failures = {OFFLINE: offline(1)}
+    assert importer.do_patiently([OFFLINE, FINE]) == ExitCode.OK
+    assert seen == [("runs", False), ("runs", False), ("waits", True), ("runs", False)]
 
 
 @pytest.mark.parametrize(
