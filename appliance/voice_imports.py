@@ -137,11 +137,19 @@ def provide_importer(run_dir: Path) -> None:
     (run_dir / PROGRAM_FILE).write_text(PROGRAM, "utf-8")
 
 
+def is_requested(run_dir: Path) -> bool:
+    """Return whether an import is asked for that no importer has taken yet."""
+    return (run_dir / REQUEST_FILE).exists()
+
+
 def take_request(run_dir: Path) -> str | None:
-    """Return the model that an import was asked for, once; None if there is none."""
+    """Return the model that an import was asked for; None if there is none, or somebody else has taken it."""
     path = run_dir / REQUEST_FILE
     model = read_json(path).get("model")
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return None
     return model if isinstance(model, str) and is_model_name(model) else None
 
 

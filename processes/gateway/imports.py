@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 import time
 import xmlrpc.client
 from collections import Counter
@@ -26,6 +27,7 @@ from appliance.settings import Settings
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from appliance.voice_imports import (
     VoiceImport,
+    is_requested,
     provide_importer,
     read_imports,
     request_import,
@@ -49,6 +51,8 @@ ENDING_FAULTS = (ALREADY_STARTED, BAD_NAME)
 ENDING_S = 3.0
 """Seconds that an importer has to end after it has told how its work ended."""
 ENDING_LOOK_S = 0.1
+COMING_STATES = ("STARTING", "RUNNING")
+"""Of supervisord: in these the importer may still take what is asked for, as before its first start."""
 
 
 class Imports:
@@ -71,6 +75,7 @@ class Imports:
         self._pool = pool
         self._metrics = metrics
         self._entries: list[VoiceImport] = []
+        self._beginning = threading.Lock()
         self._mark = self._store.change_mark()
         self._versions = self._read_versions()
 
@@ -117,7 +122,7 @@ class Imports:
             model: In the list's form.
 
         Raises:
-            ImportBusyError: The importer runs.
+            ImportBusyError: The importer runs, or is about to.
             ImporterUnreachableError: supervisord doesn't answer, or refuses.
         """
         await asyncio.to_thread(self._begin, model)
@@ -148,15 +153,41 @@ class Imports:
         return read_imports(self._run_dir), self._store.change_mark()
 
     def _begin(self, model: str) -> None:
-        if any(entry.is_under_way for entry in read_imports(self._run_dir)):
+        if not self._beginning.acquire(blocking=False):
             raise ImportBusyError
-        request_import(self._run_dir, model)
+        try:
+            if self._is_busy():
+                raise ImportBusyError
+            request_import(self._run_dir, model)
+            self._have_taken()
+        finally:
+            self._beginning.release()
+
+    def _is_busy(self) -> bool:
+        """Return whether an import is under way, or one is asked for and the importer is yet to take it."""
+        if self._is_any_under_way():
+            return True
+        if not is_requested(self._run_dir):
+            return False
+        try:
+            with supervisor_rpc(self._run_dir) as supervisor:
+                importer = supervisor.getProcessInfo(ONE_SHOT_PROGRAM)
+        except RPC_ERRORS:  # nobody is there to take it
+            return False
+        return importer["statename"] in COMING_STATES or not importer["start"]
+
+    def _is_any_under_way(self) -> bool:
+        return any(entry.is_under_way for entry in read_imports(self._run_dir))
+
+    def _have_taken(self) -> None:
+        """Have an importer take what was asked for; take it back where none does."""
         try:
             provide_importer(self._run_dir)
             with supervisor_rpc(self._run_dir) as supervisor:
                 self._start(supervisor)
         except RPC_ERRORS as error:
-            take_request(self._run_dir)
+            if take_request(self._run_dir) is None:
+                return  # by one that had only just begun
             if isinstance(error, xmlrpc.client.Fault) and error.faultCode == ALREADY_STARTED:
                 raise ImportBusyError from None
             logger.warning("importer_not_started", error=str(error))
@@ -169,7 +200,8 @@ class Imports:
             try:
                 _take_in_or_start(supervisor)
             except xmlrpc.client.Fault as fault:
-                if fault.faultCode not in ENDING_FAULTS or time.monotonic() > until_s:
+                is_ending = is_requested(self._run_dir) and not self._is_any_under_way()
+                if fault.faultCode not in ENDING_FAULTS or not is_ending or time.monotonic() > until_s:
                     raise
                 time.sleep(ENDING_LOOK_S)
             else:

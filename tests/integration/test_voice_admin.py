@@ -1,16 +1,18 @@
 """Imports as a part of the appliance: begun by its start or over HTTP, told everywhere, harming nobody."""
 
+import functools
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from appliance.voice_imports import IMPORTS_FILE
+from appliance.voice_imports import IMPORTS_FILE, read_imports, request_import
 from appliance.voice_store import VoiceStore
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError
@@ -23,6 +25,7 @@ from tests.parts.ttsctl import run_ttsctl
 pytestmark = pytest.mark.timeout(120)
 MODEL = "tts_models/en/ljspeech/vits"
 HANGS = "tts_models/en/stand-in/hangs"
+OFFLINE = "tts_models/en/stand-in/offline"
 
 
 @pytest.fixture
@@ -87,6 +90,48 @@ def test_import_when_begun_over_http_then_told_and_no_second_one_begins(stand_in
     assert stand_in.stop() == 0
     assert not psutil.pid_exists(maker.pid)
     assert list((stand_in.base / "data" / "voices").iterdir()) == []
+
+
+def begun(appliance: Appliance, model: str) -> bool:
+    """Ask for an import; say whether it was taken, else it was refused because of another one."""
+    try:
+        admin(appliance, "POST", body={"model": model})
+    except CommandError as refused:
+        if refused.code != "import_busy":
+            raise
+        return False
+    return True
+
+
+def imported(appliance: Appliance) -> list[str]:
+    """The models that the importer itself says it has begun with."""
+    entries = eventually(lambda: read_imports(appliance.run_dir))
+    return [entry.model for entry in entries]
+
+
+def test_import_when_two_are_asked_for_at_once_then_that_one_is_made_which_was_not_refused(
+    stand_in: Appliance,
+) -> None:
+    models = [HANGS, OFFLINE]
+    with ThreadPoolExecutor(len(models)) as threads:
+        [*were_taken] = threads.map(functools.partial(begun, stand_in), models)
+    assert sorted(were_taken) == [False, True]
+    assert imported(stand_in) == [models[were_taken.index(True)]]
+
+
+def test_import_when_another_is_asked_for_before_it_has_begun_then_that_is_refused_and_nothing_mixed_up(
+    stand_in: Appliance,
+) -> None:
+    assert [begun(stand_in, model) for model in (HANGS, OFFLINE)] == [True, False]
+    assert imported(stand_in) == [HANGS]
+
+
+def test_import_when_no_importer_has_taken_what_was_asked_for_earlier_then_the_next_one_begins(
+    stand_in: Appliance,
+) -> None:
+    request_import(stand_in.run_dir, OFFLINE)
+    assert begun(stand_in, HANGS)
+    assert imported(stand_in) == [HANGS]
 
 
 def test_import_when_killed_then_failed_and_the_next_start_cleans_up(stand_in: Appliance) -> None:
