@@ -1,12 +1,13 @@
 """The settings of voices: which are wanted, and how one is imported.
 
-Owns: the sections' fields and bounds, the form of a model's name.
+Owns: the sections' fields and bounds, the form of a model's name, the id of the voice that becomes of it.
 Refuses to know: where values come from (`settings`), and what an import does.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -18,11 +19,24 @@ MODEL_NAME = r"tts_models/[a-z][A-Za-z_-]{0,39}(?:/[A-Za-z0-9][A-Za-z0-9_.-]{0,7
 anywhere. Source: `TTS/.models.json`, type/language/dataset/model."""
 MAX_IMPORTS = 64
 """Models that the settings may name."""
+MAX_ID_CHARS = 60
+"""Shorter than `VOICE_ID` allows: a speaker's id may get a number, and stands behind a voice's."""
 
 
 def is_model_name(text: str) -> bool:
     """Tell whether a text has the form of a name in Coqui's list, whether or not it stands there."""
     return re.fullmatch(MODEL_NAME, text) is not None
+
+
+def plain_id(name: str) -> str:
+    """Return a name in lower case with nothing but ASCII letters, digits and single hyphens; may be empty."""
+    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:MAX_ID_CHARS].rstrip("-")
+
+
+def voice_id_of(model: str) -> str:
+    """Return the id of the voice that an import makes of a model, which has the form of `is_model_name`."""
+    return plain_id(model.partition("/")[2])
 
 
 class VoicesSettings(Section):

@@ -123,7 +123,10 @@ class VoiceCatalog:
         """
         self._aliases = aliases
         self._fallbacks = {aliases.get(name, name).lower(): by for name, by in (fallbacks or {}).items()}
+        self._heard: dict[str, list[Voice]] = {}
+        """What each engine has told."""
         self._voices: dict[str, Voice] = {}
+        """Those that are listed, by lower-case id."""
         self._variants: dict[tuple[str, str], Variant] = {}
         self._withdrawn: set[tuple[str, str]] = set()
         """Engines and, of their voices' names inside them, the first part, of which no voice is listed."""
@@ -132,10 +135,11 @@ class VoiceCatalog:
     def replace(self, engine: str, voices: Iterable[Voice], variants: Iterable[Variant]) -> None:
         """Learn all voices and variants of an engine, and forget those that it no longer has.
 
-        A voice of another engine that has one of the ids is replaced.
+        Of several voices with one id always the same one is listed, whichever was heard of last: that of
+        `FALLBACK_ENGINE`, else an imported voice `a-b` before the speaker `b` of a voice `a`.
         """
-        kept = {key: voice for key, voice in self._voices.items() if voice.engine != engine}
-        self._voices = kept | {voice.id.lower(): voice for voice in voices if self._is_there(voice)}
+        self._heard[engine] = [voice for voice in voices if self._is_there(voice)]
+        self._list()
         others = {key: variant for key, variant in self._variants.items() if variant.engine != engine}
         self._variants = others | {(variant.engine, variant.id.lower()): variant for variant in variants}
 
@@ -147,7 +151,8 @@ class VoiceCatalog:
             stored_id: The voice's id in the store.
         """
         self._withdrawn.add((engine, stored_id))
-        self._voices = {key: voice for key, voice in self._voices.items() if self._is_there(voice)}
+        self._heard[engine] = [voice for voice in self._heard.get(engine, ()) if self._is_there(voice)]
+        self._list()
 
     def readmit(self, stored_ids: Iterable[str]) -> None:
         """List stored voices of these ids again, as soon as a worker that joins names them."""
@@ -156,6 +161,11 @@ class VoiceCatalog:
 
     def _is_there(self, voice: Voice) -> bool:
         return (voice.engine, voice.engine_voice.partition("/")[0]) not in self._withdrawn
+
+    def _list(self) -> None:
+        """Find out anew whose each id is."""
+        heard = [voice for voices in self._heard.values() for voice in voices]
+        self._voices = {voice.id.lower(): voice for voice in sorted(heard, key=_precedence, reverse=True)}
 
     def voices(self) -> list[Voice]:
         """Return every voice, sorted by id."""
@@ -270,6 +280,14 @@ class VoiceCatalog:
                 return min(speaking, key=lambda voice: (files[voice.id] != tag, len(voice.id), voice.id))
             tag = tag.rpartition("-")[0]
         return None
+
+
+def _precedence(voice: Voice) -> tuple[bool, str, str]:
+    """Return what is least for the voice that has an id if several are called so.
+
+    A hyphen sorts before the slash that ends a stored voice's id.
+    """
+    return voice.engine != FALLBACK_ENGINE, voice.engine_voice, voice.engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -224,6 +225,17 @@ class _Speech:
 
     def _seconds(self, pcm_bytes: int) -> float:
         return pcm_bytes / (SAMPLE_WIDTH_BYTES * self._rate_hz)
+
+
+def voice_ids() -> frozenset[str]:
+    """Return the ids of espeak-ng's voices, for a process without an engine of its own; blocks some 10 ms.
+
+    Raises:
+        EngineFailedError: The library or its data is missing or broken.
+    """
+    with closing(EspeakEngine()) as engine:
+        engine.warm_up()
+        return frozenset(voice.id for voice in engine.voices())
 
 
 def name_voices(listed: Sequence[LibraryVoice], rate_hz: int) -> list[Voice]:

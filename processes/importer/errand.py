@@ -11,9 +11,10 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from appliance.engines.vits.making.description import UNKNOWN_LANGUAGE, language_tag, plain_id
+from appliance.engines import espeak
+from appliance.engines.vits.making.description import UNKNOWN_LANGUAGE, language_tag
 from appliance.errors import ConfigurationError
-from appliance.voice_settings import is_model_name
+from appliance.voice_settings import is_model_name, plain_id, voice_id_of
 from appliance.voice_store import VOICE_ID
 
 MULTILINGUAL = "multilingual"
@@ -56,8 +57,7 @@ def model_errand(model: str) -> Errand:
     """Return the errand for a model of Coqui's list, with the id and the name that follow from its name."""
     _, language, dataset, kind = model.split("/")
     languages = () if language == MULTILINGUAL else (language_tag(language),)
-    voice_id = plain_id(f"{language} {dataset} {kind}")
-    return Errand(model, True, voice_id, f"{dataset} {kind} ({language})", languages)
+    return Errand(model, True, voice_id_of(model), f"{dataset} {kind} ({language})", languages)
 
 
 def make_errand(
@@ -66,8 +66,9 @@ def make_errand(
     """Return the errand that a command line asks for; an empty text stands for what nobody gave.
 
     Raises:
-        ConfigurationError: The source is neither a model's name nor a folder, no voice can have the id,
-            or the language isn't a tag.
+        ConfigurationError: The source is neither a model's name nor a folder, no voice can have the id or
+            espeak-ng has it, or the language isn't a tag.
+        EngineFailedError: espeak-ng is missing or broken.
     """
     if is_model_name(source):
         known = model_errand(source)
@@ -81,6 +82,10 @@ def make_errand(
     if voice_id and not re.fullmatch(VOICE_ID, voice_id):
         raise ConfigurationError(
             f"{voice_id!r} can't be the id of a voice: lower-case letters, digits, hyphens"
+        )
+    if (voice_id or known.id) in espeak.voice_ids():
+        raise ConfigurationError(
+            f"{voice_id or known.id!r} is a voice of espeak-ng's; call this one otherwise with --id"
         )
     if language and language_tag(language) == UNKNOWN_LANGUAGE:
         raise ConfigurationError(f"{language[:40]!r} isn't a language's tag such as pl or pt-BR")

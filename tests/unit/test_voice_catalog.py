@@ -1,5 +1,6 @@
 """The catalogue's voices come and go with what the newest worker of their engine names."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,25 @@ def test_catalog_when_a_stored_voice_is_withdrawn_then_no_worker_brings_it_back_
     catalog.readmit(["lessac", "lessac2"])
     catalog.replace("vits", [*speakers, *others], [])
     assert [voice.id for voice in catalog.voices()] == ["en-us", "lessac", "lessac-s1", "lessac2"]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("espeak", "vits", "coqui"))))
+def test_catalog_when_several_voices_have_one_id_then_always_the_same_one_counts(order) -> None:
+    heard = {
+        "espeak": [ENGLISH],
+        "vits": [replace(LESSAC, id="en-us"), replace(LESSAC, id="les-sac", engine_voice="les-sac/0")],
+        "coqui": [
+            replace(LESSAC, id=voice_id, engine="coqui", engine_voice=engine_voice)
+            for voice_id, engine_voice in (("les-sac", "les/1"), ("en-US", "en/1"), ("les", "les/0"))
+        ],
+    }
+    catalog = VoiceCatalog({}, "en-us")
+    for engine in order:
+        catalog.replace(engine, heard[engine], [])
+    found = {voice.id: voice.engine for voice in catalog.voices()}
+    assert found == {"en-us": "espeak", "les": "coqui", "les-sac": "vits"}
+    catalog.replace("vits", [], [])
+    assert catalog.resolve("les-sac").engine == "coqui"
 
 
 ESPEAK = [

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from appliance.engines.vits.making.description import language_tag, plain_id, speakers, versions
+from appliance.engines.vits.making.description import language_tag, speakers, versions
 from appliance.engines.vits.making.texts import TEXTS, texts_for
 from appliance.engines.vits.making.verdict import Limits, Measured, choose
 from appliance.errors import VoiceQualityError
+from appliance.voice_settings import plain_id
 
 
 @pytest.mark.parametrize(

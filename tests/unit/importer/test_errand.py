@@ -52,6 +52,16 @@ def test_errand_when_no_voice_can_have_the_id_then_refused() -> None:
         errand("tts_models/en/ljspeech/vits", voice_id="../x")
 
 
+@pytest.mark.parametrize(("folder", "voice_id"), [("pl", ""), ("PL", ""), ("mine", "en-us")])
+def test_errand_when_espeak_has_a_voice_of_that_id_then_refused_by_name(
+    tmp_path: Path, folder: str, voice_id: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    with pytest.raises(ConfigurationError, match=f"'{voice_id or 'pl'}' is a voice of espeak-ng's.*--id"):
+        errand(str(tmp_path / folder), voice_id=voice_id)
+    assert errand(str(tmp_path / folder), voice_id="pl-mine").id == "pl-mine"
+
+
 @pytest.mark.parametrize("language", ["Polish", "polski", "p", "pl,en", "und"])
 def test_errand_when_the_language_is_no_tag_then_refused_by_name(language: str) -> None:
     with pytest.raises(ConfigurationError, match=f"'{language}' isn't a language's tag"):

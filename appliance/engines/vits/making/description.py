@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import platform
 import re
-import unicodedata
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 
+from appliance.voice_settings import plain_id
 from appliance.voice_store import MAX_SPEAKER_NAME_CHARS, Speaker
 
 PACKAGES = ("coqui-tts", "torch", "onnx", "onnxruntime")
-MAX_ID_CHARS = 60
-"""Shorter than `VOICE_ID` allows: a speaker's id may get a number, and stands behind a voice's."""
 LANGUAGE_NAME = re.compile(
     r"([A-Za-z]{2,3})(?:[-_]([A-Za-z]{4}))?(?:[-_]([A-Za-z]{2}|\d{3}))?(?:[-_][A-Za-z0-9]+)*", re.ASCII
 )
@@ -69,12 +67,6 @@ def speakers(names: Iterable[str]) -> tuple[Speaker, ...]:
             Speaker(id=speaker_id, name=shown, index=index, model_name=None if shown == name else name)
         )
     return tuple(made)
-
-
-def plain_id(name: str) -> str:
-    """Return a name in lower case with nothing but ASCII letters, digits and single hyphens; may be empty."""
-    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", ascii_only).strip("-")[:MAX_ID_CHARS].rstrip("-")
 
 
 def versions() -> dict[str, str]:
