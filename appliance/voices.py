@@ -111,7 +111,11 @@ class VoiceCatalog:
     """
 
     def __init__(
-        self, aliases: dict[str, str], default: str, fallbacks: dict[str, str] | None = None
+        self,
+        aliases: dict[str, str],
+        default: str,
+        fallbacks: dict[str, str] | None = None,
+        coming: Iterable[str] = (),
     ) -> None:
         """Take the names that stand for other names, and who speaks for whom.
 
@@ -120,9 +124,12 @@ class VoiceCatalog:
             default: Voice id for callers that name none.
             fallbacks: Lower-case voice id or alias, or the beginning of ids with `*` behind it → the voice
                 that speaks in its place, `AUTOMATIC` or `NOBODY`.
+            coming: Ids of voices that are to be imported: until they are there, a voice of their language
+                speaks for them, unless `fallbacks` says otherwise.
         """
         self._aliases = aliases
         self._fallbacks = {aliases.get(name, name).lower(): by for name, by in (fallbacks or {}).items()}
+        self._coming = tuple(coming)
         self._heard: dict[str, list[Voice]] = {}
         """What each engine has told."""
         self._voices: dict[str, Voice] = {}
@@ -201,15 +208,28 @@ class VoiceCatalog:
     def fallback_of_absent(self, name: str, *, is_expected: bool) -> Voice | None:
         """Return the voice that may speak in the place of one that isn't there.
 
-        Its language is what its id begins with, as in the ids that imports give.
+        Its language is what its id begins with, as in the ids that imports give. One that is to be imported
+        needs no entry.
 
         Args:
             name: As a client has named it.
             is_expected: Whether it may be there soon; if not, it must be entered by its whole name.
         """
         voice_id = self._id_of(name)
-        wish = self._wished_for(voice_id) if is_expected else self._fallbacks.get(voice_id, NOBODY)
+        if self._is_coming(voice_id):
+            wish = self._wished_for(voice_id, AUTOMATIC)
+        elif is_expected:
+            wish = self._wished_for(voice_id)
+        else:
+            wish = self._fallbacks.get(voice_id, NOBODY)
         return self._fallback(wish, voice_id)
+
+    def speaker_of(self, name: str) -> Voice | None:
+        """Return who speaks when a client asks for a name: its voice, or who does while that isn't there."""
+        try:
+            return self.resolve(name)
+        except VoiceNotFoundError:
+            return self.fallback_of_absent(name, is_expected=False)
 
     def resolve(self, voice_id: str) -> Voice:
         """Find the voice that a client means.
@@ -243,12 +263,19 @@ class VoiceCatalog:
         name = name.strip().lower()
         return self._aliases.get(name, name).lower()
 
-    def _wished_for(self, voice_id: str) -> str:
+    def _is_coming(self, voice_id: str) -> bool:
+        """Return whether a voice, or a speaker of one, is to be imported and isn't there yet."""
+        return any(
+            name not in self._voices and (voice_id == name or voice_id.startswith(f"{name}-"))
+            for name in self._coming
+        )
+
+    def _wished_for(self, voice_id: str, otherwise: str = NOBODY) -> str:
         """Return what is entered for a voice: by its whole id, or else by the longest beginning of it."""
         if voice_id in self._fallbacks:
             return self._fallbacks[voice_id]
         beginnings = [name for name in self._fallbacks if name[-1:] == "*" and voice_id.startswith(name[:-1])]
-        return self._fallbacks[max(beginnings, key=len)] if beginnings else NOBODY
+        return self._fallbacks[max(beginnings, key=len)] if beginnings else otherwise
 
     def _fallback(self, wish: str, language: str) -> Voice | None:
         if wish == NOBODY:

@@ -41,6 +41,7 @@ from appliance.machine import available_cores
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
 from appliance.store.history import AcceptedCounter
+from appliance.voice_settings import voice_id_of
 from appliance.voices import VoiceCatalog, read_voices_file
 from appliance.watched import leave_stack_when_aborted
 from processes.gateway.access import AccessRules
@@ -112,7 +113,8 @@ def build_gateway(settings: Settings) -> Gateway:
     metrics = GatewayMetrics(route_names())
     metrics.build.info({"version": appliance.__version__})
     names = read_voices_file(settings.config_dir() / settings.voices.file)
-    catalog = VoiceCatalog(names.aliases, settings.voices.default, names.fallbacks)
+    coming = [voice_id_of(model) for model in settings.voices.wanted]
+    catalog = VoiceCatalog(names.aliases, settings.voices.default, names.fallbacks, coming)
     pool = WorkerPool(settings.workers, catalog, metrics)
     dispatcher = Dispatcher(settings.dispatch, cores, pool, metrics)
     engines = list(settings.pool_sizes())

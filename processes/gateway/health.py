@@ -19,7 +19,6 @@ from aiohttp import web
 
 import appliance
 from appliance.errors import VoiceNotFoundError
-from appliance.voices import Voice
 from processes.gateway.answers import json_response
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.probe import ProbeResult
@@ -64,15 +63,15 @@ def overall_status(gateway: Gateway) -> Status:
 
 
 def default_engine(gateway: Gateway) -> str:
-    """Return the engine of the default voice; before that is known, the first of the pool."""
-    voice = _default_voice(gateway)
+    """Return the engine of the default voice, or of who speaks for it; before it is known, the first one."""
+    voice = gateway.catalog.speaker_of(gateway.catalog.default)
     return next(iter(gateway.settings.pool_sizes())) if voice is None else voice.engine
 
 
 def is_default_missing(gateway: Gateway) -> bool:
-    """Return whether `voices.default` names no voice, now that every engine has told its voices."""
+    """Return whether nobody speaks for `voices.default`, now that every engine has told its voices."""
     is_known = set(gateway.settings.pool_sizes()) <= gateway.pool.known_engines
-    return is_known and _default_voice(gateway) is None
+    return is_known and gateway.catalog.speaker_of(gateway.catalog.default) is None
 
 
 def worker_counts(gateway: Gateway) -> tuple[int, int]:
@@ -90,7 +89,7 @@ async def get_ready(request: web.Request) -> web.Response:
     """Say whether a speech request for the default voice would be taken now."""
     gateway = request.app[GATEWAY_KEY]
     status = overall_status(gateway)
-    is_ready = status in TAKING and _default_voice(gateway) is not None
+    is_ready = status in TAKING and gateway.catalog.speaker_of(gateway.catalog.default) is not None
     return json_response({"status": status.value}, status=200 if is_ready else UNAVAILABLE)
 
 
@@ -140,13 +139,6 @@ def _tts_status(gateway: Gateway, engine: str, result: ProbeResult | None) -> st
     if is_alive and result is not None and _is_fresh(gateway, result) and result.cause in ("none", "busy"):
         return "ok" if result.is_success else "busy"
     return "down"
-
-
-def _default_voice(gateway: Gateway) -> Voice | None:
-    try:
-        return gateway.catalog.resolve(gateway.catalog.default)
-    except VoiceNotFoundError:
-        return None
 
 
 def _described(result: ProbeResult | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from loguru import logger
 
 from appliance.audio.pcm import rms_level_dbfs
-from appliance.errors import ApplianceError, OverloadedError, VoiceNotFoundError
+from appliance.errors import ApplianceError, OverloadedError
 from appliance.metrics import GatewayMetrics
 from appliance.settings import HealthSettings
 from appliance.speech import SpeechRequest
@@ -94,7 +94,7 @@ class Prober:
                 continue
 
     def _check_names(self) -> None:
-        """Log, once, the default voice, the aliases and the fallbacks that point nowhere.
+        """Log, once, the default voice, the aliases and the fallbacks that nobody speaks for.
 
         Only an engine that has told its voices can be probed, so all voices are known when all have been.
         """
@@ -102,23 +102,17 @@ class Prober:
             return
         self._has_checked_names = True
         default = self._catalog.default
-        if self._find(default) is None:
+        if self._catalog.speaker_of(default) is None:
             logger.error("default_voice_missing", setting="voices.default", voice=default[:80])
         for alias, voice_id in sorted(self._catalog.aliases().items()):
-            if self._find(alias) is None:
+            if self._catalog.speaker_of(alias) is None:
                 logger.warning("alias_points_nowhere", alias=alias[:80], voice=voice_id[:80])
         for name, voice_id in self._catalog.lost_fallbacks().items():
             logger.warning("fallback_points_nowhere", voice=name[:80], fallback=voice_id[:80])
 
-    def _find(self, voice_id: str) -> Voice | None:
-        try:
-            return self._catalog.resolve(voice_id)
-        except VoiceNotFoundError:
-            return None
-
     def _voice(self, engine: str) -> Voice | None:
-        """Return the default voice if it is this engine's, else the engine's first."""
-        default = self._find(self._catalog.default)
+        """Return who speaks by default if it is this engine's, else the engine's first."""
+        default = self._catalog.speaker_of(self._catalog.default)
         if default is not None and default.engine == engine:
             return default
         return next((voice for voice in self._catalog.voices() if voice.engine == engine), None)

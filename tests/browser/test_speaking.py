@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.actions import (
     LONG_TEXT,
@@ -20,7 +20,7 @@ from tests.browser.actions import (
     wait_for_state,
 )
 from tests.browser.conftest import Visit
-from tests.parts.appliance import Appliance, eventually
+from tests.parts.appliance import Appliance, eventually, running_appliance
 
 NOTICED_S = 1.0
 """What a test may be late in noticing the first sound."""
@@ -123,6 +123,17 @@ def test_language_when_chosen_then_its_usual_voice_is(label: str, voice: str, pa
     page.select_option("#language", label="Polish")
     page.select_option("#language", label=label)
     assert page.input_value("#voice") == voice
+
+
+def test_language_when_the_default_voice_is_still_to_come_then_that_voices(
+    browser: Browser, base_dir: Path
+) -> None:
+    settings = {"WORKERS_ESPEAK": 1, "WORKERS_TONE": 0, "VOICES_DEFAULT": "pl-later-vits"}
+    with running_appliance(base_dir / "b", **settings) as appliance:
+        visit = Visit(browser, appliance.base_url)
+        page = visit.open()
+        assert (page.input_value("#language"), page.input_value("#voice")) == ("pl", "pl")
+        visit.context.close()
 
 
 def test_choices_when_the_page_is_opened_again_then_they_are_remembered(visit: Visit) -> None:

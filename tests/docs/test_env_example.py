@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.settings import load_settings
+from appliance.voice_settings import voice_id_of
 from tests.docs.checkout import ROOT
 
 
@@ -17,3 +18,4 @@ def variables() -> dict[str, str]:
 def test_env_example_when_loaded_then_every_line_is_a_setting_and_two_languages_have_a_voice() -> None:
     settings = load_settings(variables())
     assert [model.split("/")[1] for model in settings.voices.wanted] == ["en", "pl"]
+    assert settings.voices.default == voice_id_of(settings.voices.wanted[0])

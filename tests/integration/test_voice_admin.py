@@ -4,6 +4,7 @@ import functools
 import json
 import shutil
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any
 import psutil
 import pytest
 
+from appliance.settings import PREFIX
 from appliance.voice_imports import IMPORTS_FILE, read_imports, request_import
 from appliance.voice_store import VoiceStore
+from processes.gateway.fallback import FALLBACK_HEADER
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError
+from tests.docs.test_env_example import variables
 from tests.parts.appliance import Appliance, eventually, running_appliance
 from tests.parts.scrape import scrape
 from tests.parts.stand_in_coqui import broken_coqui, stand_in_coqui
@@ -26,6 +30,7 @@ pytestmark = pytest.mark.timeout(120)
 MODEL = "tts_models/en/ljspeech/vits"
 HANGS = "tts_models/en/stand-in/hangs"
 OFFLINE = "tts_models/en/stand-in/offline"
+LEAST_WAV_BYTES = 10_000
 
 
 @pytest.fixture
@@ -78,6 +83,39 @@ def test_start_when_a_wanted_voice_cannot_be_imported_then_said_everywhere_and_a
         assert run_ttsctl(appliance, "say", "Hello.", "-o", str(base / "hello.wav")).returncode == 0
         assert "program_degraded" not in {line["event"] for line in appliance.lines}
         assert appliance.stop() == 0
+
+
+def test_start_with_the_example_when_its_voices_cannot_be_imported_then_ready_and_espeak_speaks_for_them(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the lines of `.env.example` and nothing else, on a machine where no import succeeds."""
+    monkeypatch.setenv("PYTHONPATH", broken_coqui(base / "lib")["PYTHONPATH"])
+    example = {name.removeprefix(PREFIX): value for name, value in variables().items()}
+    with running_appliance(base, WORKERS_ESPEAK=1, WORKERS_TONE=0, **example) as appliance:
+        appliance.wait_for("probe_changed", engine="espeak", success=True)
+        health = eventually(lambda: json.loads(appliance.get("/health")))
+        assert health["status"] == "ok"
+        assert [each["model"] for each in health["imports"]] == example["VOICES_IMPORT"].split(",")
+        assert json.loads(appliance.get("/health/ready")) == {"status": "ok"}
+        assert json.loads(appliance.get("/health/tts"))["engine"] == "espeak"
+        for voice, speaker in (
+            ("", "en-us"),
+            (example["VOICES_DEFAULT"], "en-us"),
+            ("pl-mai-female-vits", "pl"),
+        ):
+            assert heard(appliance, voice) == speaker
+        told = {line["event"] for line in appliance.lines}
+        assert not told & {"default_voice_missing", "alias_points_nowhere", "fallback_points_nowhere"}
+
+
+def heard(appliance: Appliance, voice: str) -> str | None:
+    """Ask for a voice, or for none; return who has spoken in its place."""
+    body = {"input": "Hello.", "response_format": "wav"} | ({"voice": voice} if voice else {})
+    url, content = f"{appliance.base_url}/v1/audio/speech", {"Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), content)) as answer:
+        assert len(answer.read()) > LEAST_WAV_BYTES
+        speaker: str | None = answer.headers[FALLBACK_HEADER]
+        return speaker
 
 
 def test_import_when_begun_over_http_then_told_and_no_second_one_begins(stand_in: Appliance) -> None:

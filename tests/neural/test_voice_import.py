@@ -62,13 +62,16 @@ def test_voice_when_named_in_the_settings_then_imported_in_the_background_and_sp
     with served_models(base / "served", {MODEL: checkpoint}) as variables:
         monkeypatch.setenv("PYTHONPATH", variables["PYTHONPATH"])
         with running_appliance(
-            base, WORKERS_ESPEAK=1, WORKERS_TONE=0, WORKERS_VITS=1, VOICES_IMPORT=MODEL
+            base, WORKERS_ESPEAK=1, WORKERS_TONE=0, WORKERS_VITS=1, VOICES_IMPORT=MODEL, VOICES_DEFAULT=VOICE
         ) as appliance:
-            assert run_ttsctl(appliance, "say", "Already.", "-o", str(base / "a.wav")).returncode == 0
+            already = run_ttsctl(appliance, "say", "Already.", "-o", str(base / "a.wav"))
+            assert already.returncode == 0
+            assert already.stderr.startswith(f"ttsctl: spoken by en-us, as {VOICE} can't: ")
+            assert appliance.get("/health/ready")
             appliance.wait_for("voice_import", state="done", voice=VOICE, limit_s=LIMIT_S)
             eventually(lambda: listed(appliance) == [VOICE])
-            spoken = run_ttsctl(appliance, "say", "Hello.", "--voice", VOICE, "-o", str(base / "b.wav"))
-            assert spoken.returncode == 0, spoken
+            spoken = run_ttsctl(appliance, "say", "Hello.", "-o", str(base / "b.wav"))
+            assert (spoken.returncode, spoken.stderr) == (0, ""), spoken
             assert (base / "b.wav").stat().st_size > 10_000
             [entry] = ask_json(appliance.run_dir, "GET", "/admin/voices")["voices"]
             assert (entry["model"], entry["license"], entry["listed"]) == (MODEL, "apache 2.0", True)

@@ -182,6 +182,34 @@ def test_fallback_when_the_voice_is_absent_then_by_its_name_and_unless_expected_
     assert (None if found is None else found.id) == voice
 
 
+@pytest.mark.parametrize(
+    ("fallbacks", "name", "speaker"),
+    [
+        ({}, "de-later-vits", "de"),
+        ({}, "narrator", "de"),
+        ({}, "DE-Later-vits-anna", "de"),
+        ({}, "de-laterally", None),
+        ({}, "de-later-vits+f3", None),
+        ({}, "tlh-later-vits", None),
+        ({"*": "en-us"}, "de-later-vits", "en-us"),
+        ({"de-later-vits": "fr-fr", "*": "none"}, "de-later-vits", "fr-fr"),
+        ({"de-*": "none"}, "de-later-vits", None),
+    ],
+)
+def test_fallback_when_the_voice_is_to_be_imported_then_one_of_its_language_unless_the_entries_say_otherwise(
+    fallbacks: dict[str, str], name: str, speaker: str | None
+) -> None:
+    coming = ["de-later-vits", "tlh-later-vits"]
+    catalog = VoiceCatalog({"narrator": "de-later-vits"}, "en-us", fallbacks, coming)
+    catalog.replace("espeak", ESPEAK, [])
+    found = catalog.speaker_of(name)
+    assert (None if found is None else found.id) == speaker
+    german = Voice("de-later-vits", "Later", "vits", "de-later-vits/0", ("de",))
+    catalog.replace("vits", [german], [])
+    assert catalog.speaker_of("narrator") == german
+    assert catalog.speaker_of("de-later-vits-anna") is None
+
+
 def test_voices_file_when_read_then_names_are_in_lower_case(tmp_path: Path) -> None:
     path = tmp_path / "voices.toml"
     path.write_text('[aliases]\nNarrator = "amy"\n[fallbacks]\nAmy = "de"\n', "utf-8")

@@ -78,10 +78,16 @@ export class VoiceChoice {
     const [default_voice, default_variant] = (answer.aliases?.[named] ?? named).toLowerCase().split("+");
     this.#default = default_voice;
     const [wanted_voice, wanted_variant] = wanted.split("+");
-    const chosen = this.#find(wanted_voice) ?? this.#find(default_voice) ?? this.#voices[0];
+    const language = primary(default_voice); // all that is known of a voice that is still to be imported
+    const usual = this.#usual(this.#speaking(language), language);
+    const chosen = this.#find(wanted_voice) ?? this.#find(default_voice) ?? usual ?? this.#voices[0];
     this.#fillLanguages(primary(chosen.languages[0]));
     this.#fillVoices(chosen.id);
     this.#fillVariants(this.#find(wanted_voice) ? wanted_variant : default_variant);
+  }
+
+  #speaking(language) {
+    return this.#voices.filter((voice) => voice.languages.map(primary).includes(language));
   }
 
   #find(id) {
@@ -89,10 +95,10 @@ export class VoiceChoice {
   }
 
   /** The voice that a language begins with: the appliance's default, the plain one, or the usual region's. */
-  #usual(voices) {
+  #usual(voices, language) {
     const of_default = voices.find((voice) => voice.id.toLowerCase() === this.#default);
     const of_tag = (tag) => voices.find((voice) => voice.languages[0].toLowerCase() === tag);
-    return of_default ?? of_tag(this.language) ?? of_tag(usualTag(this.language)) ?? voices[0];
+    return of_default ?? of_tag(language) ?? of_tag(usualTag(language)) ?? voices[0];
   }
 
   #fillLanguages(chosen) {
@@ -108,12 +114,12 @@ export class VoiceChoice {
 
   #fillVoices(chosen) {
     const several = new Set(this.#voices.map((voice) => voice.engine)).size > 1;
-    const voices = this.#voices.filter((voice) => voice.languages.map(primary).includes(this.language));
+    const voices = this.#speaking(this.language);
     const options = voices.map((voice) => {
       const label = several ? `${voice.name} · ${voice.engine}` : voice.name;
       return new Option(label, voice.id);
     });
-    fill(this.#voice, options, chosen ?? this.#usual(voices).id);
+    fill(this.#voice, options, chosen ?? this.#usual(voices, this.language).id);
     this.#fillVariants(this.#variant.value);
   }
 
