@@ -35,6 +35,10 @@ _END = struct.Struct("<4s4H2LH")
 """End of central directory: mark, two disks, entries here, entries, directory's bytes, its place, comment.
 Source: APPNOTE.TXT, 4.3.16."""
 _END_MARK = b"PK\x05\x06"
+_ZIP64_MARK = b"PK\x06\x07"
+_ZIP64_BYTES = 20
+"""Zip64 end of central directory locator: stands right before the end record, if at all, and leads to another
+one, which counts instead. Source: APPNOTE.TXT, 4.3.15."""
 _MAX_COMMENT_BYTES = 65_535
 _ENCRYPTED = 0x1
 """Source: APPNOTE.TXT, 4.4.4, bit 0."""
@@ -111,11 +115,13 @@ def _too_large(limit_bytes: int) -> DocumentTooLargeError:
 def _check_directory(file: BinaryIO) -> None:
     """See that the list of entries isn't larger than may be read; the file's end says where it is."""
     size_bytes = file.seek(0, 2)
-    file.seek(max(0, size_bytes - _END.size - _MAX_COMMENT_BYTES))
+    file.seek(max(0, size_bytes - _END.size - _MAX_COMMENT_BYTES - _ZIP64_BYTES))
     tail = file.read()
     place = tail.rfind(_END_MARK)
     if place < 0 or len(tail) - place < _END.size:
         raise UnreadableDocumentError("The file is no zip file, as an EPUB book is")
+    if tail.startswith(_ZIP64_MARK, max(0, place - _ZIP64_BYTES)):
+        raise UnreadableDocumentError("The book is a Zip64 file, a form for larger ones than are taken")
     *_, entries, directory_bytes, _, _ = _END.unpack_from(tail, place)
     if entries > MAX_ENTRIES or directory_bytes > MAX_DIRECTORY_BYTES:
         raise DocumentTooLargeError(f"The book has more than {MAX_ENTRIES} files")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import zipfile
 from contextlib import suppress
 
@@ -243,6 +244,25 @@ def test_book_when_it_has_more_than_ten_thousand_files_then_refused() -> None:
         more.writestr("x/more", "")
     with pytest.raises(DocumentTooLargeError, match="10000 files"):
         read_epub(file, MAX_BYTES)
+
+
+def as_zip64(data: bytes) -> bytes:
+    """The same zip file with a list that only a Zip64 record tells; the end record tells of one entry."""
+    _, _, _, _, entries, size_bytes, place, _ = struct.unpack("<4s4H2LH", data[-22:])
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 46, place, 0)
+    numbers = (44, 45, 45, 0, 0, entries, entries, size_bytes, place)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", *numbers)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, len(data) - 22, 1)
+    return data[:-22] + record + locator + end
+
+
+def test_book_when_a_zip64_record_tells_of_more_than_its_end_then_refused_before_its_list_is_read() -> None:
+    spare = {f"x/{number}": "" for number in range(archive.MAX_ENTRIES)}
+    data = as_zip64(packed({**entries_of("<p>a</p>"), **spare}))
+    with zipfile.ZipFile(io.BytesIO(data)) as whole:
+        assert len(whole.infolist()) > archive.MAX_ENTRIES
+    with pytest.raises(UnreadableDocumentError, match="Zip64"):
+        text_of(data)
 
 
 @pytest.mark.parametrize("chapter", ["<i>" * 300 + "</i>" * 300, "<br/>" * 200_001])
