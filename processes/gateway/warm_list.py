@@ -17,6 +17,7 @@ from loguru import logger
 
 MAX_WANTED = 1_000
 MAX_FILE_BYTES = 4_194_304
+"""What a list has beyond either isn't taken, and that is logged."""
 
 
 class WarmList:
@@ -50,9 +51,13 @@ class WarmList:
         return taken
 
     async def load(self) -> None:
-        """Put the file's requests on the list."""
+        """Put the file's requests on the list; say how many there was no room for."""
         if self._file is not None:
-            self.want(await asyncio.to_thread(read_warm_file, self._file))
+            wanted = await asyncio.to_thread(read_warm_file, self._file)
+            taken = self.want(wanted)
+            if taken < len(wanted):
+                reason = f"{len(wanted) - taken} requests more than may wait"
+                logger.warning("cache_warm_file_cut", reason=reason)
 
     async def next(self) -> dict[str, Any]:
         """Wait for something to be spoken; it stays the first of the list until `done` or `postpone`."""
@@ -71,15 +76,21 @@ class WarmList:
 
 
 def read_warm_file(path: Path) -> list[dict[str, Any]]:
-    """Return what a list wants to be spoken; a line that is none is said by its number. Blocks."""
+    """Return what a list wants to be spoken; a line that is none is said by its number. Blocks.
+
+    Of a file that is too long the whole lines within `MAX_FILE_BYTES` are taken.
+    """
     try:
         with path.open("rb") as file:
-            lines = file.read(MAX_FILE_BYTES).decode("utf-8", "replace").splitlines()
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         logger.warning("cache_warm_file_unreadable", reason=error.strerror or type(error).__name__)
         return []
+    if len(data) > MAX_FILE_BYTES:
+        logger.warning("cache_warm_file_cut", reason=f"longer than {MAX_FILE_BYTES} bytes")
+        data = data[: data.rfind(b"\n", 0, MAX_FILE_BYTES) + 1]
     wanted = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
         if not line.strip():
             continue
         try:

@@ -12,10 +12,10 @@ import pytest
 from loguru import logger
 
 from appliance.settings import load_settings
-from processes.gateway import cache_warming
+from processes.gateway import cache_warming, warm_list
 from processes.gateway.__main__ import build_gateway
 from processes.gateway.cache_warming import warm
-from processes.gateway.warm_list import read_warm_file
+from processes.gateway.warm_list import WarmList, read_warm_file
 
 SECRET = "Nobody is to read this."
 
@@ -53,3 +53,28 @@ def test_list_when_a_line_is_nested_too_deep_then_the_others_are_taken(tmp_path:
     path = tmp_path / "list.jsonl"
     path.write_text("[" * 100_000 + "\n" + json.dumps({"input": "Well."}), "utf-8")
     assert read_warm_file(path) == [{"input": "Well."}]
+
+
+async def test_list_when_it_is_longer_than_is_taken_then_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "list.jsonl"
+    lines = [json.dumps({"input": f"Number {number}."}) + "\n" for number in range(5)]
+    await asyncio.to_thread(path.write_text, "".join(lines), "utf-8")
+    monkeypatch.setattr(warm_list, "MAX_FILE_BYTES", len("".join(lines[:4])) + 3)  # cuts the last line
+    monkeypatch.setattr(warm_list, "MAX_WANTED", 3)
+    logged: list[tuple[str, str]] = []
+
+    def log(message: Any) -> None:
+        logged.append((message.record["message"], message.record["extra"]["reason"]))
+
+    sink = logger.add(log)
+    wanted = WarmList(path)
+    await wanted.load()
+    logger.remove(sink)
+    assert wanted.waiting == 3
+    assert (await wanted.next())["input"] == "Number 0."
+    assert logged == [
+        ("cache_warm_file_cut", f"longer than {warm_list.MAX_FILE_BYTES} bytes"),
+        ("cache_warm_file_cut", "1 requests more than may wait"),
+    ]
