@@ -93,8 +93,9 @@ def _timed(word: WrittenWord, start_s: float) -> TimedWord:
 
 
 def pack_words(words: Iterable[TimedWord]) -> bytes:
-    """Return words as bytes, to be kept beside their audio; some 40 for each."""
-    return json.dumps([astuple(word) for word in words], ensure_ascii=False, separators=(",", ":")).encode()
+    """Return words as bytes, to be kept beside their audio; some 40 for each. Half a surrogate is kept."""
+    values = [astuple(word) for word in words]
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
 
 
 def unpack_words(packed: bytes) -> list[TimedWord]:

@@ -74,7 +74,7 @@ def test_words_when_any_marks_then_each_once_in_order_of_text_and_time(text, mar
 
 
 def test_unpack_when_words_were_packed_then_they_are_the_same() -> None:
-    words = [TimedWord('你"&', 3, 6, False, 0.123456, 7.5), TimedWord("x", 9, 10, True, 7.5, 8.0)]
+    words = [TimedWord('你"&', 3, 6, False, 0.123456, 7.5), TimedWord("x\ud800", 9, 11, True, 7.5, 8.0)]
     assert unpack_words(pack_words(words)) == words
     assert unpack_words(pack_words([])) == []
 
