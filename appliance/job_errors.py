@@ -56,6 +56,13 @@ class JobStateError(RequestError):
     status = 409
 
 
+class PreconditionFailedError(RequestError):
+    """The file isn't the one that If-Match or If-Unmodified-Since speaks of."""
+
+    code = "precondition_failed"
+    status = 412
+
+
 class AudioTooLargeError(RequestError):
     """A wav file can't hold so much audio; ask for flac, mp3 or opus."""
 

@@ -160,6 +160,15 @@ class JobFolder:
         """Return whether there is a result."""
         return (self.path / AUDIO_NAME).exists()
 
+    def look_at(self, name: str) -> os.stat_result:
+        """Return what the system says of a file that can be read.
+
+        Raises:
+            OSError: It can't, or isn't there.
+        """
+        with (self.path / name).open("rb") as file:
+            return os.fstat(file.fileno())
+
     def put_result(self, result: JobResult) -> None:
         """Note what has come of the job, once all of its files are in place.
 

@@ -16,10 +16,11 @@ from appliance.audio.files import FILE_TYPES
 from appliance.captions import CAPTION_TYPES, CaptionFormat
 from appliance.job_errors import JobFilesGoneError, JobNotCompletedError, NoCaptionsError
 from appliance.speech import JobFormat
-from appliance.store.errors import StorageError
+from appliance.store.errors import StorageError, storage_error
 from appliance.store.jobs import ENDED, Row, find_job
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.answers import error_body, json_response
+from processes.gateway.file_answer import answer_file
 from processes.gateway.file_name import disposition
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.job_audio import captions_name
@@ -39,24 +40,23 @@ Waiting = asyncio.Future[Literal[True]]
 @guarded(AccessRules.check_api_key)
 async def get_audio(request: web.Request) -> web.StreamResponse:
     """Answer with a job's audio; HEAD, Range, If-Range and If-None-Match work."""
-    gateway, row = request.app[GATEWAY_KEY], await find_own(request)
-    response = await _file(gateway, row, AUDIO_NAME, FILE_TYPES[JobFormat(row["format"])])
-    if row["state"] == COMPLETED:
-        response.headers["Content-Disposition"] = disposition(
-            row["title"] or f"job-{row['id']}", row["format"]
-        )
-    return response
+    row = await find_own(request)
+    headers = {
+        "Content-Type": FILE_TYPES[JobFormat(row["format"])],
+        "Content-Disposition": disposition(row["title"] or f"job-{row['id']}", row["format"]),
+    }
+    return await _file(request, row, AUDIO_NAME, headers)
 
 
 @guarded(AccessRules.check_api_key)
 async def get_job_captions(request: web.Request) -> web.StreamResponse:
     """Answer with a job's captions."""
-    gateway, row = request.app[GATEWAY_KEY], await find_own(request)
+    row = await find_own(request)
     caption_format = CaptionFormat(request.match_info["kind"])
     if not row["captions"]:
         raise NoCaptionsError
-    media_type = f"{CAPTION_TYPES[caption_format]}; charset=utf-8"
-    return await _file(gateway, row, captions_name(caption_format), media_type)
+    headers = {"Content-Type": f"{CAPTION_TYPES[caption_format]}; charset=utf-8"}
+    return await _file(request, row, captions_name(caption_format), headers)
 
 
 @guarded(AccessRules.check_api_key)
@@ -118,23 +118,29 @@ def _event(name: str, values: dict[str, Any]) -> bytes:
     return f"event: {name}\ndata: {data}\n\n".encode("utf-8", "replace")
 
 
-async def _file(gateway: Gateway, row: Row, name: str, media_type: str) -> web.StreamResponse:
+async def _file(request: web.Request, row: Row, name: str, headers: dict[str, str]) -> web.StreamResponse:
     """Answer with a file of a job that has completed.
 
     Raises:
         JobFilesGoneError: It isn't there; where the audio isn't, the job's row says so from now on.
+        StorageError: It can't be read now.
+        PreconditionFailedError: The client wants another one.
     """
+    gateway = request.app[GATEWAY_KEY]
     if row["reason"] == JobFilesGoneError.code:
         raise JobFilesGoneError
     if row["state"] != COMPLETED:
         return _unfinished(gateway, row)
     folder, run = gateway.jobs.folder(row["id"]), gateway.jobs.threads.run
-    path = folder.path / name
-    if not await run(path.exists):
+    try:
+        status = await run(lambda: folder.look_at(name))
+    except FileNotFoundError:
         if not await run(folder.has_audio):
             await lose(gateway.jobs.database, row["id"])
-        raise JobFilesGoneError
-    return web.FileResponse(path, headers={"Content-Type": media_type, "Cache-Control": "private, no-cache"})
+        raise JobFilesGoneError from None
+    except OSError as error:
+        raise await asyncio.to_thread(storage_error, error, gateway.settings.data.dir) from error
+    return answer_file(request, folder.path / name, status, {**headers, "Cache-Control": "private, no-cache"})
 
 
 def _unfinished(gateway: Gateway, row: Row) -> web.Response:

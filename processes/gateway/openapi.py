@@ -312,11 +312,12 @@ def _job_results(job_id: dict[str, Any]) -> dict[str, Any]:
 
     kinds = {"type": "string", "enum": [each.value for each in CaptionFormat]}
     kind = parameter("kind", kinds, place="path")
-    audio = got("A job's audio; HEAD and Range work", [*FILE_TYPES.values()], statuses=(409, 410))
-    captions = got("A job's captions", [*CAPTION_TYPES.values()], kind, statuses=(409, 410))
+    refused = (409, 410, 412, 416)
+    audio = got("A job's audio; HEAD and Range work", [*FILE_TYPES.values()], statuses=refused)
+    captions = got("A job's captions", [*CAPTION_TYPES.values()], kind, statuses=refused)
     for found in (audio["get"]["responses"], captions["get"]["responses"]):
         found["206"] = found["200"]
-        found["304"] = found["412"] = found["416"] = {"description": "As the headers ask for"}
+        found["304"] = {"description": "As the headers ask for"}
     return {
         "/v1/jobs/{id}/audio": audio,
         "/v1/jobs/{id}/captions.{kind}": captions,
