@@ -97,7 +97,7 @@ def _broken(folder: Path, order: Order, state: str, spoken: Iterable[Any]) -> It
         if audio is None or _sha256(audio[HEADER_BYTES:]) != job_audio_hash(order.text_number):
             yield f"{order.id}: {AUDIO_NAME}"
         return
-    if _read(folder / TEXT_NAME) != texts()[order.text_number].encode():
+    if (_read(folder / TEXT_NAME) or b"").partition(b"\n")[2] != texts()[order.text_number].encode():
         yield f"{order.id}: {TEXT_NAME}"
     utterances = _read(folder / UTTERANCES_NAME)
     if utterances is not None and not utterances.endswith(b"\n"):

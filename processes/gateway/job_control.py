@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from appliance.errors import InvalidRequestError
-from appliance.job_errors import JobNotFoundError, JobStateError
+from appliance.job_errors import JobDamagedError, JobNotFoundError, JobStateError
 from appliance.store.jobs import MAX_JOB, STATES, UNFINISHED, Row, find_job, list_jobs
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.answers import json_response
@@ -83,7 +83,10 @@ async def get_job(request: web.Request) -> web.Response:
     gateway, row = request.app[GATEWAY_KEY], await find_own(request)
     values = job_values(gateway, row)
     if row["chapters"] and row["state"] == "completed":
-        values["chapters"] = await gateway.jobs.threads.run(gateway.jobs.folder(row["id"]).read_chapters)
+        try:
+            values["chapters"] = await gateway.jobs.threads.run(gateway.jobs.folder(row["id"]).read_chapters)
+        except JobDamagedError:  # all else is as it was
+            values["chapters"] = None
     return json_response(values)
 
 

@@ -5,7 +5,7 @@ to the disk, renamed.
 Refuses to know: rows, workers, what is in an audio file. Everything here blocks.
 
     upload           what a client sends, while it comes and is read
-    text             what is spoken, UTF-8
+    text             a line with the hash of what follows: what is spoken, UTF-8
     utterances.jsonl its utterances, a line each; they stay as they are, whatever version goes on
     spoken/NAME      an utterance's audio: a line of JSON, then PCM; NAME is a hash of what decides its sound
     audio            the result
@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -131,7 +132,8 @@ class JobFolder:
         """
         self.upload_path.unlink()
         (self.path / SPOKEN_NAME).mkdir(mode=0o700)
-        self.write(TEXT_NAME, [text.encode(*ENCODING)])
+        data = text.encode(*ENCODING)
+        self.write(TEXT_NAME, [hashlib.sha256(data).hexdigest().encode() + b"\n", data])
         sync(self.path.parent)
 
     def remove(self) -> None:
@@ -194,10 +196,16 @@ class JobFolder:
         """Yield the text in pieces.
 
         Raises:
+            JobDamagedError: It isn't as it was written; nothing is yielded.
             OSError: It can't be read.
         """
-        with (self.path / TEXT_NAME).open(encoding=ENCODING[0], errors=ENCODING[1], newline="") as file:
-            while piece := file.read(READ_BYTES):
+        with (self.path / TEXT_NAME).open("rb") as file:
+            sha256, begin = file.readline(), file.tell()
+            if sha256.rstrip() != hashlib.file_digest(file, "sha256").hexdigest().encode():
+                raise JobDamagedError("The job's text is damaged")
+            file.seek(begin)
+            text = TextIOWrapper(file, *ENCODING, newline="")
+            while piece := text.read(READ_BYTES):
                 yield piece
 
     def has_text(self) -> bool:
@@ -209,11 +217,18 @@ class JobFolder:
         return (self.path / UTTERANCES_NAME).exists()
 
     def read_chapters(self) -> list[dict[str, Any]]:
-        """Return the chapters of the result, each with its title and its beginning in seconds."""
+        """Return the chapters of the result, each with its title and its beginning in seconds.
+
+        Raises:
+            JobDamagedError: They aren't as they were written.
+            OSError: They can't be read.
+        """
         try:
             chapters: list[dict[str, Any]] = json.loads((self.path / CHAPTERS_NAME).read_bytes())
         except FileNotFoundError:
             return []
+        except ValueError:
+            raise JobDamagedError("The job's list of chapters is damaged") from None
         return chapters
 
     def read_lines(self, at_byte: int, limit: int) -> tuple[list[bytes], int]:
@@ -233,11 +248,13 @@ class JobFolder:
         """Return where an utterance's line begins.
 
         Raises:
+            JobDamagedError: A line before it is missing.
             OSError: The lines can't be read.
         """
         with (self.path / UTTERANCES_NAME).open("rb") as file:
             for _ in range(number):
-                file.readline()
+                if not file.readline():
+                    raise JobDamagedError("Utterances are missing")
             return file.tell()
 
     def write(self, name: str, parts: Iterable[bytes]) -> None:

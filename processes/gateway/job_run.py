@@ -163,7 +163,7 @@ class JobRun:
             pause_s=pause_s,
             has_chapters=bool(self._row["chapters"]),
         )
-        self._folder.write(UTTERANCES_NAME, (as_line(each).encode() for each in found))
+        self._folder.write(UTTERANCES_NAME, map(as_line, found))
 
     def _count_utterances(self) -> int:
         count = at_byte = 0
@@ -201,6 +201,8 @@ class JobRun:
                 lambda at_byte=at_byte: self._folder.read_lines(at_byte, LINES)  # type: ignore[misc]  # bound now
             )
             if not lines:
+                if first != self._progress.utterances:
+                    raise JobDamagedError("Utterances are missing")
                 return
             for line in lines:
                 yield from_line(line, first)
@@ -249,8 +251,8 @@ class JobRun:
         await self._threads.run(lambda: self._folder.check_room(self._row["result_bytes"]))
         request = request_of(self._row)
         # As it was spoken: the voice may have other bounds by now.
-        ((line, *_), _) = await self._threads.run(lambda: self._folder.read_lines(0, 1))
-        tempo = request.speed / from_line(line, 0).utterance.speed
+        lines, _ = await self._threads.run(lambda: self._folder.read_lines(0, 1))
+        tempo = request.speed / from_line(b"".join(lines), 0).utterance.speed
         job_format, tags = JobFormat(self._row["format"]), Tags(self._row["title"], self._row["voice"])
         audio = await self._threads.run(lambda: JobAudio(self._folder, job_format, tempo, tags))
         try:

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from appliance.errors import NothingToSpeakError
+from appliance.job_errors import JobDamagedError
 from appliance.speech import (
     MAX_UTTERANCE_CHARS,
     InputType,
@@ -157,8 +159,8 @@ def _moved(utterance: Utterance, index: int, offset_chars: int) -> Utterance:
     )
 
 
-def as_line(found: JobUtterance) -> str:
-    """Return an utterance as a line of JSON."""
+def as_line(found: JobUtterance) -> bytes:
+    """Return an utterance as a line of JSON, `[checksum,utterance]`."""
     each = found.utterance
     values: dict[str, Any] = {
         "text": each.spoken.text,
@@ -171,16 +173,20 @@ def as_line(found: JobUtterance) -> str:
         "words": [astuple(word) for word in each.words],
         "chapter": found.chapter,
     }
-    return json.dumps(values, separators=(",", ":")) + "\n"
+    data = json.dumps(values, separators=(",", ":")).encode()
+    return b"[%d,%s]\n" % (zlib.crc32(data), data)
 
 
-def from_line(line: str | bytes, index: int) -> JobUtterance:
+def from_line(line: bytes, index: int) -> JobUtterance:
     """Return the utterance that `as_line` has written.
 
     Raises:
-        ValueError, KeyError: It is none.
+        JobDamagedError: The line isn't as it was written.
     """
-    values = json.loads(line)
+    checksum, _, data = line.removesuffix(b"]\n").partition(b",")
+    if checksum != b"[%d" % zlib.crc32(data):
+        raise JobDamagedError("An utterance's text is damaged")
+    values = json.loads(data)
     speed, pitch, volume = values["figures"]
     utterance = Utterance(
         index=index,

@@ -90,3 +90,13 @@ def test_captions_when_a_job_has_half_a_surrogate_then_a_sign_that_can_be_writte
     cues = json.loads(raw(speaking, f"/v1/jobs/{job_id}/captions.json")[2])["cues"]
     words = [word["word"] for cue in cues for word in cue["words"]]
     assert words == HALF.replace("\ud800", "?").split()
+
+
+def test_job_when_its_list_of_chapters_is_damaged_then_all_else_is_told(speaking: Appliance) -> None:
+    job_id = submitted(speaking, f"# One\n\n{SENTENCE}", chapters=True)
+    assert ended(speaking, job_id)["state"] == "completed"
+    assert [each["title"] for each in job_of(speaking, job_id)["chapters"]] == ["One"]
+    (result(speaking, job_id).parent / "chapters.json").write_bytes(b"[{")
+    job = job_of(speaking, job_id)
+    assert (job["state"], job["chapters"]) == ("completed", None)
+    assert raw(speaking, f"/v1/jobs/{job_id}/audio")[0] == 200

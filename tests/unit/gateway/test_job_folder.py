@@ -9,7 +9,15 @@ import pytest
 
 from appliance.job_errors import JobDamagedError
 from appliance.speech import WordMark
-from processes.gateway.job_folder import JOBS_NAME, SPOKEN_NAME, JobFolder, SpokenUtterance, sweep
+from processes.gateway.job_folder import (
+    CHAPTERS_NAME,
+    JOBS_NAME,
+    SPOKEN_NAME,
+    TEXT_NAME,
+    JobFolder,
+    SpokenUtterance,
+    sweep,
+)
 
 ID = "0" * 32
 SPOKEN = SpokenUtterance(b"\x01\x00\x02\x00", 22_050, (WordMark(0, 3, 0.5),))
@@ -53,3 +61,36 @@ def test_sweep_when_something_else_lies_among_the_folders_then_it_is_nobodys_bus
     (tmp_path / JOBS_NAME / "before-restore").mkdir()
     (tmp_path / JOBS_NAME / "notes.txt").touch()
     assert sweep(tmp_path, -1.0) == [folder.path.name]
+
+
+TEXT = "Wörter \ud800 und\r\nZeilen.\n" * 9_000
+
+
+def test_text_when_written_then_read_as_it_was(folder: JobFolder) -> None:
+    (folder.path / SPOKEN_NAME).rmdir()
+    folder.upload_path.touch()
+    folder.put_text(TEXT)
+    assert "".join(folder.read_text()) == TEXT
+
+
+@pytest.mark.parametrize("place", [0, 70, -1])
+def test_text_when_the_disk_has_changed_a_bit_then_none_of_it_is_read(folder: JobFolder, place: int) -> None:
+    (folder.path / SPOKEN_NAME).rmdir()
+    folder.upload_path.touch()
+    folder.put_text(TEXT)
+    path = folder.path / TEXT_NAME
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(JobDamagedError):
+        next(folder.read_text())
+
+
+@pytest.mark.parametrize("content", [b"", b"[{", b"\xff"])
+def test_chapters_when_the_disk_has_changed_them_then_they_are_damaged(
+    folder: JobFolder, content: bytes
+) -> None:
+    assert folder.read_chapters() == []
+    (folder.path / CHAPTERS_NAME).write_bytes(content)
+    with pytest.raises(JobDamagedError):
+        folder.read_chapters()

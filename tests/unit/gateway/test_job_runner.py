@@ -231,3 +231,30 @@ async def test_order_when_its_row_is_not_written_then_its_text_stays_only_if_nob
     with pytest.raises(type(error)):
         await _accepted(gateway, order, draft, "", None)
     assert draft.is_kept is is_kept
+
+
+@pytest.mark.parametrize("name", ["text", "utterances.jsonl"])
+async def test_job_when_its_text_is_damaged_then_that_is_why_it_fails_however_often_it_is_tried(
+    gateway: Gateway, name: str
+) -> None:
+    folder = await accepted(gateway, 1, name)
+    gateway.jobs._find_voice = lambda _voice: VOICE  # no engine is there
+    async with running(gateway):
+        for _ in range(2):
+            assert await ended(gateway, folder) == ("failed", "job_damaged")
+            assert await gateway.jobs.change(folder.path.name, "retry") is not None
+
+
+async def test_job_when_lines_of_its_utterances_are_missing_then_damaged(gateway: Gateway) -> None:
+    folder = await accepted(gateway, 1, "x")
+    row = await jobs.find_job(gateway.store.database, folder.path.name)
+    assert row is not None
+    await jobs.note_utterance_count(gateway.store.database, row["job"], 2)
+    await asyncio.to_thread((folder.path / "utterances.jsonl").touch)
+    gateway.jobs._find_voice = lambda _voice: VOICE
+    async with running(gateway):
+        assert await ended(gateway, folder) == ("failed", "job_damaged")
+        done = [jobs.DoneUtterance(number, "a", "hash", 1.0) for number in range(2)]
+        await jobs.record_utterances(gateway.store.database, row["job"], done, 2, 2.0)
+        assert await gateway.jobs.change(folder.path.name, "retry") is not None
+        assert await ended(gateway, folder) == ("failed", "job_damaged")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.job_errors import JobDamagedError
 from appliance.speech import InputType, SpeechRequest
 from appliance.voices import Voice
 from processes.gateway.job_text import (
@@ -61,6 +62,14 @@ def test_utterances_when_a_block_ends_between_paragraphs_then_its_pause_is_a_par
 def test_utterance_when_written_as_a_line_then_read_as_the_same() -> None:
     for index, each in enumerate(found_in("# Title \U0001f600\n\n" + PARAGRAPH, has_chapters=True)):
         assert from_line(as_line(each), index) == each
+
+
+@given(st.data())
+def test_line_when_the_disk_has_changed_a_byte_then_it_is_damaged(data: st.DataObject) -> None:
+    line = bytearray(as_line(found_in(PARAGRAPH)[0]))
+    line[data.draw(st.integers(0, len(line) - 2))] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(JobDamagedError):
+        from_line(bytes(line), 0)
 
 
 def test_utterances_when_there_are_headings_then_chapters_begin_with_them() -> None:
