@@ -16,8 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.lifecycle import read_json, write_json
-from appliance.store.errors import StoreCorruptError, storage_error
-from appliance.store.migrations import APPLICATION_ID, MAGIC, SCHEMA_VERSION, STEPS, migrate, refuse_newer
+from appliance.store.errors import PRIMARY_CODE, StoreCorruptError, storage_error
+from appliance.store.migrations import (
+    APPLICATION_ID,
+    HEADER_BYTES,
+    MAGIC,
+    SCHEMA_VERSION,
+    STEPS,
+    migrate,
+    refuse_newer,
+)
 from appliance.store.statements import STATEMENTS
 
 FLOOR_SUFFIX = ".floor.json"
@@ -27,6 +35,13 @@ FLEETING = ("jobs", "job_utterances")
 """Tables whose rows go whenever somebody deletes a job or one ends: no floor says anything of them."""
 BUSY_S = 5.0
 """Seconds to wait for whoever holds the database."""
+FILE_FORMATS = (b"\1\1", b"\2\2")
+"""Bytes 18 and 19: without and with a log; a later one couldn't be written to, or not be read.
+
+Source: sqlite.org/fileformat2.html, 1.3.
+"""
+SCHEMA_FORMATS = range(1, 5)
+"""Bytes 44 to 47, likewise."""
 
 
 def connect(path: Path, *, mode: str = "rw", busy_s: float = BUSY_S) -> sqlite3.Connection:
@@ -55,12 +70,16 @@ def check_file(path: Path) -> None:
     Closing a file gives up this process's POSIX locks on it, also those of SQLite's connections.
 
     Raises:
-        StoreCorruptError: It is empty or holds something else.
+        StoreCorruptError: It is empty, holds something else, or says what SQLite would take for a database
+            that is only to be read, or for one of a later SQLite.
         OSError: It can't be read.
     """
     with path.open("rb") as file:
-        if file.read(len(MAGIC)) != MAGIC:
-            raise StoreCorruptError("it isn't a database")
+        header = file.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES or not header.startswith(MAGIC):
+        raise StoreCorruptError("it isn't a database")
+    if header[18:20] not in FILE_FORMATS or int.from_bytes(header[44:48], "big") not in SCHEMA_FORMATS:
+        raise StoreCorruptError("its header is damaged")
 
 
 def check_database(connection: sqlite3.Connection) -> None:
@@ -71,24 +90,43 @@ def check_database(connection: sqlite3.Connection) -> None:
         StoreCorruptError: What is wrong with it.
         sqlite3.Error: It can't be read.
     """
+    try:
+        _check_open(connection)
+    except (sqlite3.OperationalError, UnicodeDecodeError) as error:
+        # SQLite calls it no more than an error if it can't make sense of a schema. Names that aren't UTF-8
+        # are errors of Python's, without a code.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code & PRIMARY_CODE != sqlite3.SQLITE_ERROR:
+            raise
+        raise StoreCorruptError(f"its schema is damaged: {error}") from error
+
+
+def _check_open(connection: sqlite3.Connection) -> None:
     (application_id,) = connection.execute(STATEMENTS["read_application_id"]).fetchone()
     if application_id != APPLICATION_ID:
         raise StoreCorruptError("it is another program's database")
     (version,) = connection.execute(STATEMENTS["read_schema_version"]).fetchone()
     refuse_newer(version, "the database")
-    missing = expected_tables(version) - tables(connection)
+    expected, found_columns = _expected_columns(version), _columns(connection)
+    missing = {table for table, _ in expected - found_columns}
     if version < 1 or missing:
         raise StoreCorruptError(f"tables are missing: {', '.join(sorted(missing)) or 'all'}")
+    if found_columns & (_expected_columns() - expected):
+        raise StoreCorruptError(f"it says that its schema is {version}, and has more")
     (found,) = connection.execute(STATEMENTS["check_quickly"]).fetchone()
     if found != "ok":
         raise StoreCorruptError(f"its pages are damaged: {found.splitlines()[-1][:200]}")
 
 
-def expected_tables(version: int = SCHEMA_VERSION) -> set[str]:
-    """Return the tables that a database of a schema has."""
+def _expected_columns(version: int = SCHEMA_VERSION) -> set[tuple[str, str]]:
+    """Return table and name of each column that a database of a schema has."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as empty:
         migrate(empty, STEPS[: max(1, version)])
-        return tables(empty)
+        return _columns(empty)
+
+
+def _columns(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    return set(connection.execute(STATEMENTS["list_columns"]))
 
 
 def tables(connection: sqlite3.Connection) -> set[str]:

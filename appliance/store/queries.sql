@@ -27,6 +27,10 @@ PRAGMA user_version
 -- name: list_tables
 SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name
 
+-- name: list_columns
+SELECT tables.name, columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite_%'
+
 -- name: check_quickly
 PRAGMA quick_check(1)
 

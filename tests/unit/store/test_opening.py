@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from appliance.errors import ConfigurationError
 from appliance.store import backups
 from appliance.store.backups import create_backup, list_backups, verify_backup
 from appliance.store.check import connect, note_floor, read_floor
+from appliance.store.database import WRITER_PRAGMAS
 from appliance.store.errors import StorageError, StoreBusyError, StoreCorruptError
-from appliance.store.migrations import APPLICATION_ID
+from appliance.store.migrations import APPLICATION_ID, HEADER_BYTES
 from appliance.store.opening import CORRUPT_KEPT, StoreLock, prepare
 from appliance.voice_folders import locked
 
@@ -104,6 +107,35 @@ def test_database_when_broken_and_without_backup_then_an_empty_one_takes_its_pla
     assert prepare(database).state == "lost"
     assert runs_in(database) == 0
     assert prepare(database).state == "ok"
+
+
+def takes_all_rows(path: Path) -> bool:
+    """Whether a database can be written to as the gateway does it, and has every row."""
+    with contextlib.closing(connect(path)) as connection:
+        for pragma in WRITER_PRAGMAS:
+            connection.execute(pragma)
+        return connection.execute("UPDATE runs SET accepted = 1").rowcount == RUNS
+
+
+@pytest.mark.parametrize("other", [0x01, 0x07, 0xFF])
+def test_header_when_a_byte_of_it_is_another_then_seen_or_harmless(database: Path, other: int) -> None:
+    assert takes_all_rows(database)  # and is one with a log from here on
+    whole = database.read_bytes()
+    path = database.parent / "damaged" / database.name
+    for place in range(HEADER_BYTES):
+        path.parent.mkdir()
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ other]) + whole[place + 1 :])
+        try:
+            state = prepare(path).state
+        except ConfigurationError:  # its schema's number, which may be that of a later version
+            state = "refused" if 60 <= place < 64 else "failed"
+        assert state in ("lost", "refused") or (state == "ok" and takes_all_rows(path)), place
+        shutil.rmtree(path.parent)
+
+
+def test_schema_when_a_name_in_it_is_no_text_then_damaged(database: Path) -> None:
+    database.write_bytes(database.read_bytes().replace(b"tablejobsjobs", b"table\xffobsjobs"))
+    assert prepare(database).state == "lost"
 
 
 def test_database_when_its_backup_cannot_be_put_back_then_tried_again_and_never_empty(database: Path) -> None:
