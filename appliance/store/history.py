@@ -10,10 +10,11 @@ kill of the process can't undo. So the next gateway knows how many rows the kill
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -142,13 +143,35 @@ async def begin_run(database: Database, token: int, left: tuple[int, int]) -> tu
     return run, unrecorded
 
 
-async def is_run_there(database: Database, run: int, token: int) -> bool:
-    """Tell whether a run of this gateway's is in the database, which may be another than before.
+async def rejoin_run(
+    database: Database, run: int, token: int, numbers: Collection[int]
+) -> tuple[int, set[int]] | None:
+    """Go on with a run of this gateway's, in a database that may be another than before or an older one.
+
+    Args:
+        database: The open database.
+        run: The run.
+        token: Tells it from any other.
+        numbers: Its requests of which there is more to write; all others' rows are ended.
+
+    Returns:
+        How many of its requests have been recorded, and which of `numbers` have a row; None where the
+        database doesn't know the run.
 
     Raises:
-        StorageError: It can't be read.
+        StorageError: Nothing has changed.
     """
-    return bool(await database.read("find_run", {"run": run, "token": token}))
+    first_id = run << RUN_SHIFT
+    ids = json.dumps([first_id | number for number in numbers])
+    async with database.transaction() as transaction:
+        found = await transaction.execute("find_run", {"run": run, "token": token})
+        if not found:
+            return None
+        rows = await transaction.execute("list_recorded", {"ids": ids})
+        await transaction.execute(
+            "interrupt_forgotten", {"first_id": first_id, "ids": ids, "ended_at": time.time()}
+        )
+    return found[0]["recorded"], {row["id"] - first_id for row in rows}
 
 
 async def record(

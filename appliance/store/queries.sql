@@ -53,7 +53,7 @@ INSERT INTO runs (started_at, token) VALUES (:started_at, :token) RETURNING run
 SELECT run, token, accepted, recorded FROM runs WHERE ended_at IS NULL AND run <> :run
 
 -- name: find_run
-SELECT run FROM runs WHERE run = :run AND token = :token AND ended_at IS NULL
+SELECT recorded FROM runs WHERE run = :run AND token = :token AND ended_at IS NULL
 
 -- name: end_run
 UPDATE runs SET ended_at = :ended_at, accepted = :accepted, unrecorded = max(0, :accepted - recorded)
@@ -62,6 +62,14 @@ WHERE run = :run
 -- name: interrupt_running
 UPDATE requests SET state = 'interrupted', ended_by = 'kill', ended_at = :ended_at
 WHERE state = 'running' AND id < :first_id
+
+-- name: list_recorded
+SELECT id FROM requests WHERE id IN (SELECT value FROM json_each(:ids))
+
+-- What runs, by its row, and has ended without another one: an older database was put back.
+-- name: interrupt_forgotten
+UPDATE requests SET state = 'interrupted', ended_by = 'kill', ended_at = :ended_at
+WHERE state = 'running' AND id >= :first_id AND id NOT IN (SELECT value FROM json_each(:ids))
 
 -- name: count_recorded
 UPDATE runs SET accepted = :accepted, recorded = :recorded WHERE run = :run

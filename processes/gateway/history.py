@@ -20,8 +20,8 @@ from appliance.store.history import (
     HistoryRow,
     begin_run,
     end_run,
-    is_run_there,
     record,
+    rejoin_run,
 )
 
 MAX_WAITING = 10_000
@@ -48,7 +48,7 @@ class History:
         self._run = 0
         self._number = 0
         self._accepted = 0
-        """Requests of this run."""
+        """Requests of this gateway, whatever became of the database that has their rows."""
         self._recorded = 0
         self._running: dict[int, Callable[[], HistoryRow]] = {}
         self._ended: dict[int, HistoryRow] = {}
@@ -87,14 +87,18 @@ class History:
         Raises:
             StorageError: Nothing has changed.
         """
-        if self._run and await is_run_there(database, self._run, self._token):
-            return 0
+        if self._run:
+            waiting = [*self._running, *self._ended]
+            found = await rejoin_run(database, self._run, self._token, waiting)
+            if found is not None:
+                # As it says, not as we remember: it may be a backup that was made earlier in this run.
+                self._recorded, self._written = found
+                return 0
         left = await asyncio.to_thread(self._counter.open)
         token = secrets.randbits(62) + 1
         run, unrecorded = await begin_run(database, token, left)
-        self._run, self._token = run, token
+        self._run, self._token, self._recorded = run, token, 0
         self._written.clear()
-        self._accepted, self._recorded = len(self._running) + len(self._ended), 0
         self._counter.begin(token, self._accepted)
         return unrecorded
 

@@ -15,6 +15,7 @@ from appliance.metrics import STORE_ERRORS, GatewayMetrics
 from appliance.speech import RequestClass, SpeechRequest
 from appliance.store import errors as store_errors
 from appliance.store import history as stored
+from appliance.store.backups import Backup, create_backup, put_back
 from appliance.store.database import Database
 from appliance.store.history import AcceptedCounter, Filter, count_unrecorded, list_requests
 from appliance.store.opening import prepare
@@ -122,6 +123,57 @@ async def test_database_when_another_takes_its_place_then_what_waits_and_runs_go
 
 
 async def test_rows_when_too_many_wait_then_the_oldest_go_and_count_as_unrecorded(
+async def restored(database: Database, backup: Backup) -> Database:
+    """Put a backup in a database's place, as if that had broken, and open it."""
+    await database.close()
+    await asyncio.to_thread(put_back, backup, database.path)
+    return await opened(database.path)
+
+
+async def test_database_when_a_backup_of_the_same_run_takes_its_place_then_the_rows_since_count_as_unrecorded(
+    tmp_path: Path, database: Database
+) -> None:
+    history, ledger = await joined(database)
+    run_through(ledger, "before")
+    gone, later = accepted(ledger, "gone"), accepted(ledger, "later")
+    await history.write(database)
+    backup = await asyncio.to_thread(create_backup, database.path, tmp_path / "backups")
+    gone.complete()
+    run_through(ledger, "lost")
+    with accepted(ledger, "running"):
+        await history.write(database)
+        restored_one = await restored(database, backup)
+        await history.join(restored_one)
+        assert await listed(restored_one) == {
+            "before": "completed",
+            "gone": "interrupted",
+            "later": "running",
+        }
+        await history.write(restored_one)
+        assert await listed(restored_one, state="running") == {"later": "running", "running": "running"}
+    later.complete()
+    await history.close(restored_one)
+    rows = {"before": "completed", "gone": "interrupted", "later": "completed", "running": "completed"}
+    assert await listed(restored_one) == rows
+    assert await count_unrecorded(restored_one) == 1
+    await restored_one.close()
+
+
+async def test_database_when_one_without_this_run_takes_its_place_then_the_rows_before_count_as_unrecorded(
+    tmp_path: Path, database: Database
+) -> None:
+    history, ledger = await joined(database)
+    run_through(ledger, "lost-1", "lost-2")
+    await history.write(database)
+    other = await opened(tmp_path / "other")
+    run_through(ledger, "waiting")
+    await history.join(other)
+    await history.close(other)
+    assert await listed(other) == {"waiting": "completed"}
+    assert await count_unrecorded(other) == 2
+    await other.close()
+
+
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "MAX_WAITING", 3)
