@@ -238,15 +238,16 @@ async def count_surplus(database: Database, max_age_s: float, max_rows: int) -> 
     return int(old), max(0, int(rows) - int(old) - max_rows)
 
 
-async def delete_surplus(database: Database, max_age_s: float, surplus: tuple[int, int]) -> None:
-    """Delete what `count_surplus` has found, some rows at a time; those that run stay.
+async def delete_some(database: Database, max_age_s: float, surplus: tuple[int, int]) -> tuple[int, int]:
+    """Delete some of what `count_surplus` has found, and return what is left of it; requests that run stay.
 
     Raises:
-        StorageError: Some may have been deleted.
+        StorageError: None is deleted.
     """
-    accepted_before = time.time() - max_age_s
-    for name, count in zip(("delete_old_requests", "delete_first_requests"), surplus, strict=True):
-        for deleted in range(0, count, DELETED_AT_ONCE):
-            limit = min(DELETED_AT_ONCE, count - deleted)
-            async with database.transaction() as transaction:
-                await transaction.execute(name, {"accepted_before": accepted_before, "limit": limit})
+    old, beyond = surplus
+    name, count = ("delete_old_requests", old) if old else ("delete_first_requests", beyond)
+    limit = min(count, DELETED_AT_ONCE)
+    if limit:
+        async with database.transaction() as transaction:
+            await transaction.execute(name, {"accepted_before": time.time() - max_age_s, "limit": limit})
+    return (old - limit, beyond) if old else (0, beyond - limit)

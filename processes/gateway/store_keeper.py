@@ -33,8 +33,9 @@ from appliance.store.errors import (
     StoreFailedError,
     StoreFullError,
     StoreReadonlyError,
+    StoreSlowError,
 )
-from appliance.store.history import count_surplus, delete_surplus
+from appliance.store.history import count_surplus, delete_some
 from appliance.store.restoring import take_note
 from processes.gateway.history import History
 
@@ -75,6 +76,8 @@ class StoreKeeper:
         self._opened_as = "ok"
         self._looked_at_s = -math.inf
         self._tidied_at_s = -math.inf
+        self._surplus = (0, 0)
+        """Rows of the history that are yet to be deleted: for their age, and for their number."""
         self.state = "opening"
         self.since = datetime.now(UTC)
 
@@ -166,13 +169,19 @@ class StoreKeeper:
                 return False
             is_asked = is_look_due and (not self._is_writing or await asyncio.to_thread(self._is_disk_bad))
             await self._write(is_asked=is_asked)
+            self._surplus = await delete_some(self.database, self._max_age_s, self._surplus)
             if time.monotonic() - self._tidied_at_s >= TIDY_S:
                 await self._tidy()
+        except StoreSlowError as error:  # next time, then
+            logger.warning("history_not_tidied", reason=error.message)
         except PASSING as error:
-            await self._take(error)
-            if not (isinstance(error, StoreFullError) and await self._drop_ballast()):
+            if not await self._take(error):
                 await asyncio.sleep(LOOK_S)
         return True
+
+    @property
+    def _max_age_s(self) -> float:
+        return self._settings.history_days * DAY_S
 
     @property
     def _is_writing(self) -> bool:
@@ -209,26 +218,24 @@ class StoreKeeper:
         return False
 
     async def _tidy(self) -> None:
-        """Try a write; delete what the history needn't keep, after noting what is left; keep the ballast."""
+        """Try a write; count what the history needn't keep, and note what is left; keep the ballast."""
         self._tidied_at_s = time.monotonic()
-        max_age_s = self._settings.history_days * DAY_S
-        surplus = await count_surplus(self.database, max_age_s, self._settings.history_rows)
+        await self.database.touch()  # so that an idle one's disk is tried, too
+        surplus = await count_surplus(self.database, self._max_age_s, self._settings.history_rows)
         rows = await asyncio.to_thread(rows_of, self._path)
         rows["requests"] = max(0, rows["requests"] - sum(surplus))
-        await self.database.touch()  # so that an idle one's disk is tried, too
         with suppress(OSError):  # the disk is full, or worse: the next write will tell
             await asyncio.to_thread(note_floor, self._path, rows)
-            await delete_surplus(self.database, max_age_s, surplus)
+            self._surplus = surplus
         await asyncio.to_thread(self._ballast.keep)
 
-    async def _take(self, error: StorageError) -> None:
-        """Say an error, once for as long as it lasts."""
+    async def _take(self, error: StorageError) -> bool:
+        """Say an error, once for as long as it lasts; return whether there is room now that there wasn't."""
         self._metrics.db_errors.labels(error.state).inc()
         if self.state != error.state:
             logger.error("store_failed", state=error.state, code=error.code, reason=error.message)
             self._be(error.state)
-        if isinstance(error, StoreFullError) and self._database is None:
-            await self._drop_ballast()
+        return isinstance(error, StoreFullError) and await self._drop_ballast()
 
     async def _drop_ballast(self) -> bool:
         has_room = await asyncio.to_thread(self._ballast.drop)
@@ -247,6 +254,7 @@ class StoreKeeper:
 
     async def _close(self) -> None:
         """Close the database, whatever state it is in, and let the next one have it."""
+        self._surplus = (0, 0)
         database, self._database = self._database, None
         if database is not None:
             await database.close()

@@ -19,6 +19,7 @@ from appliance.store.backups import Backup, create_backup, put_back
 from appliance.store.database import Database
 from appliance.store.history import AcceptedCounter, Filter, count_unrecorded, list_requests
 from appliance.store.opening import prepare
+from appliance.store.statements import STATEMENTS
 from appliance.voices import Voice
 from processes.gateway import history as waiting
 from processes.gateway.history import History
@@ -122,7 +123,6 @@ async def test_database_when_another_takes_its_place_then_what_waits_and_runs_go
     await other.close()
 
 
-async def test_rows_when_too_many_wait_then_the_oldest_go_and_count_as_unrecorded(
 async def restored(database: Database, backup: Backup) -> Database:
     """Put a backup in a database's place, as if that had broken, and open it."""
     await database.close()
@@ -174,6 +174,7 @@ async def test_database_when_one_without_this_run_takes_its_place_then_the_rows_
     await other.close()
 
 
+async def test_rows_when_too_many_wait_then_the_oldest_go_and_count_as_unrecorded(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "MAX_WAITING", 3)
@@ -215,8 +216,28 @@ async def test_history_when_it_is_too_old_or_too_long_then_the_first_go(
     run_through(ledger, *"abcde")
     await history.write(database)
     surplus = await stored.count_surplus(database, max_age_s, max_rows)
-    await stored.delete_surplus(database, max_age_s, surplus)
+    while any(surplus):
+        surplus = await stored.delete_some(database, max_age_s, surplus)
     assert "".join(await listed(database)) == left
+
+
+async def test_old_requests_when_they_are_counted_then_no_row_is_read_but_of_those_that_run(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STATEMENTS, "plan", f"EXPLAIN QUERY PLAN {STATEMENTS['count_old_requests']}")
+    plan = [row["detail"] for row in await database.read("plan", {"accepted_before": 0.0})]
+    assert [each.split(" (")[0] for each in plan if "requests" in each] == [
+        "SEARCH requests USING COVERING INDEX requests_by_time",
+        "SCAN requests USING INDEX requests_running",
+    ]
+
+
+async def test_old_requests_when_some_run_then_those_are_not_counted(database: Database) -> None:
+    history, ledger = await joined(database)
+    run_through(ledger, "ended")
+    with accepted(ledger, "running"):
+        await history.write(database)
+        assert await stored.count_surplus(database, -1.0, 9) == (1, 0)
 
 
 async def test_counter_when_its_disk_refuses_then_nobody_notices(tmp_path: Path) -> None:

@@ -1,0 +1,173 @@
+"""The store's life in the gateway: rows written beside the tidying, a history that takes long to count."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from loguru import logger
+
+from appliance.metrics import GatewayMetrics
+from appliance.settings import Settings, load_settings
+from appliance.store import database as database_module
+from appliance.store import history as stored
+from appliance.store.ballast import BALLAST_NAME
+from appliance.store.history import AcceptedCounter, HistoryRow
+from appliance.store.opening import prepare
+from appliance.store.statements import STATEMENTS
+from processes.gateway import store_keeper
+from processes.gateway.history import History
+from processes.gateway.store_keeper import StoreKeeper
+from tests.parts.disks import Disk, memory_disk
+
+OLD_ROWS = 200
+PAGE_BYTES = 4096
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+ROW = HistoryRow(
+    "new", 4e9, 4e9, "completed", "completed", "tone-low", "wav", 4, 1, 0.0, 0.0, 0.1, 0.1, 0.1, 1, "w", None
+)
+
+
+def settings_for(folder: Path, ballast_bytes: int = 0) -> Settings:
+    return load_settings(
+        {"APPLIANCE_DATA_DIR": str(folder), "APPLIANCE_STORE_BALLAST_BYTES": str(ballast_bytes)}
+    )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_for(tmp_path)
+
+
+def fill(path: Path) -> None:
+    """Make a database with requests of long ago."""
+    prepare(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        old = [(number, *ROW._replace(request_id="old", accepted_at=0.0)) for number in range(OLD_ROWS)]
+        connection.executemany(STATEMENTS["put_request"], old)
+
+
+@contextlib.asynccontextmanager
+async def kept(settings: Settings) -> AsyncIterator[tuple[StoreKeeper, History]]:
+    """A store that is being kept, with a history."""
+    history = History(AcceptedCounter(settings.store_path()), keeps_text=False)
+    keeper = StoreKeeper(settings, GatewayMetrics(["/"]), history)
+    task = asyncio.create_task(keeper.run())
+    try:
+        yield keeper, history
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def until(check: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        if await check():
+            return
+        await asyncio.sleep(0.01)
+
+
+def is_in(keeper: StoreKeeper, state: str) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return keeper.state == state
+
+    return check
+
+
+async def rows_in(keeper: StoreKeeper) -> int:
+    ((count,),) = await keeper.database.read("count_requests")
+    return int(count)
+
+
+async def test_history_when_much_of_it_is_too_old_then_rows_are_written_between_what_is_deleted(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_keeper, "FLUSH_S", 0.01)
+    monkeypatch.setattr(stored, "DELETED_AT_ONCE", 1)
+    await asyncio.to_thread(fill, settings.store_path())
+    async with kept(settings) as (keeper, history):
+        await until(is_in(keeper, "ok"))
+
+        async def are_some_deleted() -> bool:
+            return await rows_in(keeper) < OLD_ROWS
+
+        async def is_written() -> bool:
+            return not history.is_waiting
+
+        async def is_it_the_only_one() -> bool:
+            return await rows_in(keeper) == 1
+
+        await until(are_some_deleted)
+        history.end(history.accept(lambda: ROW), ROW)
+        await until(is_written)
+        assert await rows_in(keeper) > 1
+        await until(is_it_the_only_one)
+
+
+async def test_history_when_it_takes_too_long_to_count_then_left_for_now_and_the_database_stays_open(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STATEMENTS, "count_old_requests", ENDLESS)
+    monkeypatch.setattr(database_module, "READ_LIMIT_S", 0.05)
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(message.record["message"]))
+    try:
+        async with kept(settings) as (keeper, history):
+            await until(is_in(keeper, "ok"))
+            database = keeper.database
+
+            async def is_said() -> bool:
+                return "history_not_tidied" in said
+
+            async def is_written() -> bool:
+                return not history.is_waiting
+
+            await until(is_said)
+            history.end(history.accept(lambda: ROW), ROW)
+            await until(is_written)
+            assert (keeper.state, keeper.database) == ("ok", database)
+            assert await rows_in(keeper) == 1
+    finally:
+        logger.remove(sink)
+    assert said.count("history_not_tidied") == 1
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with memory_disk(tmp_path / "disk", "8m") as made:
+        yield made
+
+
+@pytest.fixture
+def disk_settings(disk: Disk) -> Settings:
+    return settings_for(disk.folder, ballast_bytes=1 << 20)
+
+
+def fill_but_for(disk: Disk, pages: int) -> Path:
+    filler = disk.fill()
+    with filler.open("ab") as file:
+        file.truncate(filler.stat().st_size - pages * PAGE_BYTES)
+    return filler
+
+
+@pytest.mark.parametrize("pages", [0, 8, 9, 10, 16])
+async def test_disk_when_only_some_pages_are_left_at_the_opening_then_the_ballast_gives_its_space(
+    disk: Disk, disk_settings: Settings, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    monkeypatch.setattr(store_keeper, "LOOK_S", 0.05)
+    ballast = disk.folder / BALLAST_NAME
+
+    async def is_there() -> bool:
+        return ballast.exists()
+
+    async with kept(disk_settings):
+        await until(is_there)
+    await asyncio.to_thread(fill_but_for, disk, pages)
+    async with kept(disk_settings) as (keeper, _):
+        await until(is_in(keeper, "ok"))
+        (disk.folder / "others").unlink()
