@@ -35,11 +35,11 @@ check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit 
 faults: .venv/dev.stamp ## break things on purpose, as often as it takes, and see that they mend
 	rm -f build/fault-figures.jsonl; FAULTS_FULL=1 $(PYTEST) -s tests/faults tests/wire/test_fuzz.py
 accept: .venv/dev.stamp ## what players make of the audio (needs ffmpeg)
-	$(PYTEST) tests/acceptance
+	$(PYTEST) -n 2 --dist loadfile tests/acceptance
 browser: .venv/browser.stamp ## the page at / in a headless Chromium
 	$(PYTEST) tests/browser
 neural: .venv/neural.stamp ## voices made with Coqui and spoken without it (installs torch)
-	$(PYTEST) tests/neural tests/unit/engines
+	$(PYTEST) -n 2 --dist loadfile tests/neural tests/unit/engines
 bench: .venv/$(if $(filter neural,$(or $(SECTIONS),neural)),neural,dev).stamp ## measure the figures of docs/benchmarks.md (SECTIONS="cpu memory"; only neural installs torch)
 	$(BIN)/python -m loadtests.bench $(SECTIONS) $(SHORT:%=--short)
 load: .venv/$(if $(filter neural,$(PROFILE)),neural,load).stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
