@@ -63,3 +63,9 @@ class ImporterFailedError(VoiceImportError):
     """The import took too long or too much memory, or its process died."""
 
     code = "importer_failed"
+
+
+class MemoryShortError(VoiceImportError):
+    """There isn't as much memory free as an import needs."""
+
+    code = "memory_short"

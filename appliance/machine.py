@@ -1,7 +1,7 @@
 """What this machine, or the container on it, gives to the appliance: cores and memory.
 
-Owns: reading affinity, cgroup v1 and v2, and the size of the memory.
-Refuses to know: what they are used for; what is in use of them.
+Owns: reading affinity, cgroup v1 and v2, the size of the memory and what is free of it.
+Refuses to know: what they are used for, and by whom.
 
 The least limit of all ancestors counts. In a container the paths of the list of cgroups may be the host's;
 those that don't exist are skipped and the mount's own root is read.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
@@ -20,6 +20,11 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 MEMINFO = Path("/proc/meminfo")
 MEMORY_FILES = ("memory.max", "memory.limit_in_bytes")
 """Of cgroup v2 and v1. Where there is no limit, v2 says `max` and v1 a number beyond every memory."""
+USAGE_FILES = ("memory.current", "memory.usage_in_bytes")
+"""Likewise."""
+CACHE_FIELDS = re.compile(r"^(total_)?(?:in)?active_file (\d+)$", re.MULTILINE)
+"""Of `memory.stat`: files that the kernel drops when somebody needs the memory. In v1 only the lines with
+`total_` count those of children, too."""
 
 
 def available_cores(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:
@@ -52,8 +57,31 @@ def memory_bytes(
 
     Source: cgroup v2 `memory.max`, cgroup v1 `memory.limit_in_bytes`; proc(5), MemTotal.
     """
-    limits = [_limit_bytes(directory) for directory in _cgroup_dirs("memory", cgroups, membership)]
-    known = [limit for limit in (_total_bytes(meminfo), *limits) if limit is not None]
+    limits = [_number(each, MEMORY_FILES) for each in _cgroup_dirs("memory", cgroups, membership)]
+    known = [limit for limit in (_said_bytes(meminfo, "MemTotal"), *limits) if limit is not None]
+    return min(known, default=None)
+
+
+def free_memory_bytes(
+    cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP, meminfo: Path = MEMINFO
+) -> int | None:
+    """Return how much memory a program could take now, in bytes: what is free of the machine, or of a limit.
+
+    Files in memory count as free, since the kernel gives that back; swap doesn't.
+
+    Args:
+        cgroups: Where the cgroup file systems are mounted.
+        membership: The process's list of cgroups.
+        meminfo: The kernel's account of the memory.
+
+    Returns:
+        None where nobody says.
+
+    Source: as for `memory_bytes`; proc(5), MemAvailable; cgroup v2 `memory.current`, cgroup v1
+    `memory.usage_in_bytes`, both `memory.stat`.
+    """
+    left = [_left_bytes(each) for each in _cgroup_dirs("memory", cgroups, membership)]
+    known = [free for free in (_said_bytes(meminfo, "MemAvailable"), *left) if free is not None]
     return min(known, default=None)
 
 
@@ -85,9 +113,23 @@ def _quota_cores(directory: Path) -> float:
         return math.inf
 
 
-def _limit_bytes(directory: Path) -> int | None:
-    """Return the limit of one cgroup; None without one."""
-    for name in MEMORY_FILES:
+def _left_bytes(directory: Path) -> int | None:
+    """Return what the limit of one cgroup leaves; None without one."""
+    limit = _number(directory, MEMORY_FILES)
+    if limit is None:
+        return None
+    try:
+        statistics = (directory / "memory.stat").read_text("ascii")
+    except OSError:
+        statistics = ""
+    found = CACHE_FIELDS.findall(statistics)
+    cached = [size for prefix, size in found if prefix] or [size for _, size in found]
+    return max(0, limit - (_number(directory, USAGE_FILES) or 0) + sum(map(int, cached)))
+
+
+def _number(directory: Path, names: Sequence[str]) -> int | None:
+    """Return what the first file of these holds that is there; None where that is no number."""
+    for name in names:
         try:
             return int((directory / name).read_text())
         except (OSError, ValueError):  # another version's, or `max`
@@ -95,9 +137,9 @@ def _limit_bytes(directory: Path) -> int | None:
     return None
 
 
-def _total_bytes(meminfo: Path) -> int | None:
+def _said_bytes(meminfo: Path, name: str) -> int | None:
     try:
-        found = re.search(r"^MemTotal: +(\d+) kB$", meminfo.read_text("ascii"), re.MULTILINE)
+        found = re.search(rf"^{name}: +(\d+) kB$", meminfo.read_text("ascii"), re.MULTILINE)
     except OSError:
         return None
     return int(found[1]) * 1024 if found else None

@@ -19,6 +19,9 @@ MODEL_NAME = r"tts_models/[a-z][A-Za-z_-]{0,39}(?:/[A-Za-z0-9][A-Za-z0-9_.-]{0,7
 anywhere. Source: `TTS/.models.json`, type/language/dataset/model."""
 MAX_IMPORTS = 64
 """Models that the settings may name."""
+NEEDED_BYTES = 1_181_116_006
+"""1.1 GiB. Source: a full-size VITS voice took 1,072 MiB at most, 864 MiB of it its own and the rest mapped
+files (docs/operate/voices.md, "What an import needs")."""
 MAX_ID_CHARS = 60
 """Shorter than `VOICE_ID` allows: a speaker's id may get a number, and stands behind a voice's."""
 
@@ -78,6 +81,12 @@ class ImporterSettings(Section):
     threads: int = Field(1, ge=1, le=256, description="Threads that compute.")
     memory_bytes: int = Field(
         6_442_450_944, ge=0, le=1_099_511_627_776, description="Memory that ends an import; 0 never."
+    )
+    needed_bytes: int = Field(
+        NEEDED_BYTES,
+        ge=0,
+        le=1_099_511_627_776,
+        description="Memory that must be free for an import to begin; 0 for none.",
     )
     limit_s: float = Field(
         7200.0,

@@ -13,6 +13,7 @@ from appliance.import_errors import (
     ImportBusyError,
     ImporterFailedError,
     ImportStoppedError,
+    MemoryShortError,
     TermsNotAcceptedError,
     VoiceDownloadError,
     VoiceNotWrittenError,
@@ -34,7 +35,7 @@ class ExitCode(IntEnum):
     NOT_INSTALLED = 69
     """torch or Coqui isn't there, or can't be imported."""
     FAILED = 70
-    """The import took too long or too much memory, or its process died."""
+    """There is too little memory, the import took too long or too much of it, or its process died."""
     NOT_WRITTEN = 73
     """The voice couldn't be written to the disk."""
     BUSY = 75
@@ -55,6 +56,7 @@ _CODES: dict[type[ApplianceError], ExitCode] = {
     ImportBusyError: ExitCode.BUSY,
     ImportStoppedError: ExitCode.STOPPED,
     ImporterFailedError: ExitCode.FAILED,
+    MemoryShortError: ExitCode.FAILED,
     TermsNotAcceptedError: ExitCode.TERMS,
     VoiceDownloadError: ExitCode.NO_NETWORK,
     VoiceImportError: ExitCode.MODEL_REFUSED,

@@ -154,7 +154,10 @@ class Keeper:
         output = self._output.read().decode("utf-8", "replace").strip()
         logger.error("importer_died", status=status, output=output)
         if status < 0:
-            raise ImporterFailedError(f"The importer's process was killed by {signal.Signals(-status).name}")
+            why = ", as when memory runs out" if status == -signal.SIGKILL else ""
+            raise ImporterFailedError(
+                f"The importer's process was killed by {signal.Signals(-status).name}{why}"
+            )
         raise ImporterFailedError(f"The importer's process failed: {output.rpartition(chr(10))[2][:200]}")
 
     def _end(self) -> None:

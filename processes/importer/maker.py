@@ -26,12 +26,14 @@ from appliance.engines.vits.making.make import Wanted, make_voice, require_packa
 from appliance.engines.vits.making.refusals import config_error
 from appliance.engines.vits.making.verdict import Limits
 from appliance.errors import ApplianceError, CheckpointForeignError, ModelUnsupportedError
-from appliance.import_errors import VoiceNotWrittenError
+from appliance.import_errors import MemoryShortError, VoiceNotWrittenError
 from appliance.lifecycle import be_first_to_go, die_with_parent
+from appliance.machine import free_memory_bytes
 from appliance.settings import Settings, load_settings
 from appliance.voice_store import VoiceManifest, VoiceStore
 from processes.importer.errand import Errand
 
+MIB_BYTES = 1024 * 1024
 MAX_FILE_BYTES = 8 * 1024**3
 """No file that an import writes may be larger; XTTS has 1.9 GB."""
 VITS = "vits"
@@ -100,6 +102,7 @@ def import_voice(errand: Errand, settings: Settings, tell: Tell) -> VoiceManifes
         EngineFailedError: torch, Coqui or another package isn't installed.
         OSError: The disk is full or can't be written.
     """
+    require_memory(settings.importer.needed_bytes, free_memory_bytes())
     require_packages()  # first: nobody should wait for a download that nothing can be made of
     if not errand.is_model:
         return _make(Download(Path(errand.source), None), settings, errand, tell)
@@ -109,6 +112,20 @@ def import_voice(errand: Errand, settings: Settings, tell: Tell) -> VoiceManifes
         with _measured(workspace, tell):
             came = download(errand.source, entry, workspace)
         return _make(came, settings, errand, tell, entry)
+
+
+def require_memory(needed_bytes: int, free_bytes: int | None) -> None:
+    """See that there is enough memory, where anybody says how much there is.
+
+    Raises:
+        MemoryShortError: There isn't; the kernel would kill this process half-way.
+    """
+    if free_bytes is not None and free_bytes < needed_bytes:
+        needed, free = (f"{size_bytes / MIB_BYTES:,.0f} MiB" for size_bytes in (needed_bytes, free_bytes))
+        raise MemoryShortError(
+            f"An import needs {needed} of free memory (importer.needed_bytes), and here are {free}; make the "
+            'voice where there is more: docs/operate/voices.md, "Where memory is short"'
+        )
 
 
 def _make(

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -18,6 +18,7 @@ from appliance.voice_imports import IMPORTS_FILE, KILLED, ImportState, read_impo
 from appliance.voice_store import VoiceStore
 from processes.importer.exit_code import ExitCode
 from tests.parts.appliance import eventually, launcher_environment
+from tests.parts.memory_limit import memory_limit
 from tests.parts.stand_in_coqui import broken_coqui, stand_in_coqui
 
 pytestmark = pytest.mark.timeout(60)
@@ -35,9 +36,11 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "processes.importer", *arguments]
 
 
-def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    environment: dict[str, str], *arguments: str, under: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments),
+        [*under, *command(*arguments)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
@@ -202,6 +205,33 @@ def test_import_when_it_takes_too_much_then_ended(environment, run_dir, limits, 
     assert done.returncode == ExitCode.FAILED
     assert words in done.stderr
     assert left(run_dir) == []
+
+
+def assert_memory_is_short(done: subprocess.CompletedProcess[str], base: Path) -> None:
+    """It has failed before anything was downloaded, and says what it needs and where that is told of."""
+    assert done.returncode == ExitCode.FAILED, done
+    assert [json.loads(line)["state"] for line in done.stdout.splitlines()] == ["waiting", "failed"]
+    assert "importer.needed_bytes" in done.stderr
+    assert "docs/operate/voices.md" in done.stderr
+    assert (entry(base).state, entry(base).code) == (ImportState.FAILED, "memory_short")
+    assert left(base) == []
+
+
+def test_import_when_more_memory_is_needed_than_any_machine_has_then_failed_before_it_begins(
+    environment, run_dir
+) -> None:
+    needing = environment | {"APPLIANCE_IMPORTER_NEEDED_BYTES": str(2**40)}
+    assert_memory_is_short(run(needing, "tts_models/en/stand-in/hangs"), run_dir)
+
+
+def test_import_when_a_limit_leaves_too_little_memory_then_failed_before_it_begins_and_else_it_begins(
+    environment, run_dir
+) -> None:
+    with memory_limit(2**30) as under:
+        assert_memory_is_short(run(environment, "tts_models/en/stand-in/hangs", under=under), run_dir)
+    with memory_limit(2**31) as under:
+        begun = run(environment, "tts_models/en/stand-in/offline", under=under)
+    assert begun.returncode == ExitCode.NO_NETWORK, begun
 
 
 def test_import_when_another_one_runs_then_refused_and_that_one_goes_on(environment, run_dir) -> None:

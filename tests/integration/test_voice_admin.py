@@ -214,6 +214,21 @@ def test_voice_when_removed_then_gone_from_the_store(stand_in: Appliance) -> Non
     stand_in.wait_for("voices_changed")
 
 
+def test_voice_when_copied_from_another_machine_as_described_then_there_without_a_restart(
+    stand_in: Appliance, tmp_path: Path
+) -> None:
+    """docs/operate/voices.md, "Where memory is short"."""
+    put(VoiceStore(tmp_path))
+    data = stand_in.base / "data"
+    (data / "voices").mkdir(exist_ok=True)
+    shutil.copytree(tmp_path / "voices" / "amy", data / "voices" / ".amy")
+    assert admin(stand_in)["voices"] == []
+    (data / "voices" / ".amy").rename(data / "voices" / "amy")
+    shutil.copy(tmp_path / "voices.changed", data)
+    stand_in.wait_for("voices_changed")
+    assert [voice["id"] for voice in admin(stand_in)["voices"]] == ["amy"]
+
+
 @pytest.mark.parametrize("voice", ["amy", "..", "%2e%2e%2fconfig", ".hidden", "A"])
 def test_voice_when_there_is_none_then_not_found(speaking: Appliance, voice: str) -> None:
     assert refusal(speaking, "DELETE", f"/{voice}") in {"voice_not_found", "not_found", "method_not_allowed"}

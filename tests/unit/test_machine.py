@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.machine import available_cores, memory_bytes
+from appliance.machine import available_cores, free_memory_bytes, memory_bytes
 
 AFFINITY = len(os.sched_getaffinity(0))
 
@@ -106,5 +106,69 @@ def test_memory_when_an_ancestor_has_the_lower_limit_then_it_counts(memory):
     assert size_bytes("0::/a/b\n") == 4096
 
 
+FREE_BYTES = 5_000 * KIB
+STATISTICS_V1 = "cache 900\ninactive_file 1\nactive_file 1\ntotal_inactive_file 512\ntotal_active_file 100\n"
+
+
+@pytest.fixture
+def free(tmp_path):
+    """A machine of which 5,000 KiB are available and whose cgroups lie in a folder."""
+    cgroups, membership, meminfo = (tmp_path / name for name in ("cgroup", "membership", "meminfo"))
+    cgroups.mkdir()
+    meminfo.write_text("MemTotal:           8000 kB\nMemAvailable:       5000 kB\n")
+
+    def size_bytes(memberships: str) -> int | None:
+        membership.write_text(memberships)
+        return free_memory_bytes(cgroups, membership, meminfo)
+
+    return cgroups, size_bytes
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "expected"),
+    [
+        ("4096", "3000", 1708),
+        ("4096", "9000", 0),
+        ("max", "3000", FREE_BYTES),
+        ("99999999", "3000", FREE_BYTES),
+    ],
+)
+@pytest.mark.parametrize(
+    ("place", "names", "statistics", "memberships"),
+    [
+        ("a", ("memory.max", "memory.current"), "file 900\ninactive_file 512\nactive_file 100\n", "0::/a\n"),
+        (
+            "memory/a",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+            STATISTICS_V1,
+            "4:memory:/a\n3:cpu:/\n0::/\n",
+        ),
+    ],
+)
+def test_free_memory_when_a_cgroup_has_a_limit_then_what_it_leaves_besides_files_counts(
+    free, place, names, statistics, memberships, limit, used, expected
+):
+    cgroups, size_bytes = free
+    for name, text in zip((*names, "memory.stat"), (limit, used, statistics), strict=True):
+        write(cgroups / place / name, text)
+    assert size_bytes(memberships) == expected
+
+
+def test_free_memory_when_an_ancestor_leaves_less_then_that_counts(free):
+    cgroups, size_bytes = free
+    for place, limit, used in (("a", "8192", "8000"), ("a/b", "4096", "1000")):
+        write(cgroups / place / "memory.max", limit)
+        write(cgroups / place / "memory.current", used)
+    assert size_bytes("0::/a/b\n") == 192
+
+
 def test_memory_when_nothing_can_be_read_then_nobody_says(tmp_path):
-    assert memory_bytes(tmp_path, tmp_path / "absent", tmp_path / "absent") is None
+    for size_bytes in (memory_bytes, free_memory_bytes):
+        assert size_bytes(tmp_path, tmp_path / "absent", tmp_path / "absent") is None
+
+
+def test_free_memory_when_asked_of_this_machine_then_within_what_there_is():
+    free_bytes, all_bytes = free_memory_bytes(), memory_bytes()
+    assert free_bytes is not None
+    assert all_bytes is not None
+    assert 0 < free_bytes <= all_bytes
