@@ -32,6 +32,9 @@ class ToneSettings(Section):
     hang_after_chunks: int = Field(-1, ge=-1, description="Chunks after which to hang; -1 never.")
     exit_after_chunks: int = Field(-1, ge=-1, description="Chunks after which to exit; -1 never.")
     window_chunks: int = Field(0, ge=0, description="Chunks per run grant; 0 takes one grant per utterance.")
+    on_cpu: bool = Field(
+        default=True, description="Whether to say that it computes on the CPU, and so wait for run grants."
+    )
     leak_bytes: int = Field(0, ge=0, le=1_073_741_824, description="Bytes to leak per utterance.")
     weights_bytes: int = Field(
         0, ge=0, le=1_073_741_824, description="Bytes of a file to map with the first utterance, as weights."
@@ -47,7 +50,9 @@ class ToneSettings(Section):
 class CoquiSettings(Section):
     """The coqui engine: models that only Coqui's own code speaks, with torch."""
 
-    device: Literal["cpu", "cuda"] = Field("cpu", description="What models compute with.")
+    device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="What models compute with; `cuda` needs no run grant."
+    )
     threads: int = Field(1, ge=1, le=256, description="Threads of each worker that compute.")
     memory_bytes: int = Field(
         2_147_483_648,

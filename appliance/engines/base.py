@@ -26,6 +26,8 @@ class Engine(Protocol):
     """The engine's name, as voices and settings use it."""
     version: str
     """Version of the engine's library, for a person and for cache keys."""
+    is_on_cpu: bool
+    """Whether it computes on the CPU; one that has an accelerator waits for no run grant of the cores."""
 
     def warm_up(self) -> None:
         """Load everything and speak once, so that the first request finds nothing cold.

@@ -66,6 +66,7 @@ class EspeakEngine:
     """espeak-ng. Its version and its lists are known once it is warm."""
 
     name = "espeak"
+    is_on_cpu = True
     version = ""
 
     def __init__(self) -> None:

@@ -66,6 +66,7 @@ class ToneEngine:
     version = "1"
 
     def __init__(self, settings: ToneSettings) -> None:
+        self.is_on_cpu = settings.on_cpu
         self._settings = settings
         self._leaked: list[bytes] = []
         self._weights: mmap.mmap | None = None

@@ -42,6 +42,8 @@ class Hello:
     variants: tuple[Variant, ...] = ()
     store_mark: str = ""
     """`VoiceStore.change_mark` from before the engine listed its voices."""
+    is_on_cpu: bool = True
+    """Whether the engine computes on the CPU; if it doesn't, its GRANTs wait for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ def _hello_meta(hello: Hello) -> dict[str, Any]:
         "voices": [voice.as_dict() for voice in hello.voices],
         "variants": [variant.as_dict() for variant in hello.variants],
         "store_mark": hello.store_mark,
+        "is_on_cpu": hello.is_on_cpu,
     }
 
 
@@ -250,6 +253,7 @@ def _read_hello(meta: dict[str, Any]) -> Hello:
         tuple(Voice.from_dict(values) for values in meta["voices"]),
         tuple(Variant.from_dict(values) for values in meta["variants"]),
         _text(meta.get("store_mark", "")),
+        _flag(meta.get("is_on_cpu", True)),
     )
 
 

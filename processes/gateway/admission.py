@@ -313,8 +313,10 @@ class Admission:
         return busy_count >= self._pool.alive_count(engine)
 
     def _workers(self, engine: str) -> int:
-        """Return how many workers of an engine compute at a time: the others wait for a run grant."""
-        return max(1, min(self._pool.alive_count(engine), self._cores))
+        """Return how many workers of an engine compute at a time: on the CPU others wait for a run grant."""
+        alive = self._pool.alive_count(engine)
+        is_on_cpu = any(link.is_on_cpu for link in self._pool.links(engine))
+        return max(1, min(alive, self._cores) if is_on_cpu else alive)
 
 
 def lateness_s(work_s: float, rest: Iterable[tuple[float, float]], limit_s: float) -> float:

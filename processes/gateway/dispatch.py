@@ -186,7 +186,7 @@ class Dispatcher:
         if audio.chunk.ends_window or audio.chunk.is_last:
             ticket.stream.synthesis_s += link.end_window()
         if audio.chunk.ends_window:
-            self._grants.renew(link.name, self._deadline_s(ticket))
+            self._grants.renew(link.name, self._deadline_s(ticket), needs_core=link.is_on_cpu)
 
     def utterance_ended(self, link: WorkerLink, end: Done | Failed) -> None:
         """Free the worker; the ticket has all that will come."""
@@ -322,7 +322,7 @@ class Dispatcher:
         if stream.queue_wait_s is None:
             stream.queue_wait_s = time.monotonic() - stream.arrived_at_s
         link.begin(ticket)
-        self._grants.ask(link.name, self._deadline_s(ticket))
+        self._grants.ask(link.name, self._deadline_s(ticket), needs_core=link.is_on_cpu)
         link.flush()
 
     def _refuse_late(self, engine: str, queue: FairQueue, seen_s: float) -> None:

@@ -115,7 +115,7 @@ class Session:
         for page in hello_pages(
             self._worker, engine.name, engine.version, os.getpid(), engine.voices(), engine.variants()
         ):
-            self._channel.send(replace(page, store_mark=self._store_mark))
+            self._channel.send(replace(page, store_mark=self._store_mark, is_on_cpu=engine.is_on_cpu))
         logger.info("worker_ready", worker=self._worker, engine_version=engine.version)
         with HeartbeatThread(self._channel, heartbeat_s, self._say_drain, leave_s, on_stuck):
             try:

@@ -206,6 +206,14 @@ async def test_admission_when_workers_wait_for_their_grants_then_that_is_no_work
         await asyncio.gather(*tasks)
 
 
+@pytest.mark.parametrize(("is_on_cpu", "workers"), [(True, 1), (False, 2)])
+async def test_admission_when_engines_need_no_core_then_work_is_shared_by_all_workers(
+    run_dir: Path, is_on_cpu: bool, workers: int
+) -> None:
+    async with dispatch_rig(run_dir, 2, cores=1, APPLIANCE_TONE_ON_CPU=str(is_on_cpu)) as rig:
+        assert rig.dispatcher.admission._workers("tone") == workers
+
+
 async def test_admission_when_two_clients_send_bursts_at_once_then_all_of_both_is_served(
     run_dir: Path,
 ) -> None:

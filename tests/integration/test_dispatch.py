@@ -296,6 +296,25 @@ async def test_synthesize_when_a_worker_waits_long_for_its_grant_then_that_is_no
         assert rig.counted("tts_worker_exits_total", cause="progress") == 0
 
 
+async def test_synthesize_when_engines_need_no_core_then_none_waits_for_another(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 2, cores=1, APPLIANCE_TONE_ON_CPU="false") as rig:
+        hung = asyncio.create_task(
+            rig.hear(rig.ask("One utterance __HANG_1__ holds its worker.", client="a"))
+        )
+        await rig.until(lambda: any(link.ticket and link.ticket.is_taken for link in rig.pool.links()))
+        assert await rig.hear(rig.ask("Another.", client="b")) == [wanted_pcm("Another.")]
+        assert (rig.dispatcher.running_count(), sum(rig.pool.losses.values())) == (1, 0)
+        hung.cancel()
+        await asyncio.wait([hung])
+
+
+async def test_synthesize_when_a_worker_that_needs_no_core_hangs_then_it_is_killed(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 1, workers=IMPATIENT, APPLIANCE_TONE_ON_CPU="false") as rig:
+        with pytest.raises(SynthesisTimeoutError):
+            await rig.hear(rig.ask("Please __HANG_1__ now."))
+        assert rig.counted("tts_worker_exits_total", cause="progress") == 1
+
+
 async def test_synthesize_when_a_worker_is_stopped_then_silence_gives_it_away(run_dir: Path) -> None:
     async with dispatch_rig(run_dir, 1, workers=IMPATIENT) as rig:
         os.kill(rig.pool.links()[0].pid, signal.SIGSTOP)

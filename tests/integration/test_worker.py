@@ -51,6 +51,13 @@ def test_worker_when_warm_then_says_hello_with_all_voices(gateway, start, engine
         assert all(page.engine_version for page in pages)
 
 
+@pytest.mark.parametrize("is_on_cpu", [True, False])
+def test_worker_when_its_engine_has_an_accelerator_then_hello_says_so(gateway, start, is_on_cpu) -> None:
+    start(APPLIANCE_TONE_ON_CPU=str(is_on_cpu))
+    with gateway.accept() as link:
+        assert {page.is_on_cpu for page in link.hello()} == {is_on_cpu}
+
+
 def test_worker_when_granted_then_audio_with_its_id_and_done(gateway, start) -> None:
     start()
     with gateway.greet() as link:

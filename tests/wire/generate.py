@@ -56,8 +56,9 @@ HELLO = frame(
     "HELLO",
     0,
     '{"worker":"worker-espeak-1","engine":"espeak","engine_version":"1.52.0","pid":4242,"page":0,"pages":1,'
-    f'"voices":[{VOICE}],"variants":[{VARIANT}]}}',
+    f'"voices":[{VOICE}],"variants":[{VARIANT}],"store_mark":"1764410000000000000","is_on_cpu":true}}',
 )
+HELLO_ON_GPU = frame("HELLO", 0, HELLO["meta"].replace('"is_on_cpu":true', '"is_on_cpu":false'))
 SYNTHESIZE = frame(
     "SYNTHESIZE",
     7,
@@ -85,6 +86,7 @@ VALID = [
     ("a whole utterance in one go", [SYNTHESIZE, frame("GRANT", 7), AUDIO, LAST_AUDIO, DONE]),
     ("nothing at all", []),
     ("meta that is an empty object", [frame("DRAIN", 0, "{}")]),
+    ("hello of an engine on an accelerator", [HELLO_ON_GPU]),
 ]
 
 INVALID = [
@@ -142,6 +144,11 @@ INVALID = [
         "bad_message",
         "hello behind its last page",
         encoded(frame("HELLO", 0, HELLO["meta"].replace('"page":0', '"page":1'))),
+    ),
+    (
+        "bad_message",
+        "hello that says with a number whether its engine computes on the CPU",
+        encoded(frame("HELLO", 0, HELLO["meta"].replace('"is_on_cpu":true', '"is_on_cpu":1'))),
     ),
 ]
 

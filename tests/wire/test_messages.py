@@ -67,6 +67,7 @@ messages = st.one_of(
         st.lists(voices, max_size=3).map(tuple),
         st.lists(variants, max_size=3).map(tuple),
         texts,
+        st.booleans(),
     ),
     st.builds(Synthesize, ids, st.builds(as_received, texts, counts, factors, st.booleans(), seeds)),
     st.builds(

@@ -4,6 +4,7 @@ Owns: which voices are loaded, the way from an utterance to a voice's speaker an
 Refuses to know: sockets, wire frames, scheduling, how a model works (`voice`).
 
 A model that doesn't stream takes one grant for the whole utterance. XTTS takes one for each piece of 0.9 s.
+With a GPU none of them is one of the cores' own.
 There are no word marks: Coqui doesn't say when a word sounds. Pitch has no effect.
 """
 
@@ -40,6 +41,7 @@ class CoquiEngine:
     version = ""
 
     def __init__(self, settings: CoquiSettings, store: VoiceStore) -> None:
+        self.is_on_cpu = settings.device == "cpu"
         self._settings = settings
         self._store = store
         self._manifests: dict[str, VoiceManifest] = {}
@@ -57,7 +59,7 @@ class CoquiEngine:
             EngineFailedError: Coqui, torch or the GPU is missing.
         """
         torch.set_num_threads(self._settings.threads)
-        if self._settings.device == "cuda" and not torch.cuda.is_available():
+        if not self.is_on_cpu and not torch.cuda.is_available():
             raise EngineFailedError("coqui.device is cuda, and torch finds no GPU that it can use")
         self.version = version("coqui-tts")
         for manifest in self._store.manifests():
@@ -142,7 +144,7 @@ class CoquiEngine:
                 self._store.verify(manifest)
             except ConfigurationError as error:
                 raise EngineFailedError(error.message) from None
-            voice = CoquiVoice(self._store.path(manifest.id), is_on_gpu=self._settings.device == "cuda")
+            voice = CoquiVoice(self._store.path(manifest.id), is_on_gpu=not self.is_on_cpu)
             if voice.sample_rate_hz != manifest.sample_rate_hz:
                 raise EngineFailedError("The voice's sample rate isn't what its voice.json says")
             self._loaded[manifest.id] = voice
@@ -161,7 +163,7 @@ class CoquiEngine:
     def _free_memory(self) -> None:
         """Have what nobody refers to freed at once; models hold themselves in circles."""
         gc.collect()
-        if self._settings.device == "cuda":
+        if not self.is_on_cpu:
             torch.cuda.empty_cache()
 
 

@@ -36,6 +36,7 @@ class VitsEngine:
     """Imported VITS voices. Which there are is known once it is warm."""
 
     name = "vits"
+    is_on_cpu = True
 
     def __init__(self, settings: VitsSettings, store: VoiceStore, default_voice: str) -> None:
         """Load nothing yet.

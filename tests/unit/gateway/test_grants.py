@@ -59,6 +59,21 @@ def test_renew_when_others_wait_then_the_earliest_deadline_of_all_is_next() -> N
     assert not ledger.holds("holder")
 
 
+def test_ask_when_no_core_is_needed_then_the_grant_comes_at_once_and_no_core_is_taken() -> None:
+    given_to: list[str] = []
+    ledger = GrantLedger(1, given_to.append)
+    for name, needs_core in (("gpu", False), ("cpu", True), ("late", True), ("gpu-2", False)):
+        ledger.ask(name, 1.0, needs_core=needs_core)
+    ledger.renew("gpu", 2.0, needs_core=False)
+    assert given_to == ["gpu", "cpu", "gpu-2", "gpu"]
+    assert ledger.holds("gpu")
+    ledger.give_back("gpu")
+    assert not ledger.holds("gpu")
+    assert given_to[-1] == "gpu"
+    ledger.give_back("cpu")
+    assert given_to[-1] == "late"
+
+
 @given(st.integers(1, 3), st.lists(st.tuples(st.sampled_from("abcdef"), st.floats(0, 10)), max_size=60))
 def test_ledger_when_used_at_random_then_no_core_is_given_twice_or_kept_idle(
     cores: int, steps: list[tuple[str, float]]
