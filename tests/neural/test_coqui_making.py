@@ -172,16 +172,3 @@ def test_statistics_when_damaged_then_refused(tmp_path, content) -> None:
     (tmp_path / "stats.npy").write_bytes(content)
     with pytest.raises(CheckpointBrokenError):
         copy_statistics(tmp_path / "stats.npy", tmp_path / "copy.npy")
-
-
-@pytest.mark.parametrize("are_accepted", [True, False])
-def test_terms_when_the_setting_answers_then_nobody_is_asked(tmp_path, are_accepted, monkeypatch) -> None:
-    from appliance.engines.coqui.library import answer_terms, import_coqui
-
-    import_coqui()
-    from TTS.utils.manage import ModelManager
-
-    monkeypatch.setattr(ModelManager, "ask_tos", ModelManager.ask_tos)  # put back afterwards
-    answer_terms(are_accepted=are_accepted)
-    assert ModelManager.ask_tos(tmp_path) is are_accepted
-    assert list(tmp_path.iterdir()) == []

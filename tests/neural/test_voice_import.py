@@ -18,11 +18,12 @@ from appliance.settings import ROOT
 from appliance.voice_imports import ImportState, read_imports
 from appliance.voice_store import VoiceStore
 from loadtests.checkpoints import Kind, make_checkpoint
-from loadtests.coqui_checkpoints import make_glow_tts
+from loadtests.coqui_checkpoints import make_glow_tts, make_xtts
 from processes.importer.exit_code import ExitCode
 from processes.ttsctl.gateway_socket import ask_json
 from tests.parts.appliance import Appliance, eventually, launcher_environment, running_appliance
 from tests.parts.stand_in_coqui import served_models
+from tests.parts.stand_in_hub import served_hub
 from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = [pytest.mark.neural, pytest.mark.timeout(300)]
@@ -31,6 +32,8 @@ VOICE = "en-ljspeech-vits"
 GLOW = "tts_models/en/ljspeech/glow-tts"
 GLOW_VOCODER = "vocoder_models/en/ljspeech/multiband-melgan"
 """As Coqui's list has it for that model; what it is makes no difference here."""
+XTTS, XTTS_REPOSITORY = "tts_models/multilingual/multi-dataset/xtts_v2", "tts-hub/XTTS-v2"
+"""A model with terms of use, and where Coqui's list says that it lies."""
 LIMIT_S = 120.0
 """An import goes at the lowest priority, and takes as long as others leave it no core."""
 
@@ -118,6 +121,22 @@ def test_model_when_it_is_not_vits_then_downloaded_with_its_vocoder_and_left_to_
     assert (manifest.engine, manifest.model) == ("coqui", GLOW)
     assert "vocoder.pth" in manifest.files
     assert "only Coqui itself can speak it" in manifest.reasons[0]
+
+
+def test_model_when_its_terms_are_accepted_then_downloaded_and_nobody_is_asked(base: Path) -> None:
+    with served_hub(make_xtts(base / "xtts"), XTTS_REPOSITORY) as variables:
+        done = subprocess.run(
+            command(XTTS),
+            cwd=ROOT,
+            env=launcher_environment(base, COQUI_ACCEPT_TERMS="true") | variables,
+            check=False,
+            timeout=LIMIT_S,
+        )
+    assert done.returncode == ExitCode.OK
+    [manifest] = VoiceStore(base / "data").manifests()
+    assert (manifest.engine, manifest.model, manifest.license) == ("coqui", XTTS, "CPML")
+    assert manifest.terms
+    assert {"model.pth", "config.json", "vocab.json", "speakers_xtts.pth"} <= set(manifest.files)
 
 
 @pytest.mark.parametrize("fault", ["truncated", "no config", "empty"])

@@ -1,7 +1,7 @@
 """The one place that makes `import TTS` work, also on a machine without a GPU.
 
-Owns: what Coqui demands at import and never uses to speak, what it forgets to declare, and that it neither
-writes texts to the log nor asks anybody anything.
+Owns: what Coqui demands at import and never uses to speak, what it forgets to declare, and that it writes no
+texts to the log.
 Refuses to know: models, voices, audio.
 
 What is in the way of `import TTS` (coqui-tts 0.28.0, torch 2.13.0 for the CPU):
@@ -69,19 +69,6 @@ def import_coqui() -> ModuleType:
         except ImportError as error:
             message = f"Coqui TTS can't be imported: {_first_line(error)}; {HOW_TO_INSTALL}"
             raise EngineFailedError(message) from None
-
-
-def answer_terms(*, are_accepted: bool) -> None:
-    """Have Coqui's downloader take the operator's answer to terms of use, where it would ask at a terminal.
-
-    Call it after `import_coqui`. A model whose terms aren't accepted is then refused with a `RuntimeError`.
-    """
-    from TTS.utils.manage import ModelManager
-
-    def answer(_: object) -> bool:
-        return are_accepted
-
-    ModelManager.ask_tos = staticmethod(answer)
 
 
 def _import_or_stand_in(name: str) -> None:
