@@ -1,6 +1,6 @@
-"""The packages that only some engines need, and how to get them.
+"""The packages that only some engines need: how to get them, and how many threads they may have.
 
-Owns: their names, and the command that installs them.
+Owns: their names, the command that installs them, the variables that bound their threads.
 Refuses to know: what they are used for; versions (`requirements/neural.txt`).
 """
 
@@ -17,6 +17,16 @@ NEEDED = {
 """Engine → the names under which it imports them; of coqui those that draw in all others; of the maker of
 voices those besides Coqui."""
 HOW_TO_INSTALL = "make .venv/neural.stamp, in a checkout, installs what neural voices need"
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What the libraries of numpy and torch take their number of threads from, when they are loaded. Without it
+they go by the machine's cores, of which they see all, however small a container's CPU quota is.
+Source: the manuals of OpenMP (OMP_NUM_THREADS), oneMKL and OpenBLAS."""
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return the environment in which each of these libraries computes with so many threads."""
+    return dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
 def missing_packages(user: str) -> list[str]:

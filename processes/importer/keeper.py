@@ -24,6 +24,7 @@ from loguru import logger
 
 from appliance.errors import ApplianceError, error_classes
 from appliance.import_errors import ImporterFailedError
+from appliance.packages import thread_variables
 from appliance.settings import ROOT, Settings
 from appliance.voice_store import VoiceStore
 from processes.importer.errand import Errand
@@ -35,7 +36,6 @@ MAX_LINE_BYTES = 65_536
 KEPT_OUTPUT_BYTES = 2_000
 """Of what the libraries said, for the log, when the process died."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 OnMessage = Callable[[dict[str, Any]], None]
 """Takes {"stage", "fraction"}, with "bytes" while the model is downloaded."""
@@ -88,11 +88,10 @@ class Keeper:
         self._store = VoiceStore(settings.data.dir)
         self._time_limit = TimeLimit(self._limits.limit_s)
         self._output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
-        threads = dict.fromkeys(THREAD_VARIABLES, str(self._limits.threads))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "processes.importer.maker", errand.as_json(), str(os.getpid())],
             cwd=ROOT,
-            env=os.environ | threads,
+            env=os.environ | thread_variables(self._limits.threads),
             stdin=subprocess.DEVNULL,  # so that no library can ask anything
             stdout=subprocess.PIPE,
             stderr=self._output,

@@ -12,6 +12,7 @@ import math
 from pathlib import Path
 
 from appliance.errors import ConfigurationError
+from appliance.packages import thread_variables
 from appliance.settings import ROOT, Settings
 from appliance.voice_imports import missing_models, provide_importer
 from appliance.voice_store import VoiceStore
@@ -43,16 +44,12 @@ stderr_logfile_maxbytes=0
 {environment}"""
 """`here` is the directory of the file itself, `run/workers.d`."""
 
-
-ENVIRONMENT = {
-    "vits": 'environment=GLIBC_TUNABLES="glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1048576:'
-    'glibc.malloc.trim_threshold=1048576"\n'
+VITS_MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1048576:"
+    "glibc.malloc.trim_threshold=1048576"
 }
-"""Engine → what its workers need in their environment.
-
-vits: what a window has taken goes back to the system with its end, and comes in large pages where the kernel
-has some. Source: docs/decisions/0021-memory-of-a-voice.md; glibc's manual, "Memory Allocation Tunables".
-"""
+"""What a window has taken goes back to the system with its end, and comes in large pages where the kernel has
+some. Source: docs/decisions/0021-memory-of-a-voice.md; glibc's manual, "Memory Allocation Tunables"."""
 
 
 def gateway_stop_s(settings: Settings) -> float:
@@ -107,7 +104,7 @@ def _render_workers(settings: Settings, directory: Path) -> None:
             engine=engine,
             slot=slot,
             stop_s=WORKER_STOP_S,
-            environment=ENVIRONMENT.get(engine, ""),
+            environment=_environment(engine, settings),
         )
         for engine, size in settings.pool_sizes().items()
         for slot in range(1, size + 1)
@@ -116,3 +113,13 @@ def _render_workers(settings: Settings, directory: Path) -> None:
         stale.unlink()
     for name, text in programs.items():
         (directory / f"{name}.conf").write_text(text, "utf-8")
+
+
+def _environment(engine: str, settings: Settings) -> str:
+    """Return the line with what an engine's workers need in their environment; empty where there is none."""
+    variables = {
+        "vits": VITS_MEMORY | thread_variables(settings.vits.threads),
+        "coqui": thread_variables(settings.coqui.threads),
+    }.get(engine, {})
+    pairs = ",".join(f'{name}="{value}"' for name, value in variables.items())
+    return f"environment={pairs}\n" if pairs else ""

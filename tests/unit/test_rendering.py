@@ -2,8 +2,10 @@ import configparser
 import math
 
 import pytest
+from supervisor.datatypes import dict_of_key_value_pairs
 
 from appliance.errors import ConfigurationError
+from appliance.packages import THREAD_VARIABLES
 from appliance.settings import ROOT, load_settings
 from appliance.voice_imports import PROGRAM_FILE, provide_importer
 from appliance.watched import ONE_SHOT_PROGRAM
@@ -46,11 +48,21 @@ def test_importer_when_a_voice_is_missing_then_started_and_else_no_program(tmp_p
 
 
 def test_workers_when_rendered_then_only_vits_ones_have_the_thresholds_of_their_memory(tmp_path):
-    render_configuration(settings_for(tmp_path, WORKERS_VITS=1, WORKERS_ESPEAK=1))
+    render_configuration(settings_for(tmp_path, WORKERS_VITS=1, WORKERS_COQUI=1, WORKERS_ESPEAK=1))
     vits = read(tmp_path / "workers.d" / "worker-vits-1.conf")["program:worker-vits-1"]
     assert vits["environment"].startswith('GLIBC_TUNABLES="glibc.malloc.hugetlb=1:')
+    coqui = read(tmp_path / "workers.d" / "worker-coqui-1.conf")["program:worker-coqui-1"]
+    assert "GLIBC_TUNABLES" not in coqui["environment"]
     espeak = read(tmp_path / "workers.d" / "worker-espeak-1.conf")["program:worker-espeak-1"]
     assert "environment" not in espeak
+
+
+def test_workers_when_rendered_then_neural_ones_have_as_many_threads_as_the_settings_say(tmp_path):
+    render_configuration(settings_for(tmp_path, WORKERS_VITS=1, WORKERS_COQUI=1, COQUI_THREADS=3))
+    for engine, threads in (("vits", "1"), ("coqui", "3")):
+        program = read(tmp_path / "workers.d" / f"worker-{engine}-1.conf")[f"program:worker-{engine}-1"]
+        variables = dict_of_key_value_pairs(program["environment"])
+        assert {variables[name] for name in THREAD_VARIABLES} == {threads}
 
 
 @pytest.fixture

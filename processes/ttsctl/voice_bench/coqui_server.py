@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
+from appliance.packages import thread_variables
 from appliance.settings import ROOT
 from processes.ttsctl.voice_bench import usage
 
@@ -24,7 +25,6 @@ SERVER = "appliance.engines.coqui.server"
 START_LIMIT_S = 120.0
 ANSWER_LIMIT_S = 120.0
 POLL_S = 0.1
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class CoquiServer:
@@ -82,7 +82,7 @@ def running_coqui_server(checkpoint: Path) -> Iterator[CoquiServer]:
     process = subprocess.Popen(
         command,
         cwd=ROOT,
-        env=os.environ | ONE_THREAD,
+        env=os.environ | thread_variables(1),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
