@@ -47,6 +47,15 @@ def test_pools_when_cores_are_counted_then_espeak_and_coqui_go_by_them_and_vits_
     assert sizes(replace(VOICED, cores=cores), streams=7)["vits"] == 7
 
 
+@pytest.mark.parametrize(("memory_mib", "vits"), [(1024, 6), (1229, 8)])
+def test_pools_when_eight_streams_are_promised_then_as_many_as_the_page_on_capacity_says(
+    memory_mib: int, vits: int
+) -> None:
+    one_core = replace(VOICED, cores=1, memory_bytes=memory_mib * MIB)
+    assert sizes(one_core, streams=8)["vits"] == vits
+    assert sizes(one_core, vits=8)["vits"] == 8
+
+
 @pytest.mark.parametrize(
     ("memory_mib", "vits", "coqui", "short"),
     [
