@@ -58,6 +58,10 @@ class Profile(_Table):
     engine: str = Field(min_length=1)
     warm_up_s: float = Field(ge=0, le=600)
     """What begins earlier doesn't count."""
+    duration_s: float = Field(180, ge=1, le=86_400)
+    """Of a usual run, warm-up included."""
+    short_s: float = Field(60, ge=1, le=86_400)
+    """Of a short one; every entry must come to its `least_samples` in it."""
     most_control_p90_s: float = Field(gt=0)
     """Delay of the generator itself above which a run proves nothing."""
     start: dict[str, int | float | str] = {}

@@ -24,8 +24,6 @@ from loadtests.limits import LimitsError, Profile, load_profile
 from loadtests.neural.voices import VoiceNotMadeError
 from loadtests.shapes import SHAPES
 
-DURATION_S = 180.0
-SHORT_S = 60.0
 MOST_S = 86_400.0
 STOP_S = 75
 """Seconds that users have for what they are doing at the end: more than `exchange.ANSWER_LIMIT_S`."""
@@ -53,6 +51,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
+    usual_s = profile.short_s if arguments.short else profile.duration_s
     report = arguments.report or REPORTS / f"load-{arguments.profile}.html"
     report.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -63,7 +62,7 @@ def main() -> int:
             return EXIT_USAGE
         control_port = stack.enter_context(running_control())
         print(f"{host}, profile {arguments.profile}: {machine()}", flush=True)
-        code = _run_locust(arguments, host, control_port, report)
+        code = _run_locust(arguments, host, arguments.duration or usual_s, control_port, report)
     print(f"\n{_said(code)}")
     if code in SAYINGS:
         print(f"report: {report}\nLocust's own: {_locusts_own(report)}")
@@ -86,13 +85,15 @@ def _start(stack: ExitStack, profile: Profile) -> str:
     return f"http://127.0.0.1:{appliance.port}"
 
 
-def _run_locust(arguments: argparse.Namespace, host: str, control_port: int, report: Path) -> int:
+def _run_locust(
+    arguments: argparse.Namespace, host: str, duration_s: float, control_port: int, report: Path
+) -> int:
     """Run Locust to its end; Ctrl-C ends it early and still judges what there is."""
     command = [sys.executable, "-m", "locust", "-f", ",".join(arguments.locustfiles), "--headless"]
     command += ["--only-summary", "--stop-timeout", str(STOP_S), "--loglevel", "WARNING"]
     command += ["--host", host, "--html", str(_locusts_own(report)), "--report", str(report)]
     command += ["--limits", arguments.profile, "--shape", arguments.shape]
-    command += ["--duration", str(arguments.duration), "--control-port", str(control_port)]
+    command += ["--duration", str(duration_s), "--control-port", str(control_port)]
     if arguments.keys_file:
         command += ["--keys-file", str(arguments.keys_file)]
     with subprocess.Popen(command, cwd=ROOT, env=_environment()) as locust:
@@ -125,8 +126,9 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--profile", default="espeak", help="of limits.toml (default: espeak)")
     parser.add_argument("--shape", choices=sorted(SHAPES), default="steady")
-    parser.add_argument("--duration", type=_seconds, default=DURATION_S, help="seconds (default: 180)")
-    parser.add_argument("--short", action="store_const", dest="duration", const=SHORT_S, help="60 seconds")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--duration", type=_seconds, help="seconds (default: the profile's duration_s)")
+    length.add_argument("--short", action="store_true", help="the profile's short_s")
     parser.add_argument(
         "--keys-file", type=Path, help="API keys, one per line, that the clients take in turns"
     )

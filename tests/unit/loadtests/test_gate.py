@@ -219,6 +219,19 @@ def test_limits_when_they_ship_then_promise_what_the_appliance_promises() -> Non
         assert refusing <= {Entry.GREEDY}
 
 
+@pytest.mark.parametrize("name", ["espeak", "neural"])
+def test_limits_when_they_ship_then_a_short_run_gives_all_the_samples_it_needs(name: str) -> None:
+    profile = load_profile(name, LIMITS_FILE)
+    at_once = {Entry.BURST: 32, Entry.GREEDY: 80}
+    for entry, limits in profile.entries().items():
+        begun = int(
+            (profile.short_s - profile.warm_up_s) / limits.pacing_s
+        )  # at least, whenever the first is
+        assert limits.users * begun * at_once.get(entry, 1) >= limits.least_samples, entry
+        assert entry is Entry.SLOW or limits.least_samples >= 10, entry
+    assert profile.short_s < profile.duration_s
+
+
 def test_shapes_when_a_run_goes_on_then_clients_come_and_go() -> None:
     def counts(shape: str) -> list[int | None]:
         return [interactive_count(shape, second, 6, 4) for second in range(7)]
