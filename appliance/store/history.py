@@ -13,8 +13,10 @@ from __future__ import annotations
 import json
 import os
 import struct
+import threading
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,14 +74,18 @@ class Filter(NamedTuple):
 class AcceptedCounter:
     """The file in which every accepted request is counted at once, for the gateway after a kill.
 
-    Counting takes a microsecond and never raises: a disk that refuses makes the file useless, no more.
+    A thread writes it, since a disk that hangs holds up whoever writes. Counting takes a microsecond and
+    never raises: a disk that refuses makes the file useless, no more.
     """
 
     def __init__(self, database: Path) -> None:
         """Remember where it lies; nothing is opened."""
         self._path = database.with_name(database.name + COUNTER_SUFFIX)
-        self._descriptor = -1
         self._token = 0
+        self._counted: tuple[int, int] | None = None
+        self._news = threading.Lock()
+        """Held while the thread has written what was counted last."""
+        self._thread: threading.Thread | None = None
 
     def open(self) -> tuple[int, int]:
         """Open the file; return the token and the number that the last run left in it. Blocks.
@@ -88,11 +94,21 @@ class AcceptedCounter:
             (0, 0) where there is no such number.
         """
         try:
-            if self._descriptor < 0:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            token, accepted = COUNTER.unpack(os.pread(self._descriptor, COUNTER.size, 0))
-        except (OSError, struct.error):
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
             return 0, 0
+        try:
+            token, accepted = COUNTER.unpack(os.pread(descriptor, COUNTER.size, 0))
+        except (OSError, struct.error):
+            token, accepted = 0, 0
+        if self._thread is not None and self._thread.is_alive():
+            os.close(descriptor)
+        else:
+            self._news.acquire(blocking=False)
+            self._thread = threading.Thread(
+                target=self._write, args=(descriptor,), name="accepted", daemon=True
+            )
+            self._thread.start()
         return token, accepted
 
     def begin(self, token: int, accepted: int) -> None:
@@ -102,17 +118,26 @@ class AcceptedCounter:
 
     def count(self, accepted: int) -> None:
         """Note how many requests were accepted so far: handed to the kernel, not forced to the disk."""
-        if self._descriptor >= 0:
-            try:
-                os.pwrite(self._descriptor, COUNTER.pack(self._token, accepted), 0)
-            except OSError:
-                self.close()
+        self._tell((self._token, accepted))
 
     def close(self) -> None:
-        """Count no more."""
-        if self._descriptor >= 0:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+        """Count no more: a number that isn't in the file yet stays out of it, and the thread ends."""
+        self._tell(None)
+
+    def _tell(self, counted: tuple[int, int] | None) -> None:
+        self._counted = counted
+        if self._news.locked():  # else the thread hasn't looked yet, and nobody but we releases it
+            self._news.release()
+
+    def _write(self, descriptor: int) -> None:
+        """Write what is counted, the newest number each time; the thread's whole life."""
+        with suppress(OSError):
+            while True:
+                self._news.acquire()
+                if (counted := self._counted) is None:
+                    break
+                os.pwrite(descriptor, COUNTER.pack(*counted), 0)
+        os.close(descriptor)
 
 
 async def begin_run(database: Database, token: int, left: tuple[int, int]) -> tuple[int, int]:

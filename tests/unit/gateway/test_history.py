@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,14 @@ from appliance.store import errors as store_errors
 from appliance.store import history as stored
 from appliance.store.backups import Backup, create_backup, put_back
 from appliance.store.database import Database
-from appliance.store.history import AcceptedCounter, Filter, count_unrecorded, list_requests
+from appliance.store.history import (
+    COUNTER,
+    COUNTER_SUFFIX,
+    AcceptedCounter,
+    Filter,
+    count_unrecorded,
+    list_requests,
+)
 from appliance.store.opening import prepare
 from appliance.store.statements import STATEMENTS
 from appliance.voices import Voice
@@ -27,6 +34,7 @@ from processes.gateway.record import RequestLedger, RequestRecord, rejection_rea
 from processes.gateway.ticket import Stream
 from processes.gateway.utterance_source import UtteranceSource
 
+COUNTERS: list[AcceptedCounter] = []
 VOICE = Voice("tone-low", "Tone", "tone", "low", ("en",))
 
 
@@ -42,8 +50,21 @@ async def opened(path: Path) -> Database:
     return await Database.open(path)
 
 
+@pytest.fixture(autouse=True)
+def counters() -> Iterator[None]:
+    """Those that a test leaves open, as a kill does, end with it."""
+    yield
+    while COUNTERS:
+        COUNTERS.pop().close()
+
+
+def counter_of(database: Database) -> AcceptedCounter:
+    COUNTERS.append(AcceptedCounter(database.path))
+    return COUNTERS[-1]
+
+
 async def joined(database: Database, *, keeps_text: bool = False) -> tuple[History, RequestLedger]:
-    history = History(AcceptedCounter(database.path), keeps_text=keeps_text)
+    history = History(counter_of(database), keeps_text=keeps_text)
     await history.join(database)
     return history, RequestLedger(GatewayMetrics(), None, history)
 
@@ -92,13 +113,23 @@ async def test_request_when_it_runs_for_long_then_its_row_is_there_before_its_en
     assert await count_unrecorded(database) == 0
 
 
+async def until_counted(database: Database, accepted: int) -> None:
+    """Wait for the thread that counts."""
+    path = database.path.with_name(database.path.name + COUNTER_SUFFIX)
+    while True:
+        if COUNTER.unpack(await asyncio.to_thread(path.read_bytes))[1] == accepted:
+            return
+        await asyncio.sleep(0.01)
+
+
 async def test_gateway_when_killed_then_its_successor_counts_what_lacks(database: Database) -> None:
     history, ledger = await joined(database)
     run_through(ledger, "written")
     running = accepted(ledger, "running")
     await history.write(database)
     run_through(ledger, "lost-1", "lost-2")
-    successor = History(AcceptedCounter(database.path), keeps_text=False)
+    await until_counted(database, 4)
+    successor = History(counter_of(database), keeps_text=False)
     assert await successor.join(database) == 2
     assert await count_unrecorded(database) == 2
     assert await listed(database) == {"written": "completed", "running": "interrupted"}
