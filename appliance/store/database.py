@@ -158,6 +158,11 @@ class Database:
             except sqlite3.Error as error:
                 raise await self._ours(error) from error
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether a transaction is under way."""
+        return self._write_turn.locked()
+
     async def touch(self) -> None:
         """Write something of no consequence, to see whether that succeeds.
 

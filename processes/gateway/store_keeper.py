@@ -3,6 +3,7 @@
 Owns: when rows are written, when the files are looked at and thinned out, what the store's state is called.
 Refuses to know: SQL, files' formats, HTTP. No request waits for anything here.
 
+                        ┌──no answer──▶ stalled                                well with the next write
     opening ──▶ ok | restored | lost ──an error──▶ full | readonly | busy      tried again every second
        ▲                                      └──▶ corrupt | failed | removed  closed, then opened again
        └───────────────────────────────────────────────┘
@@ -14,7 +15,8 @@ import asyncio
 import math
 import os
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings
 from appliance.store import opening
 from appliance.store.ballast import Ballast
-from appliance.store.check import note_floor, rows_of
+from appliance.store.check import BUSY_S, note_floor, rows_of
 from appliance.store.database import SQLITE_VERSION, Database
 from appliance.store.errors import (
     StorageError,
@@ -44,6 +46,8 @@ FLUSH_S = 0.25
 LOOK_S = 1.0
 """Seconds between two looks at the files and the disk, and between two tries after an error."""
 TIDY_S = 60.0
+STALLED_S = BUSY_S + 1.0
+"""Seconds after which a write isn't waiting for another process any more, but for a disk that hangs."""
 CLOSE_S = 2.0
 """Seconds that the last rows have at a stop."""
 MAX_LOG_BYTES = 67_108_864
@@ -167,9 +171,10 @@ class StoreKeeper:
             is_look_due = time.monotonic() - self._looked_at_s >= LOOK_S
             if is_look_due and await self._are_files_gone():
                 return False
-            is_asked = is_look_due and (not self._is_writing or await asyncio.to_thread(self._is_disk_bad))
-            await self._write(is_asked=is_asked)
-            self._surplus = await delete_some(self.database, self._max_age_s, self._surplus)
+            is_asked = is_look_due and (self._is_in_doubt or await asyncio.to_thread(self._is_disk_bad))
+            with self._watched():
+                await self._write(is_asked=is_asked)
+                self._surplus = await delete_some(self.database, self._max_age_s, self._surplus)
             if time.monotonic() - self._tidied_at_s >= TIDY_S:
                 await self._tidy()
         except StoreSlowError as error:  # next time, then
@@ -178,6 +183,25 @@ class StoreKeeper:
             if not await self._take(error):
                 await asyncio.sleep(LOOK_S)
         return True
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Say it if what is done in the block has waited too long; whoever ends it says that it's over."""
+        timer = asyncio.get_running_loop().call_later(STALLED_S, self._say_stalled)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _say_stalled(self) -> None:
+        if self._is_writing:
+            logger.error("store_stalled", waited_s=STALLED_S)
+            self._be("stalled")
+
+    @property
+    def _is_in_doubt(self) -> bool:
+        """Whether only a write of our own tells how it is: it isn't well, or somebody writes just now."""
+        return not self._is_writing or self.database.is_writing
 
     @property
     def _max_age_s(self) -> float:
@@ -220,7 +244,8 @@ class StoreKeeper:
     async def _tidy(self) -> None:
         """Try a write; count what the history needn't keep, and note what is left; keep the ballast."""
         self._tidied_at_s = time.monotonic()
-        await self.database.touch()  # so that an idle one's disk is tried, too
+        with self._watched():
+            await self.database.touch()  # so that an idle one's disk is tried, too
         surplus = await count_surplus(self.database, self._max_age_s, self._settings.history_rows)
         rows = await asyncio.to_thread(rows_of, self._path)
         rows["requests"] = max(0, rows["requests"] - sum(surplus))

@@ -135,6 +135,26 @@ def test_disk_when_it_fails_and_gets_read_only_then_speech_goes_on_and_health_sa
         assert appliance.stop() == 0
 
 
+def test_disk_when_it_hangs_then_health_says_so_and_the_rows_follow_when_it_goes_on(run_dir: Path) -> None:
+    with (
+        file_disk(run_dir / "disk", run_dir / "image", 32 << 20) as disk,
+        started(run_dir, disk) as appliance,
+    ):
+        appliance.wait_for("store_open")
+        spoken(appliance, "before")
+        with disk.frozen():
+            spoken(appliance, "meanwhile")
+            eventually(lambda: database_state(appliance) == "stalled")
+            assert asked(appliance, "/health")["status"] == "degraded"
+            assert scrape(appliance.base_url)[("tts_db_up",)] == 0
+            appliance.wait_for("store_stalled")
+        eventually(lambda: database_state(appliance) == "ok")
+        appliance.wait_for("store_recovered")
+        eventually(lambda: recorded(appliance, "before") and recorded(appliance, "meanwhile"))
+        assert scrape(appliance.base_url)[("tts_db_up",)] == 1
+        assert appliance.stop() == 0
+
+
 def test_disk_when_it_fills_up_then_each_share_is_said_and_all_ends_by_itself(
     run_dir: Path, disk: Disk
 ) -> None:

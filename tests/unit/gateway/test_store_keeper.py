@@ -1,4 +1,4 @@
-"""The store's life in the gateway: rows written beside the tidying, a history that takes long to count."""
+"""The store's life in the gateway: rows beside the tidying, a history that takes long to count, bad disks."""
 
 from __future__ import annotations
 
@@ -135,6 +135,19 @@ async def test_history_when_it_takes_too_long_to_count_then_left_for_now_and_the
     finally:
         logger.remove(sink)
     assert said.count("history_not_tidied") == 1
+
+
+async def test_write_when_another_one_takes_too_long_then_stalled_until_that_has_ended(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("FLUSH_S", 0.01), ("LOOK_S", 0.05), ("STALLED_S", 0.1)):
+        monkeypatch.setattr(store_keeper, name, seconds)
+    async with kept(settings) as (keeper, _):
+        await until(is_in(keeper, "ok"))
+        async with keeper.database.transaction():
+            await until(is_in(keeper, "stalled"))
+            assert not keeper.is_well
+        await until(is_in(keeper, "ok"))
 
 
 @pytest.fixture
