@@ -130,8 +130,7 @@ class SharedSpeech:
         self.encode_s = 0.0
         self.has_begun = False
         """Whether it is known who speaks."""
-        self.is_over = False
-        self._is_made = False
+        self.is_over = self._is_made = False
         self.is_joinable = True
         """Whether all of it is still there, so that it can be heard from the beginning and kept."""
         self.is_too_long = False

@@ -19,7 +19,7 @@ from processes.gateway.sharing import FINISHED_IN_PLACE_BYTES
 from processes.ttsctl.gateway_socket import ask_json
 from tests.parts.appliance import Appliance, eventually, running_appliance
 from tests.parts.scrape import scrape
-from tests.parts.speaking import HOOKED, exits, wait_until_whole
+from tests.parts.speaking import HOOKED
 from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = pytest.mark.timeout(120)
@@ -38,13 +38,7 @@ def base() -> Iterator[Path]:
 def keeping() -> Iterator[Appliance]:
     """An appliance that keeps answers, whose tone workers take their time."""
     base = Path(tempfile.mkdtemp(prefix="tts-", dir="/tmp"))
-    settings = {
-        **HOOKED,
-        "CACHE_SPEECH": "true",
-        "WORKERS_TONE": 2,
-        "TONE_CHUNK_DELAY_S": 0.01,
-        "LOG_LEDGER_FILE": "ledger.jsonl",
-    }
+    settings = {**HOOKED, "CACHE_SPEECH": "true", "WORKERS_TONE": 2, "TONE_CHUNK_DELAY_S": 0.01}
     with running_appliance(base, **settings) as appliance:
         eventually(lambda: scrape(appliance.base_url)["tts_probe_success", "tone"] == 1)  # its own speech
         yield appliance
@@ -87,11 +81,6 @@ def orders(appliance: Appliance) -> int:
         return found if {worker["state"] for worker in found} == {"ready"} else []
 
     return sum(worker["utterances"] for worker in eventually(workers))
-
-
-def audio_s(appliance: Appliance) -> float:
-    """Seconds of audio that were made for requests so far."""
-    return scrape(appliance.base_url)[("tts_audio_seconds_total",)]
 
 
 @pytest.mark.parametrize("sound", ["mp3", "opus", "aac", "flac", "wav", "pcm"])
@@ -183,31 +172,6 @@ async def test_post_when_the_first_of_two_leaves_then_the_other_hears_all(keepin
         ("miss", "cancelled"),
         ("shared", "completed"),
     ]
-
-
-async def test_post_when_the_first_of_two_leaves_then_what_workers_do_is_the_others_and_counted_once(
-    keeping: Appliance,
-) -> None:
-    text = LONG + "Who leaves pays nothing."
-    name = "the-first-of-two-leaves-then-the-work-is"
-    spoken_s = await asyncio.to_thread(audio_s, keeping)
-    async with client(keeping, name) as session:
-        leaver = await session.post(SPEECH, json=fields(text))
-        await leaver.content.readany()
-        stayer = await session.post(SPEECH, json=fields(text))
-        await stayer.content.readany()
-        leaver.close()
-        await stayer.read()
-    lines = await asyncio.to_thread(ended, keeping, name, 2)
-    made, heard = sorted(lines, key=lambda line: str(line["cache"]))
-    assert (made["cache"], made["utterances"], made["audio_s"]) == ("miss", 0, 0)
-    assert (heard["cache"], heard["utterances"]) == ("shared", text.count("."))
-    assert heard["worker"]
-    assert heard["synthesis_s"] > 0
-    assert await asyncio.to_thread(audio_s, keeping) - spoken_s == pytest.approx(heard["audio_s"])
-    ledger = (keeping.base / "data" / "ledger.jsonl").read_text("utf-8").splitlines()
-    rows = {row["state"]: row for row in map(json.loads, ledger) if row["request_id"] == name}
-    assert (rows["cancelled"]["orders"], rows["completed"]["orders"]) == (0, text.count("."))
 
 
 async def test_post_when_everybody_leaves_then_the_work_ends_and_nothing_is_kept(keeping: Appliance) -> None:
@@ -391,21 +355,6 @@ async def test_post_when_the_text_is_just_spoken_ahead_then_it_is_heard_with_tha
         ("hit", "completed"),
     ]
     assert await asyncio.to_thread(orders, keeping) == before + text.count(".")
-
-
-def test_warming_when_a_text_kills_its_workers_then_it_costs_two_however_often_it_is_wanted(
-    base: Path,
-) -> None:
-    wanted = base / "list.jsonl"
-    wanted.write_text(json.dumps(fields("Poison. __EXIT__")), "utf-8")
-    with running_appliance(base, **HOOKED, CACHE_SPEECH="true", WORKERS_TONE=2) as appliance:
-        wait_until_whole(appliance, 2)
-        for times in range(3):
-            assert cache(appliance, "warm", str(wanted)) == {"taken": 1}
-            eventually(lambda: cache(appliance, "stats")["warming"] == {"waiting": 0, "failed": times + 1})  # noqa: B023 (awaited here)
-        assert exits(appliance, "lost") == 2
-        reasons = [line["reason"] for line in appliance.lines if line["event"] == "cache_warming_failed"]
-        assert reasons == ["worker_lost", "poison_request", "poison_request"]
 
 
 def test_warming_when_one_cannot_be_spoken_now_then_the_others_are_and_it_waits_until_it_can(

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from appliance.store.jobs import UNFINISHED
+from processes.ttsctl.gateway_socket import ask_json
 from tests.parts.appliance import Appliance, eventually, running_appliance
 from tests.parts.asked import asked
 
@@ -72,6 +73,16 @@ def test_jobs_when_one_key_has_many_then_another_keys_is_next(guarded: Appliance
         guarded.wait_for("job_finished", job=job_id, outcome="completed")
     order = [line["job"] for line in guarded.lines if line["event"] == "job_finished"]
     assert order[-4:] == [others[2], others[0], others[3], others[1]]
+
+
+def test_jobs_when_the_appliance_drains_then_not_all_come_back_at_the_same_second(
+    guarded: Appliance,
+) -> None:
+    ask_json(guarded.run_dir, "POST", "/admin/drain", {"on": True})
+    refused = [ask(guarded, "carl") for _ in range(30)]
+    ask_json(guarded.run_dir, "POST", "/admin/drain", {"on": False})
+    assert {answer["error"]["code"] for _, _, answer in refused} == {"draining"}
+    assert {headers["Retry-After"] for _, headers, _ in refused} == {"5", "6"}
 
 
 def test_jobs_when_there_are_too_many_then_refused_with_a_time_and_nothing_is_stored(
