@@ -28,10 +28,11 @@ from appliance.errors import ConfigurationError
 from appliance.lifecycle import write_json
 from appliance.store.check import check_file, connect, count_rows
 from appliance.store.errors import (
+    StorageError,
     StoreBusyError,
     StoreCorruptError,
     StoreFullError,
-    storage_error,
+    storage_errors,
 )
 from appliance.store.manifests import (
     NOTHING_BESIDE,
@@ -93,9 +94,10 @@ def create_backup(
     Raises:
         StoreBusyError: Another backup is being made, or this one was stopped.
         StoreFullError: There is no room for it.
-        StorageError: It can't be made, or isn't whole.
+        StoreCorruptError: The database is damaged, perhaps in its indexes only, which the start doesn't see.
+        StorageError: It can't be made.
     """
-    with _errors(folder), _owned(folder):
+    with storage_errors(folder), _owned(folder):
         _sweep(folder)
         _check_room(database, folder)
         now = datetime.now(UTC)
@@ -103,8 +105,8 @@ def create_backup(
         partial = final.with_name(final.name + PARTIAL_SUFFIX)
         try:
             _copy(database, partial, is_stopped)
-            found = _described(partial, final.name, now, reason, is_stopped)
-            manifest = replace(found, **beside(contents))
+            found = _described(partial, database.name, now, reason, is_stopped)
+            manifest = replace(found, file=final.name, **beside(contents))
             _refuse_stopped(is_stopped)
             _publish(partial, final, manifest)
         finally:
@@ -118,7 +120,7 @@ def list_backups(folder: Path) -> list[Backup]:
     Raises:
         StorageError: The folder can't be read.
     """
-    with _errors(folder):
+    with storage_errors(folder):
         if not folder.exists():
             return []
         names = sorted((path.name for path in folder.iterdir() if NAME.fullmatch(path.name)), reverse=True)
@@ -132,10 +134,10 @@ def verify_backup(backup: Backup) -> None:
     Raises:
         ConfigurationError: A later version of the appliance has made it.
         StoreCorruptError: What is wrong with it.
-        StorageError: It can't be read.
+        StorageError: It can't be read, and which it is.
     """
     path, manifest = backup.path, backup.manifest
-    with _errors(path.parent):
+    with storage_errors(path.parent, path.name):
         if path.stat().st_size != manifest.bytes or _sha256(path) != manifest.sha256:
             raise StoreCorruptError(f"{path.name}: it isn't the file that its manifest was written for")
         if config_sha256(manifest.config) != manifest.config_sha256:
@@ -147,26 +149,24 @@ def verify_backup(backup: Backup) -> None:
         raise StoreCorruptError(f"{path.name}: it doesn't hold what its manifest says")
 
 
-def restore_newest(folder: Path, database: Path) -> Backup | None:
-    """Put the newest backup that is whole in a database's place; the next opening migrates it.
-
-    Args:
-        folder: Where backups lie.
-        database: Where it goes; nobody has that open, and what was there has been moved away.
-
-    Returns:
-        The backup; None where none is whole.
+def newest_whole(folder: Path) -> Backup | None:
+    """Return the newest backup that is whole and of no later version; None where each is damaged.
 
     Raises:
-        StorageError: It can't be written.
+        StorageError: None is whole, but one can't be read now, and may be.
     """
+    unread: StorageError | None = None
     for backup in list_backups(folder):
         try:
             verify_backup(backup)
         except (ConfigurationError, StoreCorruptError):
             continue
-        put_back(backup, database)
+        except StorageError as error:
+            unread = unread or error
+            continue
         return backup
+    if unread is not None:
+        raise unread
     return None
 
 
@@ -177,7 +177,7 @@ def put_back(backup: Backup, database: Path) -> None:
         StorageError: It can't be written, and what was there is as before.
     """
     partial = database.with_name(database.name + PARTIAL_SUFFIX)
-    with _errors(database.parent):
+    with storage_errors(database.parent):
         try:
             with backup.path.open("rb") as source, _private(partial) as target:
                 while part := source.read(READ_BYTES):
@@ -219,7 +219,7 @@ def prune(folder: Path, daily: int, weekly: int) -> list[str]:
     kept += _last_of(found, lambda day: day.isocalendar()[:2], weekly)
     old = [each for each in found if each not in kept]
     if old:
-        with _errors(folder), _owned(folder):
+        with storage_errors(folder), _owned(folder):
             for backup in old:
                 # The copy first: a manifest without one is nothing.
                 backup.path.unlink(missing_ok=True)
@@ -242,15 +242,6 @@ def time_stamp(now: datetime) -> str:
 
 
 @contextlib.contextmanager
-def _errors(place: Path) -> Iterator[None]:
-    """Say in our own tree what SQLite or the system raised."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise storage_error(error, place) from error
-
-
-@contextlib.contextmanager
 def _owned(folder: Path) -> Iterator[None]:
     """Hold a folder that has to be there or can be made."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -270,10 +261,18 @@ def _sweep(folder: Path) -> None:
 
 def _check_room(database: Path, folder: Path) -> None:
     files = (database, database.with_name(f"{database.name}-wal"))
-    needed_bytes = MARGIN * sum(path.stat().st_size for path in files if path.exists())
-    disk = os.statvfs(folder)
-    if disk.f_bavail * disk.f_frsize < needed_bytes:
+    if not has_room(folder, sum(path.stat().st_size for path in files if path.exists())):
         raise StoreFullError("There is no room for a backup")
+
+
+def has_room(folder: Path, copied_bytes: int) -> bool:
+    """Tell whether a folder's disk takes copies of so many bytes, and `MARGIN` for what goes with them.
+
+    Raises:
+        OSError: The disk can't be asked.
+    """
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize >= MARGIN * copied_bytes
 
 
 def _copy(database: Path, target: Path, is_stopped: Callable[[], bool]) -> None:
@@ -302,7 +301,7 @@ def _refuse_stopped(is_stopped: Callable[[], bool]) -> None:
 def _described(
     partial: Path, name: str, now: datetime, reason: str, is_stopped: Callable[[], bool]
 ) -> Manifest:
-    """Check a copy and return its manifest, without what it covers beside the database."""
+    """Check a copy of what is called `name`; return its manifest, without what it covers beside that."""
     with contextlib.closing(connect(partial, mode="immutable")) as copy:
         copy.set_progress_handler(is_stopped, CHECK_INSTRUCTIONS)
         try:
@@ -336,7 +335,7 @@ def _checked(copy: sqlite3.Connection, name: str) -> tuple[int, int, dict[str, i
     refuse_newer(user_version, name)
     (found,) = copy.execute(STATEMENTS["check_wholly"]).fetchone()
     if found != "ok" or copy.execute(STATEMENTS["check_references"]).fetchone() is not None:
-        raise StoreCorruptError(f"{name}: its pages are damaged")
+        raise StoreCorruptError(f"{name}: its pages, indexes or references are damaged")
     return application_id, user_version, count_rows(copy)
 
 

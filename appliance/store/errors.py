@@ -6,8 +6,10 @@ Refuses to know: what is done about one.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -91,6 +93,21 @@ BY_ERRNO: dict[int, type[StorageError]] = {
     errno.EACCES: StoreReadonlyError,
     errno.EPERM: StoreReadonlyError,
 }
+
+
+@contextlib.contextmanager
+def storage_errors(place: Path, name: str = "") -> Iterator[None]:
+    """Say in our own tree what SQLite or the system raises within the block; blocks a moment when it does.
+
+    Args:
+        place: As `storage_error` takes it.
+        name: Of the file, to stand before the message; nothing where that is the database.
+    """
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        ours = storage_error(error, place)
+        raise (type(ours)(f"{name}: {ours.message}") if name else ours) from error
 
 
 def storage_error(error: sqlite3.Error | OSError, place: Path) -> StorageError:

@@ -7,6 +7,9 @@ Refuses to know: asyncio (`database`), and who is told. Everything here blocks.
     whole ──────────────────────────────▶ (backup, migration) ──────────▶ opened              ok
     broken, or gone ─▶ moved aside as …corrupt-<UTC time> ─▶ a whole backup is put back       restored
                                                           └▶ there is none: made new          lost
+
+What takes a broken one's place is noted beside the file before, until somebody has said it: whatever is
+killed or fails meanwhile, the next opening returns `restored` or `lost` again.
 """
 
 from __future__ import annotations
@@ -15,11 +18,23 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 
-from appliance.store.backups import PARTIAL_SUFFIX, create_backup, put_in_place, restore_newest, time_stamp
+from appliance.errors import ConfigurationError
+from appliance.lifecycle import read_json, write_json
+from appliance.store.backups import (
+    PARTIAL_SUFFIX,
+    create_backup,
+    list_backups,
+    newest_whole,
+    put_back,
+    put_in_place,
+    time_stamp,
+    verify_backup,
+)
 from appliance.store.check import (
     check_database,
     check_file,
@@ -29,16 +44,26 @@ from appliance.store.check import (
     forget_floor,
     note_floor,
 )
-from appliance.store.errors import StoreBusyError, StoreCorruptError, storage_error
+from appliance.store.errors import (
+    StorageError,
+    StoreBusyError,
+    StoreCorruptError,
+    storage_error,
+    storage_errors,
+)
 from appliance.store.migrations import SCHEMA_VERSION, migrate
 from appliance.store.statements import STATEMENTS
 from appliance.store_settings import BACKUPS_NAME
+from appliance.voice_folders import sync
 
 LOCK_SUFFIX = ".lock"
+REPLACED_SUFFIX = ".replaced.json"
 FILE_SUFFIXES = ("", "-wal", "-shm")
 """Of the files that make up a database in WAL mode."""
 CORRUPT_KEPT = 3
 """Broken databases that are kept for whoever wants to look into them."""
+MIGRATION = "migration"
+REPLACED_STATES = ("restored", "lost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,63 +107,96 @@ class StoreLock:
         os.close(self._descriptor)
 
 
-def prepare(database: Path) -> Opened:
+def prepare(database: Path, *, is_suspect: bool = False) -> Opened:
     """See that there is a whole database of the newest schema; the caller holds its `StoreLock`.
+
+    Args:
+        database: Its file.
+        is_suspect: Whether somebody has met damage in it: its indexes are checked, too, which takes longer.
+
+    Returns:
+        What became of it, `restored` and `lost` anew with each call until `forget_replaced`.
 
     Raises:
         ConfigurationError: A later version of the appliance has made it.
-        StorageError: The disk is full or can't be written to; nothing was moved.
+        StorageError: The disk is full or can't be written to, or a backup can't be read; to be tried again.
     """
     backups = database.parent / BACKUPS_NAME
-    try:
+    with storage_errors(database.parent):
         try:
-            rows = _checked(database)
+            with storage_errors(database.parent):
+                if _is_there(database, is_suspect=is_suspect):
+                    _migrate(database, backups)
+                else:
+                    _make_new(database)
         except StoreCorruptError as error:
-            return _replaced(database, backups, error.message)
-        if rows is None:
-            _make_new(database)
-        else:
-            _migrate(database, backups)
-    except (sqlite3.Error, OSError) as error:
-        raise storage_error(error, database.parent) from error
-    return Opened("ok")
+            _replace(database, backups, error.message)
+    return _read_replaced(database) or Opened("ok")
 
 
-def _checked(database: Path) -> dict[str, int] | None:
-    """Return the number of rows by table, or None where there is no database and never was one.
+def forget_replaced(database: Path) -> None:
+    """Forget what `prepare` has put in a broken one's place: it has been said, or another takes its place.
+
+    Raises:
+        OSError: It can't be removed.
+    """
+    _replaced_path(database).unlink(missing_ok=True)
+
+
+def _read_replaced(database: Path) -> Opened | None:
+    found = read_json(_replaced_path(database))
+    if found.get("state") not in REPLACED_STATES:
+        return None
+    return Opened(**{each.name: str(found.get(each.name, "")) for each in fields(Opened)})
+
+
+def _note_replaced(database: Path, opened: Opened) -> None:
+    path = _replaced_path(database)
+    write_json(path, asdict(opened))
+    sync(path)
+
+
+def _replaced_path(database: Path) -> Path:
+    return database.with_name(database.name + REPLACED_SUFFIX)
+
+
+def _is_there(database: Path, *, is_suspect: bool) -> bool:
+    """Check a database; return False where there is none and never was one.
 
     Raises:
         StoreCorruptError: It isn't whole, or is gone.
     """
     if not database.exists():
+        if before := _read_replaced(database):  # nothing could be put in its place yet
+            raise StoreCorruptError(before.reason)
         check_floor(database, {})
-        return None
+        return False
     check_file(database)
-    try:
-        with contextlib.closing(connect(database)) as connection:
-            check_database(connection)
-            rows = count_rows(connection)
-    except sqlite3.DatabaseError as error:
-        ours = storage_error(error, database.parent)
-        if isinstance(ours, StoreCorruptError):
-            raise ours from error
-        raise
+    with contextlib.closing(connect(database)) as connection:
+        check_database(connection)
+        if is_suspect:
+            (found,) = connection.execute(STATEMENTS["check_wholly"]).fetchone()
+            if found != "ok":
+                raise StoreCorruptError(f"it is damaged: {found[:200]}")
+        rows = count_rows(connection)
     check_floor(database, rows)
-    return rows
+    return True
 
 
-def _replaced(database: Path, backups: Path, reason: str) -> Opened:
+def _replace(database: Path, backups: Path, reason: str) -> None:
     """Move what is broken aside and put the newest whole backup, or an empty database, in its place."""
-    moved_to = move_aside(database)
-    backup = restore_newest(backups, database)
+    backup = newest_whole(backups)
+    before = _read_replaced(database)
+    moved_to = move_aside(database) or (before.moved_to if before else "")
     if backup is None:
+        _note_replaced(database, Opened("lost", reason, moved_to))
         _make_new(database)
+    else:
+        _note_replaced(database, Opened("restored", reason, moved_to, backup.path.name))
+        put_back(backup, database)
     # Only now: until something is in place, the floor says that a missing database is no new one.
     forget_floor(database)
-    if backup is None:
-        return Opened("lost", reason, moved_to)
     _migrate(database, backups)
-    return Opened("restored", reason, moved_to, backup.path.name)
 
 
 def move_aside(database: Path) -> str:
@@ -182,12 +240,43 @@ def _make_new(database: Path) -> None:
 
 
 def _migrate(database: Path, backups: Path) -> None:
-    """Bring a whole database to the newest schema, after a backup if that changes anything."""
+    """Bring a whole database to the newest schema, after a backup if that changes anything.
+
+    Raises:
+        StoreCorruptError: It is damaged where `check_database` doesn't look.
+    """
     with contextlib.closing(connect(database)) as connection:
         (version,) = connection.execute(STATEMENTS["read_schema_version"]).fetchone()
         if version < SCHEMA_VERSION:
-            create_backup(database, backups, "migration")
+            if not _is_kept(connection, version, backups):
+                create_backup(database, backups, MIGRATION)
             migrate(connection)
             # So that the file itself says its schema, for those who look at its first bytes only.
             connection.execute(STATEMENTS["write_log_into_database"]).fetchall()
         note_floor(database, count_rows(connection))
+
+
+def _is_kept(connection: sqlite3.Connection, version: int, backups: Path) -> bool:
+    """Tell whether a whole backup of a database's present rows was made before a migration that has failed.
+
+    A migration that fails is tried again each second: with a backup for each the disk would fill up.
+    """
+    rows = count_rows(connection)
+    for backup in list_backups(backups):
+        manifest = backup.manifest
+        if (manifest.reason, manifest.user_version, manifest.rows) == (MIGRATION, version, rows):
+            try:
+                verify_backup(backup)
+            except (ConfigurationError, StorageError):
+                continue
+            with contextlib.closing(connect(backup.path, mode="immutable")) as copy:
+                if all(_has_same_rows(connection, copy, name) for name in rows):
+                    return True
+    return False
+
+
+def _has_same_rows(one: sqlite3.Connection, other: sqlite3.Connection, table: str) -> bool:
+    """Compare the rows of a table, one by one in its own order."""
+    # A name of ours, from the schema, and quoted.
+    rows, others = (each.execute(f'SELECT * FROM "{table}"') for each in (one, other))  # noqa: S608
+    return all(row == same for row, same in zip_longest(rows, others))

@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from appliance.store.database import SQLITE_VERSION, Database
 from appliance.store.errors import (
     StorageError,
     StoreBusyError,
+    StoreCorruptError,
     StoreFailedError,
     StoreFullError,
     StoreReadonlyError,
@@ -78,6 +80,8 @@ class StoreKeeper:
         self._database: Database | None = None
         self._lock: opening.StoreLock | None = None
         self._opened_as = "ok"
+        self._is_suspect = False
+        """Whether damage was met since it was checked."""
         self._looked_at_s = -math.inf
         self._tidied_at_s = -math.inf
         self._surplus = (0, 0)
@@ -135,23 +139,24 @@ class StoreKeeper:
         if self._database is not None:
             return
         self._lock = await asyncio.to_thread(opening.StoreLock, self._path)
-        opened = await asyncio.to_thread(opening.prepare, self._path)
+        opened = await asyncio.to_thread(opening.prepare, self._path, is_suspect=self._is_suspect)
+        self._is_suspect = False
+        await self._say_replaced(opened)
         self._database = await Database.open(self._path, self._metrics.db_commit_s.observe)
         if self._history is not None:
             self._metrics.history_unrecorded.inc(await self._history.join(self._database))
-        if opened.state != "ok":
-            self._opened_as = opened.state
-            logger.error(
-                "store_replaced",
-                state=opened.state,
-                reason=opened.reason,
-                moved_to=opened.moved_to,
-                backup=opened.backup,
-            )
         self._looked_at_s = self._tidied_at_s = -math.inf
         await self._say_restore()
         self._be(self._opened_as)
         logger.info("store_open", sqlite=SQLITE_VERSION, state=self.state)
+
+    async def _say_replaced(self, opened: opening.Opened) -> None:
+        """Say that another database took the place of a broken one, before anything else can fail."""
+        if opened.state != "ok":
+            self._opened_as = opened.state
+            logger.error("store_replaced", **asdict(opened))
+            with suppress(OSError):  # then the next gateway says it once more
+                await asyncio.to_thread(opening.forget_replaced, self._path)
 
     async def _say_restore(self) -> None:
         """Say what `ttsctl backup restore` has done to the database, which has no log of its own."""
@@ -257,6 +262,7 @@ class StoreKeeper:
     async def _take(self, error: StorageError) -> bool:
         """Say an error, once for as long as it lasts; return whether there is room now that there wasn't."""
         self._metrics.db_errors.labels(error.state).inc()
+        self._is_suspect |= isinstance(error, StoreCorruptError)
         if self.state != error.state:
             logger.error("store_failed", state=error.state, code=error.code, reason=error.message)
             self._be(error.state)

@@ -23,7 +23,7 @@ from appliance.store.backups import (
     prune,
     verify_backup,
 )
-from appliance.store.errors import StorageError, StoreCorruptError
+from appliance.store.errors import StorageError
 from appliance.store.manifests import described
 from appliance.store.opening import StoreLock
 from processes.ttsctl.backup_restore import restore
@@ -118,7 +118,7 @@ def _list(arguments: argparse.Namespace, _run_dir: Path, settings: Settings) -> 
 
 
 def _verify(arguments: argparse.Namespace, _run_dir: Path, settings: Settings) -> ExitCode:
-    """Read one backup, or all of them, to the last byte; exit code 1 if one isn't whole."""
+    """Read one backup, or all of them, to the last byte; exit code 1 if one isn't whole or can't be read."""
     folder = settings.backups_path()
     chosen = list_backups(folder) if arguments.name is None else [find_backup(folder, arguments.name)]
     results: list[dict[str, Any]] = []
@@ -126,7 +126,7 @@ def _verify(arguments: argparse.Namespace, _run_dir: Path, settings: Settings) -
         reason = None
         try:
             verify_backup(backup)
-        except (StoreCorruptError, ConfigurationError) as error:
+        except (StorageError, ConfigurationError) as error:
             reason = error.message
         results.append({"file": backup.path.name, "whole": reason is None, "reason": reason})
         if not arguments.json:

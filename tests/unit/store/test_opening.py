@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -13,12 +14,13 @@ import pytest
 from appliance.errors import ConfigurationError
 from appliance.store import backups
 from appliance.store.backups import create_backup, list_backups, verify_backup
-from appliance.store.check import connect, note_floor, read_floor
+from appliance.store.check import FLOOR_SUFFIX, connect, note_floor, read_floor
 from appliance.store.database import WRITER_PRAGMAS
-from appliance.store.errors import StorageError, StoreBusyError, StoreCorruptError
-from appliance.store.migrations import APPLICATION_ID, HEADER_BYTES
-from appliance.store.opening import CORRUPT_KEPT, StoreLock, prepare
+from appliance.store.errors import StorageError, StoreBusyError, StoreCorruptError, StoreFailedError
+from appliance.store.migrations import APPLICATION_ID, HEADER_BYTES, SCHEMA_VERSION
+from appliance.store.opening import CORRUPT_KEPT, Opened, StoreLock, forget_replaced, prepare
 from appliance.voice_folders import locked
+from tests.parts.databases import damage_an_index, make_old
 
 RUNS = 40
 
@@ -96,6 +98,7 @@ def test_database_when_broken_then_moved_aside_and_the_newest_whole_backup_is_pu
     assert runs_in(database) == RUNS
     if how != "gone":
         assert (database.parent / opened.moved_to).exists()
+    forget_replaced(database)
     assert prepare(database).state == "ok"
 
 
@@ -106,6 +109,7 @@ def test_database_when_broken_and_without_backup_then_an_empty_one_takes_its_pla
     BREAKS[how](database)
     assert prepare(database).state == "lost"
     assert runs_in(database) == 0
+    forget_replaced(database)
     assert prepare(database).state == "ok"
 
 
@@ -143,13 +147,145 @@ def test_database_when_its_backup_cannot_be_put_back_then_tried_again_and_never_
     BREAKS["text"](database)
     blocked = database.with_name(database.name + backups.PARTIAL_SUFFIX)
     blocked.mkdir()
-    for _ in range(2):
-        with pytest.raises((StorageError, OSError)):
+    for has_floor in (True, True, False):
+        if not has_floor:
+            floor_path(database).unlink()
+        with pytest.raises(StorageError):
             prepare(database)
         assert not database.exists()
     blocked.rmdir()
+    opened = prepare(database)
+    assert (opened.state, opened.reason) == ("restored", "it isn't a database")
+    assert (database.parent / opened.moved_to).read_bytes().startswith(b"no database")
+    assert runs_in(database) == RUNS
+
+
+def floor_path(database: Path) -> Path:
+    return database.with_name(database.name + FLOOR_SUFFIX)
+
+
+def test_database_when_a_backup_is_put_back_and_what_follows_fails_then_the_next_opening_says_it(
+    database: Path,
+) -> None:
+    backup = create_backup(database, database.parent / "backups")
+    BREAKS["text"](database)
+    blocked = floor_path(database).with_name(f"{floor_path(database).name}.{os.getpid()}")
+    blocked.mkdir()
+    with pytest.raises(StorageError):
+        prepare(database)
+    assert runs_in(database) == RUNS
+    blocked.rmdir()
+    for _ in range(2):  # nobody has said it after the first
+        opened = prepare(database)
+        assert (opened.state, opened.backup) == ("restored", backup.path.name)
+        assert (database.parent / opened.moved_to).exists()
+    forget_replaced(database)
+    assert prepare(database) == Opened("ok")
+
+
+def make_unreadable(path: Path) -> bytes:
+    """Have the system refuse whoever opens it, also root; return what it held."""
+    content = path.read_bytes()
+    path.unlink()
+    path.symlink_to(path.name)
+    return content
+
+
+def test_database_when_broken_and_a_backup_cannot_be_read_then_an_older_one_is_put_back(
+    database: Path,
+) -> None:
+    older, newest = (create_backup(database, database.parent / "backups") for _ in range(2))
+    make_unreadable(newest.path)
+    BREAKS["text"](database)
+    opened = prepare(database)
+    assert (opened.state, opened.backup) == ("restored", older.path.name)
+    assert runs_in(database) == RUNS
+
+
+def test_database_when_broken_and_the_only_backup_cannot_be_read_then_tried_again_and_never_empty(
+    database: Path,
+) -> None:
+    backup = create_backup(database, database.parent / "backups")
+    content = make_unreadable(backup.path)
+    BREAKS["text"](database)
+    with pytest.raises(StoreFailedError, match=backup.path.name):
+        prepare(database)
+    assert database.exists()
+    backup.path.unlink()
+    backup.path.write_bytes(content)
     assert prepare(database).state == "restored"
     assert runs_in(database) == RUNS
+
+
+@pytest.fixture(params=range(1, SCHEMA_VERSION))
+def old_database(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """One of each older version, with rows."""
+    path = tmp_path / "appliance.sqlite"
+    make_old(path, request.param, RUNS)
+    return path
+
+
+def version_of(path: Path) -> int:
+    """As its first bytes say. Source: sqlite.org/fileformat2.html, 1.3."""
+    return int.from_bytes(path.read_bytes()[60:64], "big")
+
+
+def test_database_when_of_an_older_version_then_backed_up_and_brought_to_the_newest_with_all_rows(
+    old_database: Path,
+) -> None:
+    version = version_of(old_database)
+    assert prepare(old_database) == Opened("ok")
+    assert (version_of(old_database), runs_in(old_database)) == (SCHEMA_VERSION, RUNS)
+    assert read_floor(old_database)["runs"] == RUNS // 2
+    assert prepare(old_database) == Opened("ok")
+    [backup] = list_backups(old_database.parent / "backups")
+    verify_backup(backup)
+    assert (backup.manifest.reason, backup.manifest.user_version) == ("migration", version)
+    assert (backup.manifest.rows["runs"], runs_in(backup.path)) == (RUNS, RUNS)
+
+
+@pytest.mark.parametrize("has_backup", [True, False])
+def test_database_when_of_an_older_version_and_damaged_in_an_index_then_as_any_broken_one(
+    old_database: Path, *, has_backup: bool
+) -> None:
+    folder, version = old_database.parent / "backups", version_of(old_database)
+    if has_backup:
+        create_backup(old_database, folder)
+    damage_an_index(old_database)
+    opened = prepare(old_database)
+    assert opened.state == ("restored" if has_backup else "lost")
+    assert version_of(old_database.with_name(opened.moved_to)) == version
+    assert (version_of(old_database), runs_in(old_database)) == (SCHEMA_VERSION, RUNS if has_backup else 0)
+    reasons = [each.manifest.reason for each in list_backups(folder)]
+    assert reasons == (["migration", "manual"] if has_backup else [])
+
+
+def test_migration_when_it_fails_again_and_again_then_one_backup_for_each_state_of_the_rows(
+    tmp_path: Path,
+) -> None:
+    path, folder = tmp_path / "appliance.sqlite", tmp_path / "backups"
+    make_old(path, 1, RUNS)
+
+    def change(statement: str) -> None:
+        with contextlib.closing(connect(path)) as connection:
+            connection.execute(statement)
+
+    def fail_thrice() -> int:
+        for _ in range(3):
+            with pytest.raises(StorageError):
+                prepare(path)
+        assert (version_of(path), runs_in(path)) == (1, RUNS)
+        return len(list_backups(folder))
+
+    change("CREATE TABLE jobs (in_the_way)")
+    assert fail_thrice() == 1
+    change("UPDATE runs SET token = 4711 WHERE run = 1")  # the version before has worked with it
+    assert fail_thrice() == 2
+    flip(list_backups(folder)[0].path, 5000, 1)
+    assert fail_thrice() == 3
+    change("DROP TABLE jobs")
+    assert prepare(path) == Opened("ok")
+    assert (version_of(path), runs_in(path), len(list_backups(folder))) == (SCHEMA_VERSION, RUNS, 4)
 
 
 def test_broken_databases_when_there_are_many_then_the_newest_few_stay(database: Path) -> None:
