@@ -20,7 +20,7 @@ from appliance.errors import ApplianceError
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings
 from appliance.store.backups import Backup, create_backup, list_backups, prune
-from appliance.store.errors import StorageError
+from appliance.store.errors import StorageError, StoreCorruptError
 from processes.gateway.backup_schedule import Schedule
 from processes.gateway.store_keeper import StoreKeeper
 
@@ -66,6 +66,11 @@ class Backups:
         newest = self._newest.isoformat(timespec="seconds") if self._newest else None
         due = self._schedule.due.isoformat(timespec="seconds") if self._schedule else None
         return {"newest": newest, "last": self._last, "next": due}
+
+    @property
+    def is_well(self) -> bool:
+        """Whether no backup has found the database damaged since the last one that was made."""
+        return self._last != "damaged"
 
     def stop(self) -> None:
         """Have a backup that is being made left, for good; comes back at once."""
@@ -127,7 +132,13 @@ class Backups:
         try:
             backup = await self._made(reason)
         except ApplianceError as error:
-            self._last = "failed"
+            if isinstance(
+                error, StoreCorruptError
+            ):  # in what nobody has read yet; said until a backup is made
+                self._last = "damaged"
+                self._metrics.db_errors.labels(error.state).inc()
+            elif self.is_well:
+                self._last = "failed"
             self._metrics.backups.labels("failed").inc()
             self._metrics.backup_last_ok.set(0)
             logger.error("backup_failed", reason=error.message, code=error.code)

@@ -59,7 +59,8 @@ def overall_status(gateway: Gateway) -> Status:
         return Status.OVERLOADED
     ready, total = worker_counts(gateway)
     is_speaking = ready >= total and not _failed_probes(gateway) and not is_default_missing(gateway)
-    return Status.OK if is_speaking and gateway.store.is_well else Status.DEGRADED
+    is_stored = gateway.store.is_well and gateway.backups.is_well
+    return Status.OK if is_speaking and is_stored else Status.DEGRADED
 
 
 def default_engine(gateway: Gateway) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -17,12 +18,15 @@ import pytest
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
 from appliance.store.backups import create_backup, list_backups
-from appliance.store.errors import StoreBusyError
+from appliance.store.check import connect
+from appliance.store.errors import StorageError, StoreBusyError, StoreCorruptError
 from appliance.store.manifests import manifest_path_of
+from appliance.store.opening import prepare
 from processes.gateway import backups, store_keeper
 from processes.gateway.backup_schedule import CATCH_UP, DAY, Schedule, next_time
 from processes.gateway.backups import Backups
 from processes.gateway.store_keeper import StoreKeeper
+from tests.parts.databases import damage_an_index
 
 AT = time(3, 30)
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -170,6 +174,42 @@ async def test_night_when_its_backup_fails_then_said_and_the_next_night_is_tried
         clock.now += DAY
         await until(functools.partial(has_made, metrics, "ok", 1))
     assert value_of(metrics, "tts_backup_last_ok") == 1
+
+
+@pytest.fixture
+def damaged(settings: Settings) -> Path:
+    """A database that looks whole at the start."""
+    path = settings.store_path()
+    path.parent.mkdir()
+    prepare(path)
+    damage_an_index(path)
+    return path
+
+
+async def test_backup_when_it_finds_the_database_damaged_then_said_until_one_is_made(
+    settings: Settings, damaged: Path, store: StoreKeeper
+) -> None:
+    assert store.state == "ok"
+    metrics, folder = GatewayMetrics(["/"]), settings.backups_path()
+    made = Backups(settings, metrics, store)
+    with pytest.raises(StoreCorruptError, match=f"{damaged.name}: its pages, indexes"):
+        await made.create("manual")
+    assert value_of(metrics, "tts_db_errors_total", state="corrupt") == 1
+    assert value_of(metrics, "tts_backup_last_ok") == 0
+    await asyncio.to_thread(shutil.rmtree, folder)
+    folder.write_bytes(b"")  # no folder can be made here
+    with pytest.raises(StorageError):
+        await made.create("manual")
+    assert (made.as_dict()["last"], made.is_well) == ("damaged", False)
+    folder.unlink()
+    await asyncio.to_thread(mend, damaged)
+    await made.create("manual")
+    assert (made.as_dict()["last"], made.is_well) == ("ok", True)
+
+
+def mend(path: Path) -> None:
+    with contextlib.closing(connect(path)) as connection:
+        connection.execute("REINDEX")
 
 
 async def test_night_when_there_is_no_room_then_old_backups_go_first(
