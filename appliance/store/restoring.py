@@ -8,6 +8,7 @@ Refuses to know: how the gateway is stopped and started. The caller holds the `S
 
 Until the rename the old database is there, whole; from then on the new one. A broken one is linked to another
 name before, and a log that belongs to it goes there, too, so that it never lies beside another database.
+Nothing is begun without room for the way back.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from typing import Any
 
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import read_json, write_json
-from appliance.store.backups import Backup, create_backup, put_back, put_in_place, time_stamp
+from appliance.store.backups import Backup, create_backup, has_room, put_back, put_in_place, time_stamp
 from appliance.store.check import check_database, check_file, connect, count_rows, forget_floor
-from appliance.store.errors import StoreCorruptError, storage_error
+from appliance.store.errors import StoreCorruptError, StoreFullError, storage_errors
 from appliance.store.manifests import Contents
-from appliance.store.opening import FILE_SUFFIXES, prepare
+from appliance.store.migrations import SCHEMA_VERSION
+from appliance.store.opening import FILE_SUFFIXES, forget_replaced, prepare
 from appliance.store.statements import STATEMENTS
 
 NOTE_SUFFIX = ".restore.json"
@@ -43,25 +45,30 @@ class RestorePoint:
     """A backup of it, where it was whole and of a schema that this version knows."""
     replaced: str = ""
     """Else its new name."""
+    file_id: tuple[int, ...] = ()
+    """With a backup: what tells the file that was there from any other that has taken its place since."""
 
 
-def begin(database: Path, folder: Path, contents: Contents) -> RestorePoint:
+def begin(backup: Backup, database: Path, contents: Contents) -> RestorePoint:
     """Keep what is there so that it can come back; it stays in its place.
 
     Args:
+        backup: What is to take its place; the restore point lies beside it.
         database: Nobody has it open.
-        folder: Of the backups.
         contents: As of any backup.
 
     Raises:
-        StorageError: It can't be kept, for example because there is no room.
+        StoreFullError: There is no room for the restore point and all that follows.
+        StorageError: It can't be kept.
     """
-    try:
-        if _is_whole(database):
-            return RestorePoint(backup=create_backup(database, folder, "restore", contents))
+    with storage_errors(database.parent):
+        is_whole = _is_whole(database)
+        _check_room(backup, database, is_copied=is_whole)
+        if is_whole:
+            with contextlib.suppress(StoreCorruptError):  # damage that only a copy's check sees
+                point = create_backup(database, backup.path.parent, "restore", contents)
+                return RestorePoint(backup=point, file_id=_file_id(database))
         return RestorePoint(replaced=_set_aside(database))
-    except (OSError, sqlite3.Error) as error:
-        raise storage_error(error, database.parent) from error
 
 
 def swap(backup: Backup, database: Path) -> dict[str, int]:
@@ -70,9 +77,9 @@ def swap(backup: Backup, database: Path) -> dict[str, int]:
     Raises:
         StorageError: It can't be written, or isn't what the manifest says; `give_back` is due.
     """
-    try:
+    with storage_errors(database.parent):
         write_note(database, "begun", backup)
-        forget_floor(database)
+        _forget_notes(database)
         put_back(backup, database)
         with contextlib.closing(connect(database, mode="immutable")) as connection:
             rows = count_rows(connection)
@@ -82,13 +89,11 @@ def swap(backup: Backup, database: Path) -> dict[str, int]:
         if opened.state != "ok":
             raise StoreCorruptError(opened.reason)
         write_note(database, "swapped", backup)
-    except (OSError, sqlite3.Error) as error:
-        raise storage_error(error, database.parent) from error
     return rows
 
 
 def give_back(point: RestorePoint, backup: Backup, database: Path, reason: str) -> None:
-    """Put what was there before in its place again.
+    """Put what was there before in its place again; where it still is, that takes no room.
 
     Args:
         point: As `begin` returned it.
@@ -99,19 +104,20 @@ def give_back(point: RestorePoint, backup: Backup, database: Path, reason: str) 
     Raises:
         StorageError: It can't be written; the restore point is still there.
     """
-    try:
-        forget_floor(database)
+    with storage_errors(database.parent):
+        is_there = bool(point.file_id) and point.file_id == _file_id(database)
+        _forget_notes(database)
         _write_log(database)
         _remove_log(database)
         if point.backup is not None:
-            put_back(point.backup, database)
+            if not is_there:
+                put_back(point.backup, database)
         elif point.replaced:
             _bring_back(point.replaced, database)
         else:
             database.unlink(missing_ok=True)
-        write_note(database, "returned", backup, reason)
-    except (OSError, sqlite3.Error) as error:
-        raise storage_error(error, database.parent) from error
+        with contextlib.suppress(OSError):  # it is for the log only, and everything is as it was without it
+            write_note(database, "returned", backup, reason)
 
 
 def write_note(database: Path, state: str, backup: Backup, reason: str = "") -> None:
@@ -143,6 +149,35 @@ def take_note(database: Path) -> dict[str, Any]:
 
 def _note_path(database: Path) -> Path:
     return database.with_name(database.name + NOTE_SUFFIX)
+
+
+def _forget_notes(database: Path) -> None:
+    """Forget what was noted of the database that is there: another one takes its place."""
+    forget_floor(database)
+    forget_replaced(database)
+
+
+def _check_room(backup: Backup, database: Path, *, is_copied: bool) -> None:
+    """Refuse a restore that a full disk would stop half-way.
+
+    Args:
+        backup: Takes the database's place; one of an older schema is backed up again before it is migrated.
+        database: Its way back needs what the restore point takes, once the database itself is gone.
+        is_copied: Whether it becomes a restore point.
+    """
+    copied_bytes = backup.manifest.bytes * (2 if backup.manifest.user_version < SCHEMA_VERSION else 1)
+    if is_copied and database.stat().st_dev == backup.path.stat().st_dev:
+        copied_bytes += database.stat().st_size
+    if not has_room(database.parent, copied_bytes):
+        raise StoreFullError("There is no room for this backup beside what is there, which is to be kept")
+
+
+def _file_id(database: Path) -> tuple[int, ...]:
+    """Return what tells a database's file from any other; nothing where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        status = database.stat()
+        return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+    return ()
 
 
 def _is_whole(database: Path) -> bool:

@@ -72,6 +72,7 @@ def add_routes(app: web.Application) -> None:
     router.add_get("/admin/status", control.get_status)
     router.add_post("/admin/drain", control.post_drain)
     router.add_post("/admin/backups", backup_admin.post_backup)
+    router.add_get("/admin/store", backup_admin.get_store)
     router.add_get("/admin/voices", voice_admin.get_voices)
     router.add_post("/admin/voices", voice_admin.post_voice)
     router.add_delete("/admin/voices/{voice}", voice_admin.delete_voice)

@@ -160,6 +160,7 @@ def _other_paths() -> dict[str, Any]:
         "/admin/status": get("Workers, queue, latencies", json_answer("State"), 401, 404),
         "/admin/drain": {"post": _post_drain()},
         "/admin/backups": {"post": _post_backup()},
+        "/admin/store": get("Rows of each table of the database", json_answer("Rows"), 401, 404, 507),
         **_voice_paths(),
         **_cache_paths(),
         **_history_path(),

@@ -48,21 +48,25 @@ def restore(arguments: argparse.Namespace, run_dir: Path, settings: Settings, ba
         ConfigurationError: The backup is one of a later version.
     """
     verify_backup(backup)
-    rows = {"now": _rows_now(settings.store_path()), "then": backup.manifest.rows}
     differing = _differing(settings, backup)
     if not arguments.json:
-        tables = sorted({*rows["now"], *rows["then"]})
-        print(
-            format_table(COLUMNS, [(each, rows["now"].get(each), rows["then"].get(each)) for each in tables])
-        )
-        print(f"\n{backup.path.name} is whole; configuration that differs: {', '.join(differing) or NOTHING}")
-    point = None if arguments.dry_run else _Restore(run_dir, settings, backup).run()
-    kept = _name(point)
+        print(f"{backup.path.name} is whole; configuration that differs: {', '.join(differing) or NOTHING}")
+    point = None
+    if arguments.dry_run:
+        rows_now = _rows_now(run_dir, settings.store_path())
+    else:
+        work = _Restore(run_dir, settings, backup)
+        point, rows_now = work.run(), work.rows_before
+    rows, kept = {"now": rows_now, "then": backup.manifest.rows}, _name(point)
     if arguments.json:
         done = {"restored": backup.path.name, "dry_run": arguments.dry_run, "restore_point": kept}
         print_json({**done, "rows": rows, "config_differs": differing})
-    elif point is not None:
-        print(f"{backup.path.name} is the database now; what was there is kept as {kept or NOTHING}")
+        return ExitCode.OK
+    tables = sorted({*rows["now"], *rows["then"]})
+    lines = [(each, rows["now"].get(each), rows["then"].get(each)) for each in tables]
+    print(f"\n{format_table(COLUMNS, lines)}")
+    if point is not None:
+        print(f"\n{backup.path.name} is the database now; what was there is kept as {kept or NOTHING}")
     return ExitCode.OK
 
 
@@ -75,6 +79,8 @@ class _Restore:
         self._backup = backup
         self._database = settings.store_path()
         self._stop_s = settings.dispatch.drain_s + STOP_S
+        self.rows_before: dict[str, int] = {}
+        """Number of rows by table of what was there; nothing where it can't be read."""
 
     def run(self) -> RestorePoint:
         """Do all of it; return what is kept of the database before."""
@@ -88,7 +94,8 @@ class _Restore:
             try:
                 lock = StoreLock(self._database)
                 try:
-                    point = begin(self._database, self._settings.backups_path(), contents)
+                    self.rows_before = _counted(self._database)
+                    point = begin(self._backup, self._database, contents)
                     self._swap(point)
                 finally:
                     lock.release()
@@ -221,7 +228,23 @@ def _name(point: RestorePoint | None) -> str | None:
     return point.backup.path.name if point.backup is not None else point.replaced or None
 
 
-def _rows_now(database: Path) -> dict[str, int]:
+def _rows_now(run_dir: Path, database: Path) -> dict[str, int]:
+    """Return the number of rows by table: the gateway's word, or counted under the lock where none runs."""
+    try:
+        rows: dict[str, int] = ask_json(run_dir, "GET", "/admin/store", timeout_s=CHECK_S)["rows"]
+    except CommandError as error:
+        if error.exit_code != ExitCode.DOWN:  # it can't read its database
+            return {}
+        lock = StoreLock(database)
+        try:
+            return _counted(database)
+        finally:
+            lock.release()
+    return rows
+
+
+def _counted(database: Path) -> dict[str, int]:
+    """Return the number of rows by table, under the lock; nothing where they can't be read."""
     try:
         return rows_of(database) if database.exists() else {}
     except StorageError:

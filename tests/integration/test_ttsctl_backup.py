@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.store.backups import list_backups, verify_backup
+from appliance.settings import ROOT
+from appliance.store.backups import create_backup, list_backups, verify_backup
 from appliance.store.opening import StoreLock, prepare
 from processes.ttsctl.outcome import ExitCode
 from tests.parts.appliance import Appliance, eventually, launcher_environment
@@ -69,6 +72,64 @@ def test_backup_when_one_is_damaged_then_verify_says_so_and_exits_with_1(running
     assert done.returncode == ExitCode.FAILED
     assert f"{made['file']}: it isn't the file" in done.stdout
     path.unlink()
+
+
+def test_backup_when_one_cannot_be_read_then_verify_says_so_and_goes_on(running: Appliance) -> None:
+    older, newer = told(running, "create")["file"], told(running, "create")["file"]
+    path = running.base / "data" / "backups" / newer
+    path.unlink()
+    path.symlink_to(newer)  # which the system follows for no one
+    done = run_ttsctl(running, "backup", "verify", "--json")
+    assert done.returncode == ExitCode.FAILED
+    found = {each["file"]: each for each in json.loads(done.stdout)["backups"]}
+    assert (found[older]["whole"], found[newer]["whole"]) == (True, False)
+    assert found[newer]["reason"].startswith(f"{newer}: ")
+    path.unlink()
+
+
+OPENED = """
+import runpy, sys
+def note(event, arguments):
+    if event == "sqlite3.connect":
+        print("opened:", arguments[0], file=sys.stderr)
+sys.addaudithook(note)
+sys.argv = ["ttsctl", "backup", "restore", "newest", "--dry-run", "--json"]
+runpy.run_module("processes.ttsctl", run_name="__main__")
+"""
+
+
+def test_restore_when_dry_then_the_gateway_counts_and_nobody_else_opens_its_database(
+    running: Appliance,
+) -> None:
+    made = told(running, "create")
+    spoken(running, "counted")
+    eventually(lambda: asked(running, "/v1/history?request_id=counted&state=completed")["data"])
+    command = [sys.executable, "-c", OPENED]
+    done = subprocess.run(
+        command, cwd=ROOT, env=running.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    rows = json.loads(done.stdout)["rows"]
+    assert rows["now"]["requests"] == rows["then"]["requests"] + 1
+    opened = [line for line in done.stderr.splitlines() if line.startswith("opened:")]
+    assert len(opened) > 0
+    assert [line for line in opened if made["file"] not in line] == []
+
+
+def test_restore_when_dry_and_no_gateway_runs_then_the_rows_are_counted_under_the_lock(run_dir: Path) -> None:
+    environment = launcher_environment(run_dir)
+    database = run_dir / "data" / "appliance.sqlite"
+    lock = StoreLock(database)
+    prepare(database)
+    create_backup(database, database.parent / "backups")
+    done = run_ttsctl_in(environment, "backup", "restore", "newest", "--dry-run", "--json")
+    assert json.loads(done.stdout)["error"]["code"] == "storage_busy"
+    lock.release()
+    done = run_ttsctl_in(environment, "backup", "restore", "newest", "--dry-run", "--json")
+    rows = json.loads(done.stdout)["rows"]
+    assert rows["now"] == rows["then"]
+    done = run_ttsctl_in(environment, "backup", "restore", "newest")
+    assert done.returncode == 0, done.stderr
+    assert "ROWS NOW" in done.stdout
 
 
 def test_backup_when_its_name_is_a_path_then_there_is_none(running: Appliance) -> None:

@@ -17,6 +17,7 @@ from appliance.store.manifests import Contents
 from appliance.store.migrations import SCHEMA_VERSION
 from appliance.store.opening import prepare
 from appliance.store.restoring import REPLACED_KEPT, RestorePoint, begin, give_back, swap, take_note
+from tests.parts.databases import damage_an_index, make_old
 
 THEN, NOW = 20, 90
 
@@ -52,14 +53,14 @@ def backup(database: Path) -> Backup:
     return made
 
 
-def begun(database: Path) -> RestorePoint:
-    return begin(database, database.parent / "backups", Contents())
+def begun(backup: Backup, database: Path) -> RestorePoint:
+    return begin(backup, database, Contents())
 
 
 def test_restore_when_done_then_the_backups_rows_and_a_restore_point_with_the_others(
     database: Path, backup: Backup
 ) -> None:
-    point = begun(database)
+    point = begun(backup, database)
     assert runs_in(database) == NOW
     assert swap(backup, database)["runs"] == THEN
     assert runs_in(database) == THEN
@@ -80,7 +81,7 @@ def test_restore_when_the_gateway_was_killed_then_its_log_is_part_of_the_restore
         killed = {path: path.read_bytes() for path in database.parent.glob("appliance.sqlite*")}
     for path, content in killed.items():  # closing has written the log into the file
         path.write_bytes(content)
-    point = begun(database)
+    point = begun(backup, database)
     swap(backup, database)
     assert point.backup is not None
     assert point.backup.manifest.rows["runs"] == NOW + 1
@@ -88,7 +89,7 @@ def test_restore_when_the_gateway_was_killed_then_its_log_is_part_of_the_restore
 
 
 def test_restore_when_given_back_then_everything_is_as_before(database: Path, backup: Backup) -> None:
-    point = begun(database)
+    point = begun(backup, database)
     swap(backup, database)
     add_runs(database, 3)
     give_back(point, backup, database, "why")
@@ -100,7 +101,7 @@ def test_restore_when_given_back_then_everything_is_as_before(database: Path, ba
 def test_restore_when_the_backup_isnt_what_its_manifest_says_then_it_comes_back(
     database: Path, backup: Backup
 ) -> None:
-    point = begun(database)
+    point = begun(backup, database)
     wrong = Backup(backup.path, replace(backup.manifest, rows={"runs": THEN + 1, "requests": 0}))
     with pytest.raises(StoreCorruptError, match="rows"):
         swap(wrong, database)
@@ -113,6 +114,7 @@ BREAKS: dict[str, Callable[[Path], object]] = {
     "text": lambda path: path.write_bytes(b"no database\n" * 1000),
     "cut": lambda path: path.write_bytes(path.read_bytes()[:9000]),
     "header of zeros": lambda path: path.write_bytes(bytes(100) + path.read_bytes()[100:]),
+    "in an index only": damage_an_index,
 }
 
 
@@ -122,9 +124,10 @@ def test_restore_when_the_database_is_broken_then_it_is_kept_and_comes_back_as_i
 ) -> None:
     BREAKS[how](database)
     broken = database.read_bytes()
-    point = begun(database)
+    point = begun(backup, database)
     assert point.backup is None
     assert database.with_name(point.replaced).read_bytes() == broken
+    assert list_backups(backup.path.parent) == [backup]
     swap(backup, database)
     assert runs_in(database) == THEN
     give_back(point, backup, database, "why")
@@ -136,7 +139,7 @@ def test_restore_when_the_database_is_a_later_versions_then_it_is_kept_and_comes
 ) -> None:
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    point = begun(database)
+    point = begun(backup, database)
     assert point.replaced
     swap(backup, database)
     assert runs_in(database) == THEN
@@ -144,11 +147,36 @@ def test_restore_when_the_database_is_a_later_versions_then_it_is_kept_and_comes
     assert runs_in(database) == NOW
 
 
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_restore_when_the_backup_is_an_older_versions_then_brought_to_the_newest_with_all_rows(
+    database: Path, backup: Backup, version: int
+) -> None:
+    folder = backup.path.parent
+    old = database.parent / "older" / "appliance.sqlite"
+    make_old(old, version, THEN + 1)
+    older = create_backup(old, folder)
+    assert older.manifest.user_version == version
+    point = begun(older, database)
+    assert swap(older, database)["runs"] == THEN + 1
+    assert (version_of(database), runs_in(database)) == (SCHEMA_VERSION, THEN + 1)
+    newest = list_backups(folder)[0].manifest
+    assert (newest.reason, newest.user_version, newest.rows) == ("migration", version, older.manifest.rows)
+    assert prepare(database).state == "ok"
+    give_back(point, older, database, "why")
+    assert (version_of(database), runs_in(database), prepare(database).state) == (SCHEMA_VERSION, NOW, "ok")
+
+
+def version_of(path: Path) -> int:
+    with contextlib.closing(connect(path, mode="ro")) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
 def test_restore_when_there_is_no_database_then_the_backup_and_nothing_after_the_way_back(
     database: Path, backup: Backup
 ) -> None:
     database.unlink()
-    point = begun(database)
+    point = begun(backup, database)
     assert point == RestorePoint()
     swap(backup, database)
     assert runs_in(database) == THEN
@@ -156,19 +184,21 @@ def test_restore_when_there_is_no_database_then_the_backup_and_nothing_after_the
     assert not database.exists()
 
 
-def test_replaced_databases_when_there_are_many_then_the_newest_few_stay(database: Path) -> None:
+def test_replaced_databases_when_there_are_many_then_the_newest_few_stay(
+    database: Path, backup: Backup
+) -> None:
     for _ in range(REPLACED_KEPT + 2):
         database.write_bytes(b"")
-        begun(database)
+        begun(backup, database)
     assert len(list(database.parent.glob("*.replaced-*"))) == REPLACED_KEPT
 
 
 def test_restore_point_when_restored_itself_then_as_before(database: Path, backup: Backup) -> None:
-    point = begun(database)
+    point = begun(backup, database)
     swap(backup, database)
     assert point.backup is not None
     verify_backup(point.backup)
-    begun(database)
+    begun(point.backup, database)
     swap(point.backup, database)
     assert runs_in(database) == NOW
     assert len(list_backups(database.parent / "backups")) == 3
