@@ -20,19 +20,29 @@ KEYS = ("open-sesame", "open-barley")
 
 
 RECORDED = """() => {
-    const send = window.fetch;
+    const send = XMLHttpRequest.prototype.send;
     window.uploads = [];
-    window.fetch = async (path, options) => {
-        if (options?.body instanceof FormData) {
+    XMLHttpRequest.prototype.send = async function (body) {
+        if (body instanceof FormData) {
             const bytes = async (file) => [...new Uint8Array(await file.arrayBuffer())];
             const told = async ([name, value]) =>
                 [name, value instanceof File ? [value.name, await bytes(value)] : value];
-            window.uploads.push(Object.fromEntries(await Promise.all([...options.body].map(told))));
+            window.uploads.push(Object.fromEntries(await Promise.all([...body].map(told))));
         }
-        return send(path, options);
+        send.call(this, body);
     };
 }"""
 """Notes the forms that the page sends: the browser doesn't tell what is in them."""
+
+SENT_BYTES = 1_000_000
+SLOW_NETWORK = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 500_000}
+"""Bytes a second."""
+SAID = """() => {
+    window.said = [];
+    const label = document.getElementById("order-text");
+    new MutationObserver(() => window.said.push(label.textContent)).observe(label, { childList: true });
+}"""
+"""Notes what the button says."""
 
 
 def uploaded(page: Page) -> dict[str, Any]:
@@ -83,6 +93,26 @@ def test_file_when_it_is_an_epub_then_sent_as_it_is(visit: Visit) -> None:
     page.click("#no-file")
     expect(page.locator("#text")).to_be_visible()
     expect(page.locator("#file")).to_be_focused()
+    assert visit.take_refusals() == 1
+
+
+def test_file_when_it_takes_long_to_be_sent_then_the_page_says_how_much_of_it_is(visit: Visit) -> None:
+    page = visit.open_jobs()
+    page.set_input_files(
+        "#file", {"name": "b.epub", "mimeType": "application/epub+zip", "buffer": b"0" * SENT_BYTES}
+    )
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+    network.send("Network.emulateNetworkConditions", SLOW_NETWORK)
+    page.evaluate(SAID)
+    page.click("#order")
+    expect(page.get_by_role("alert")).to_have_text(re.compile(r"\(status 4\d\d, request \w+\)$"))
+    expect(page.locator("#order-text")).to_have_text("Start job")
+    said: list[str] = page.evaluate("window.said")
+    shares = [int(found[1]) for each in said if (found := re.fullmatch(r"Sending… (\d\d?) %", each))]
+    assert len(shares) > 2
+    assert shares == sorted(shares)
+    assert said[-2:] == ["Handing in…", "Start job"]
     assert visit.take_refusals() == 1
 
 

@@ -3,6 +3,8 @@
 // Owns: the API key that goes with a request, and what a refusal says to a person.
 // Refuses to know: what is asked for, and every element but the key's field.
 
+const UNREACHABLE = "The appliance can't be reached. Is it running?";
+
 /** What the appliance or the network refused, in words for a person. */
 export class RefusedError extends Error {
   constructor(message, status = 0) {
@@ -18,15 +20,12 @@ export function apiKey() {
 
 /** Fetch a path with the API key, if one was typed; anything but success is a RefusedError. */
 export async function ask(path, options = {}) {
-  const headers = { ...options.headers };
-  const key = apiKey();
-  if (key) headers.Authorization = `Bearer ${key}`;
   let answer;
   try {
-    answer = await fetch(path, { ...options, headers });
+    answer = await fetch(path, { ...options, headers: withKey(options.headers) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new RefusedError("The appliance can't be reached. Is it running?");
+    throw new RefusedError(UNREACHABLE);
   }
   if (!answer.ok) throw await refusal(answer);
   return answer;
@@ -34,7 +33,43 @@ export async function ask(path, options = {}) {
 
 /** As ask, for an answer in JSON. */
 export async function askJson(path, options) {
-  const answer = await ask(path, options);
+  return readJson(await ask(path, options));
+}
+
+/** As askJson, for a POST of much; `tell` is called with the share of it that is sent, 0 to 1. */
+export async function sendJson(path, { headers, body }, tell) {
+  const answer = await upload(path, headers, body, tell);
+  if (!answer.ok) throw await refusal(answer);
+  return readJson(answer);
+}
+
+/** POST a body by the older way, since fetch doesn't tell how much of it is sent. */
+function upload(path, headers, body, tell) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    request.responseType = "blob";
+    for (const [name, value] of Object.entries(withKey(headers))) request.setRequestHeader(name, value);
+    request.upload.addEventListener("progress", ({ loaded, total }) => tell(loaded / total));
+    request.addEventListener("load", () => resolve(answerOf(request)));
+    request.addEventListener("error", () => reject(new RefusedError(UNREACHABLE)));
+    request.send(body);
+  });
+}
+
+/** What fetch would have returned. */
+function answerOf(request) {
+  const lines = request.getAllResponseHeaders().trim().split("\r\n");
+  const headers = lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]);
+  return new Response(request.response, { status: request.status, headers });
+}
+
+function withKey(headers = {}) {
+  const key = apiKey();
+  return key ? { ...headers, Authorization: `Bearer ${key}` } : headers;
+}
+
+async function readJson(answer) {
   try {
     return await answer.json();
   } catch (error) {

@@ -5,7 +5,7 @@
 //
 // A job whose answer was lost isn't spoken twice: the same order is sent under the same Idempotency-Key.
 
-import { askJson, posted } from "./api.js";
+import { askJson, posted, sendJson } from "./api.js";
 
 const ORDER_KEY_BYTES = 16;
 const MOST_TITLE_CHARS = 80;
@@ -71,24 +71,25 @@ export class JobOrder {
     this.#has_formats = true;
   }
 
-  /** Hand the job in and return it; a file as it is, a text in JSON. */
-  async send() {
-    const job = await (this.file ? this.#sendFile() : this.#sendText(this.#page.text.value));
+  /** Hand the job in and return it; a file as it is, a text in JSON. `tell` hears the share that is sent, 0 to 1. */
+  async send(tell) {
+    const order = this.file ? this.#fileOrder() : this.#textOrder();
+    const job = await sendJson("/v1/jobs", order, tell);
     this.#key = newKey();
     return job;
   }
 
-  async #sendFile() {
+  #fileOrder() {
     const form = new FormData();
     form.append("file", this.file);
     const { response_format: format, ...fields } = this.#fields();
     for (const [name, value] of Object.entries({ ...fields, format })) form.append(name, String(value));
-    return askJson("/v1/jobs", { method: "POST", headers: { "Idempotency-Key": this.#key }, body: form });
+    return { headers: { "Idempotency-Key": this.#key }, body: form };
   }
 
-  async #sendText(input) {
-    const body = { model: "tts-1", input, ...this.#fields() };
-    return askJson("/v1/jobs", posted(body, { "Idempotency-Key": this.#key }));
+  #textOrder() {
+    const body = { model: "tts-1", input: this.#page.text.value, ...this.#fields() };
+    return posted(body, { "Idempotency-Key": this.#key });
   }
 
   #fields() {

@@ -42,6 +42,11 @@ const PLAIN_REASONS = ["", "requested", "client"]; // the state says it all
 const KILO = 1000;
 const MOST_MINUTES = 90; // longer is told in hours
 
+/** How far an order is on its way to the appliance: the share of it that is sent, 0 to 1. */
+export function sendingWords(share) {
+  return share < 1 ? `Sending… ${Math.floor(100 * share)} %` : "Handing in…";
+}
+
 /** Whether a job waits for something that passes, and goes on by itself. */
 export function isHeld(job) {
   return job.state === "paused" && job.reason !== "requested";

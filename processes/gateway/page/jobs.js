@@ -10,7 +10,7 @@ import { apiKey, askJson } from "./api.js";
 import { JobCard } from "./job_card.js";
 import { follow } from "./job_events.js";
 import { JobOrder } from "./job_order.js";
-import { ENDED, stateWords } from "./job_words.js";
+import { ENDED, sendingWords, stateWords } from "./job_words.js";
 import { forgetJob, recallChoices, recallJobs, rememberJob } from "./storage.js";
 
 const LOOK_MS = 5_000; // between two looks at the jobs that aren't open
@@ -79,10 +79,10 @@ export class JobsView {
   async order() {
     const { order: button, "order-text": label } = this.#page;
     button.disabled = true;
-    label.textContent = "Handing in…";
+    label.textContent = sendingWords(1);
     try {
       const title = this.#order.title;
-      const job = await this.#order.send();
+      const job = await this.#order.send((share) => { label.textContent = sendingWords(share); });
       rememberJob(job.id, { title });
       this.#order.forgetFile();
       this.#take(job).focus();
