@@ -7,7 +7,8 @@ Refuses to know: what is stored (`history`), what is wrong with a file that can'
     read()        ──▶ one SELECT, all of its rows, in the reader's thread: it sees what was committed
 
 What a COMMIT has answered for is on the disk: WAL with synchronous=FULL. A caller that is cancelled leaves no
-transaction behind, and a commit that has begun is waited for. Only the writer writes and checkpoints, so that
+transaction behind, and a commit that has begun is waited for; nobody waits longer than `BEGIN_STEP_S` for his
+turn behind another process once he is cancelled. Only the writer writes and checkpoints, so that
 SQLite's bug in resetting the log (before 3.51.3) can't happen.
 """
 
@@ -35,6 +36,8 @@ LOG_LIMIT_BYTES = 4_194_304
 """What is left of a write-ahead log that has grown, once it begins anew."""
 READ_LIMIT_S = 5.0
 """Seconds that a reader may take; a longer one would keep the log from beginning anew."""
+BEGIN_STEP_S = 0.25
+"""Seconds that a BEGIN waits for another process, which nothing can end earlier; then it is tried again."""
 RESCUE_SUFFIX = ".rescued"
 SQLITE_VERSION = sqlite3.sqlite_version
 
@@ -127,7 +130,7 @@ class Database:
         """
         async with self._write_turn:
             try:
-                await _certainly(self._run("begin"))
+                await self._begin()
                 yield Transaction(self._writer)
                 begun_at_s = time.monotonic()
                 await _certainly(self._run("commit"))
@@ -188,6 +191,7 @@ class Database:
         """
         async with self._write_turn:
             try:
+                await self._writer.execute_fetchall(_busy_timeout(BUSY_S))
                 await _certainly(self._run("write_log_into_database"))
                 if not await asyncio.to_thread(self.path.exists):
                     await self._copy_back()
@@ -204,6 +208,19 @@ class Database:
             await copy.close()
         await asyncio.to_thread(put_in_place, rescued, self.path)
 
+    async def _begin(self) -> None:
+        """Begin a transaction, within `BUSY_S`; a cancellation is raised within `BEGIN_STEP_S`."""
+        until_s = time.monotonic() + BUSY_S
+        while True:
+            try:
+                await _certainly(self._run("begin"))
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or time.monotonic() >= until_s:
+                    raise
+            else:
+                return
+
     async def _run(self, name: str) -> None:
         await _fetched(self._writer, name)
 
@@ -217,11 +234,17 @@ class Database:
         return await asyncio.to_thread(storage_error, error, self.path.parent)
 
 
+def _busy_timeout(seconds: float) -> str:
+    """Return what sets how long a statement waits for another process."""
+    return f"PRAGMA busy_timeout = {round(1000 * seconds)}"
+
+
 WRITER_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     f"PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}",
+    _busy_timeout(BEGIN_STEP_S),  # the last: those before it wait for longer
 )
 
 

@@ -4,7 +4,8 @@ Owns: start and stop order. The listening socket is the launcher's: this process
 connection being refused.
 
     stop accepting → half a second for what is in the sockets, each answer with Connection: close →
-    running requests finish, for at most dispatch.drain_s → what still runs is cut short → workers let go
+    running requests finish, for at most dispatch.drain_s → what still runs is cut short → workers let go,
+    and beside that all else ends, for at most END_S
 
 `run/gateway.sock` answers until the last step, so that health and metrics can be asked all the time.
 """
@@ -76,6 +77,11 @@ LINGER_S = 0.5
 Source: measurements B 3, 0 of 15,800 requests failed in 5 restarts."""
 FIRST_WORKERS_S = 3.0
 """How long TCP clients wait in the listening queue for a first worker of each engine after a start."""
+END_S = 2.75
+"""Seconds that the store, jobs and timers have to end, beside the workers; a disk that hangs takes longer.
+
+With the drain before, it must fit into supervisord's `stopwaitsecs` (`GATEWAY_MARGIN_S`).
+"""
 LOOK_AFTER_S = 0.25
 SOCKETS_LOOK_S = 1.0
 GC_THRESHOLD = 10_000
@@ -260,22 +266,24 @@ async def _drain(gateway: Gateway, public: PublicServer) -> None:
 
 
 async def _end(gateway: Gateway, timers: list[asyncio.Task[None]]) -> None:
-    """Let everything go.
+    """Let everything go, and wait `END_S` at most for what is written at the end.
 
     Raises:
         ConfigurationError: The database turned out to be one of a later version.
     """
     for timer in timers:
         timer.cancel()
-    ends = await asyncio.gather(*timers, return_exceptions=True)
-    await gateway.pool.close()
+    # Beside each other: whatever the disk does, no worker that hangs is left behind.
+    (ended, left), _ = await asyncio.gather(asyncio.wait(timers, timeout=END_S), gateway.pool.close())
+    if left:
+        logger.error("gateway_stops_unfinished", left=len(left))
     gateway.threads.close()
     gateway.answers.close()
     gateway.ledger.close()
     logger.info("gateway_stopped")
-    for end in ends:
-        if isinstance(end, ConfigurationError):
-            raise end
+    for timer in ended:
+        if not timer.cancelled() and isinstance(error := timer.exception(), ConfigurationError):
+            raise error
 
 
 async def _first_workers(gateway: Gateway) -> None:

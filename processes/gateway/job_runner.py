@@ -151,8 +151,8 @@ class JobRunner:
                 except TimeoutError:
                     continue
         finally:
-            await asyncio.gather(*self._changes, return_exceptions=True)
-            await self._stop(list(self._works))
+            # Beside each other: the work has to end before the workers do, which would fail it.
+            await asyncio.gather(self._stop(list(self._works)), *self._changes, return_exceptions=True)
             self.threads.close()
 
     async def change(self, job_id: str, change: str, reason: str = "") -> Row | None:

@@ -51,7 +51,7 @@ TIDY_S = 60.0
 STALLED_S = BUSY_S + 1.0
 """Seconds after which a write isn't waiting for another process any more, but for a disk that hangs."""
 CLOSE_S = 2.0
-"""Seconds that the last rows have at a stop."""
+"""Seconds that the last rows have at a stop; `BEGIN_STEP_S` more, twice, where another process writes."""
 MAX_LOG_BYTES = 67_108_864
 """A larger write-ahead log is said: somebody has kept a transaction open for long."""
 DAY_S = 86_400.0

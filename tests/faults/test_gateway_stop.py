@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from appliance.store.check import connect as open_database
 from processes.launcher.rendering import GATEWAY_MARGIN_S
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.slow_clients import (
@@ -21,7 +22,7 @@ from tests.parts.slow_clients import (
     read_to_end,
     speech,
 )
-from tests.parts.speaking import asked_locally
+from tests.parts.speaking import HOOKED, asked_locally, busy_worker
 from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = pytest.mark.timeout(120)
@@ -34,8 +35,8 @@ DRAIN_S = 4.0
 def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
     made = appliance_factory(
         DISPATCH_DRAIN_S=DRAIN_S,
-        HEALTH_PROBE_INTERVAL_S=3600,
-        VOICES_DEFAULT="tone-low",
+        WORKERS_PROGRESS_S=60,  # a worker that hangs is found out at the stop, not before
+        **HOOKED,
         WATCHDOG_EARLY_S=0,  # a gateway that is told to stop nine times in a minute is what is wanted here
     )
     made.wait_until_ready()
@@ -154,6 +155,27 @@ def test_stop_when_a_body_is_still_coming_then_the_request_is_refused_honestly(a
         assert b'"code":"draining"' in answer
         assert "gateway_stopped" not in {line["event"] for line in appliance.lines[seen:]}
     appliance.wait_for("gateway_ready", after=seen)
+
+
+def test_stop_when_the_database_is_held_and_a_worker_hangs_then_it_is_killed_and_the_stop_is_in_time(
+    appliance: Appliance,
+) -> None:
+    eventually(lambda: asked_locally(appliance, "/health")["db"]["state"] == "ok")
+    seen = len(appliance.lines)
+    with (
+        contextlib.closing(open_database(appliance.base / "data" / "appliance.sqlite")) as holder,
+        connect(appliance, speech("It never ends. __HANG__")),
+    ):
+        hung = busy_worker(appliance)
+        holder.execute("BEGIN IMMEDIATE")
+        assert appliance.supervisorctl("restart", "gateway").returncode == 0
+        appliance.wait_for("worker_killed", after=seen, worker=hung["name"], cause="cancel")
+        appliance.wait_for("store_not_closed_well", after=seen)
+        appliance.wait_for("gateway_stopped", after=seen)
+        stopped = "stopped: gateway (exit status 0)"
+        eventually(lambda: stopped in {line.get("message") for line in appliance.lines[seen:]})
+    appliance.wait_for("gateway_ready", after=seen)
+    eventually(lambda: asked_locally(appliance, "/health")["db"]["state"] == "ok")
 
 
 def test_drain_when_switched_off_then_every_engine_is_probed_at_once(appliance: Appliance) -> None:

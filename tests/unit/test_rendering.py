@@ -7,11 +7,13 @@ from supervisor.datatypes import dict_of_key_value_pairs
 from appliance.errors import ConfigurationError
 from appliance.packages import THREAD_VARIABLES
 from appliance.settings import ROOT, load_settings
+from appliance.store.database import BEGIN_STEP_S
 from appliance.voice_imports import PROGRAM_FILE, provide_importer
 from appliance.watched import ONE_SHOT_PROGRAM
-from processes.gateway.__main__ import LINGER_S
+from processes.gateway.__main__ import END_S, LINGER_S
 from processes.gateway.http_server import CUT_S
 from processes.gateway.pool import OBEY_S
+from processes.gateway.store_keeper import CLOSE_S
 from processes.gateway.worker_link import KILL_AFTER_ABORT_S
 from processes.launcher.launch import stop_limit_s
 from processes.launcher.rendering import (
@@ -85,7 +87,8 @@ def test_gateway_when_rendered_then_it_has_longer_to_stop_than_to_drain(rendered
     defaults = load_settings({})
     assert read(TEMPLATE)["program:gateway"]["stopwaitsecs"] == str(math.ceil(gateway_stop_s(defaults)))
     workers_s = OBEY_S + KILL_AFTER_ABORT_S
-    assert LINGER_S + 2 * (2 * CUT_S) + workers_s < GATEWAY_MARGIN_S
+    assert CLOSE_S + 2 * BEGIN_STEP_S < END_S
+    assert LINGER_S + 2 * (2 * CUT_S) + max(workers_s, END_S) < GATEWAY_MARGIN_S
     assert defaults.dispatch.drain_s < gateway_stop_s(defaults) < stop_limit_s(defaults)
 
 

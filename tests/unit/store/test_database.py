@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from appliance.store import database as database_module
-from appliance.store.check import connect
-from appliance.store.database import Database
+from appliance.store.check import BUSY_S, connect
+from appliance.store.database import BEGIN_STEP_S, Database
 from appliance.store.errors import StorageError, StoreFailedError, StoreReadonlyError, StoreSlowError
 from appliance.store.opening import prepare
 from appliance.store.statements import STATEMENTS
@@ -73,6 +75,23 @@ async def test_transaction_when_cancelled_anywhere_then_whole_or_gone_and_the_ne
     await asyncio.wait([task])
     await add_run(database, 8)
     assert await tokens(database) in ({8}, {7, 8})
+
+
+async def test_transaction_when_another_process_writes_then_a_cancel_is_obeyed_long_before_its_turn(
+    database: Database, tmp_path: Path
+) -> None:
+    with contextlib.closing(connect(tmp_path / "db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        begun_s = time.monotonic()
+        task = asyncio.create_task(add_run(database, 7))
+        await asyncio.wait([task], timeout=BEGIN_STEP_S)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert time.monotonic() - begun_s < BUSY_S / 2
+        other.execute("ROLLBACK")
+    await add_run(database, 8)
+    assert await tokens(database) == {8}
 
 
 async def test_reader_when_it_is_to_write_then_it_can_not(database: Database) -> None:
