@@ -24,6 +24,13 @@ class CacheSettings(Section):
     answer_bytes: int = Field(
         4_194_304, ge=1_024, le=268_435_456, description="Bytes of a POST answer that is kept, at most."
     )
+    unsent_bytes: int = Field(
+        67_108_864,
+        ge=1_048_576,
+        le=4_294_967_296,
+        description="Bytes of audio held for clients that take it slowly, beyond what is kept; above it, and"
+        " above memory_bytes and answer_bytes, the slowest is cut off.",
+    )
     disk_bytes: int = Field(
         1_073_741_824,
         ge=0,

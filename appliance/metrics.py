@@ -77,6 +77,7 @@ CLOSE_REASONS = (
     "write_late",
     "many_heads",
     "descriptors",
+    "memory",
     "vanished",
 )
 
@@ -249,6 +250,9 @@ class GatewayMetrics:
             result=CACHE_RESULTS,
         )
         self.cache_bytes = self._gauge("tts_cache_bytes", "Bytes of kept answers.", place=CACHE_PLACES)
+        self.unsent_bytes = self._gauge(
+            "tts_unsent_bytes", "Bytes of audio that answers hold for their clients, beyond what is kept."
+        )
         self.cache_evictions = self._counter(
             "tts_cache_evictions", "Kept answers that had to go for others, for their age or for the disk."
         )

@@ -2,7 +2,7 @@
 
 Owns: which answers are kept, where one is looked up and kept, the figures of the cache.
 Refuses to know: HTTP, what a key is made of (`sounds`), how an answer is made (`shared_speech`), how files
-look (`answer_files`).
+look (`answer_files`), whose answer has to go when too much is held (`unsent`).
 
 Answers of GET have keys of their own, since they have the times of their words, and lie in memory only.
 """
@@ -22,6 +22,7 @@ from processes.gateway.answer_files import AnswerFiles
 from processes.gateway.audio_memory import Audio, AudioMemory
 from processes.gateway.shared_speech import Room, SharedSpeech
 from processes.gateway.sounds import Sounds
+from processes.gateway.unsent import Unsent
 
 FOLDER = "cache"
 TIDY_S = 60.0
@@ -44,11 +45,14 @@ class AnswerCache:
         """
         self._settings = settings.cache
         self.memory = AudioMemory(settings.cache.memory_bytes)
+        answer_bytes, memory_bytes = settings.cache.answer_bytes, settings.cache.memory_bytes
+        unsent_bytes = max(settings.cache.unsent_bytes, answer_bytes, memory_bytes)
+        self.unsent = Unsent(unsent_bytes, self.memory, metrics)
+        """What is held for clients beyond that."""
         self.files = AnswerFiles(settings.data.dir / FOLDER, settings.cache, settings.disk.evict_ratio)
         self._sounds = sounds
         self._metrics = metrics
         self._evicted = 0
-        answer_bytes, memory_bytes = settings.cache.answer_bytes, settings.cache.memory_bytes
         self.room = Room(answer_bytes, max(memory_bytes, answer_bytes))
         """What answers of POST may hold while they are made."""
         self.get_room = Room(memory_bytes, memory_bytes, SMALL_BYTES)
@@ -98,12 +102,13 @@ class AnswerCache:
         """Return an answer that lies in a file, and keep it in memory; None where that can't be read."""
         audio = await self.files.read(key)
         if audio is not None:
-            self.memory.put(key, audio)
+            self.keep(key, audio)
         return audio
 
     def keep(self, key: str, audio: Audio) -> None:
-        """Keep a finished answer in memory."""
+        """Keep a finished answer in memory; what has to go for it may still be held for somebody."""
         self.memory.put(key, audio)
+        self.unsent.look()
 
     async def store(self, key: str, audio: Audio) -> None:
         """Keep a finished answer in a file, if the disk takes it; nothing is raised."""
@@ -117,6 +122,7 @@ class AnswerCache:
             How many answers that were, and whether the disk let all of them go.
         """
         in_memory = self.memory.clear()
+        self.unsent.look()
         in_files, is_whole = await self.files.purge()
         return max(in_memory, in_files), is_whole
 
@@ -159,6 +165,7 @@ class AnswerCache:
                 "bytes": self.memory.bytes,
                 "max_bytes": self.memory.max_bytes,
             },
+            "unsent": {"bytes": self.unsent.bytes, "max_bytes": self.unsent.limit_bytes},
             "files": {
                 "state": self.files.state if self.files.is_on else "off",
                 "answers": len(self.files),
@@ -171,6 +178,7 @@ class AnswerCache:
     def _tell(self) -> None:
         self._metrics.cache_bytes.labels("memory").set(self.memory.bytes)
         self._metrics.cache_bytes.labels("files").set(self.files.bytes)
+        self._metrics.unsent_bytes.set(self.unsent.bytes)
         evicted = self.memory.evicted + self.files.evicted
         self._metrics.cache_evictions.inc(evicted - self._evicted)
         self._evicted = evicted

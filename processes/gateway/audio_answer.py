@@ -14,7 +14,7 @@ import math
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiohttp import HttpVersion, HttpVersion11, web
@@ -140,7 +140,15 @@ def cut_off(transport: asyncio.Transport | None, version: HttpVersion) -> None:
     if transport is None:
         return
     if version < HttpVersion11:
-        connection = transport.get_extra_info("socket")
+        reset(transport)
+    else:
+        transport.abort()
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Hang up at once, throwing away what the client hasn't taken."""
+    connection = transport.get_extra_info("socket")
+    with suppress(OSError):  # it has gone already
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     transport.abort()
 

@@ -10,6 +10,10 @@ import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 
+PIECE_BYTES = 32_768
+"""Finished audio leaves in pieces: less than aiohttp hands over without waiting for the client, so that the
+first leaves at once. Source: aiohttp.http_writer, `StreamWriter.write`, LIMIT."""
+
 
 @dataclass(frozen=True, slots=True)
 class Audio:
@@ -61,6 +65,10 @@ class AudioMemory:
 
     def __contains__(self, key: str) -> bool:
         return key in self._kept
+
+    def ids(self) -> set[int]:
+        """Return the `id` of the bytes of everything that is kept."""
+        return {id(audio.data) for audio in self._kept.values()}
 
     def get(self, key: str) -> Audio | None:
         """Return what is kept under a key, as the one that was used last."""

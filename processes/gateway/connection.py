@@ -19,7 +19,6 @@ import struct
 import time
 import uuid
 from asyncio import AbstractEventLoop
-from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
@@ -34,7 +33,7 @@ from appliance.metrics import GatewayMetrics
 from processes.gateway.acceptor import VANISHED_S
 from processes.gateway.answers import FIRST_SERVER_STATUS, error_response
 from processes.gateway.app import OTHER_ROUTE
-from processes.gateway.audio_answer import RESET_ON_CLOSE, cut_off
+from processes.gateway.audio_answer import cut_off, reset
 from processes.gateway.middleware import REQUEST_ID, REQUEST_ID_KEY, SECURITY_HEADERS
 
 UNREADABLE = "The request can't be read: a line of it is broken or too long, or it hasn't exactly one Host"
@@ -267,10 +266,7 @@ class ClientConnection(web.RequestHandler):
     def reset(self) -> None:
         """Hang up at once, throwing away what the client hasn't taken."""
         if self._wire is not None:
-            connection = self._wire.get_extra_info("socket")
-            with suppress(OSError):  # it has gone already
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-            self._wire.abort()
+            reset(self._wire)
 
     def force_close(self) -> None:
         """Hang up; called by aiohttp at a stop. An answer in the middle is cut off as such."""

@@ -3,10 +3,11 @@
 Owns: what has been made so far, who listens to it, how far each is, when it ends, whether the whole is kept.
 Refuses to know: HTTP, keys, how speech is made (`make` does it, in a task of this module's).
 
-While everything may still be kept, a newcomer begins at the start and the fastest listener sets the pace. Who
-waits for the whole hears nothing meanwhile and holds nobody up. An answer that outgrows what may be kept lets
-nobody more in and drops what all have heard; from then on the slowest sets the pace, and who waited for the
-whole hears it from the start.
+While everything may still be kept, a newcomer begins at the start. Who waits for the whole hears nothing
+meanwhile and holds nobody up. An answer that outgrows what may be kept lets nobody more in and drops what all
+have heard; who waited for the whole hears it from the start. The fastest listener sets the pace, so that
+nobody waits for another one; what is held for those behind it is counted (`Listener.held`) and bounded
+(`unsent`). Once the whole is there, they hear the rest out of that.
 
     making ──all of it──▶ whole: every listener comes to the end; kept
     making ──a failure──▶ every listener gets the same error
@@ -22,13 +23,14 @@ from dataclasses import dataclass
 
 from appliance.speech import TimedWord
 from appliance.voices import Voice
-from processes.gateway.audio_memory import Audio
+from processes.gateway.audio_memory import PIECE_BYTES, Audio
 from processes.gateway.fallback import Replaced
 from processes.gateway.record import RequestRecord
 from processes.gateway.ticket import Stream
+from processes.gateway.unsent import Held
 
 AHEAD = 1
-"""Parts that may be made before the one that sets the pace has passed the last on."""
+"""Parts that may be made before the fastest listener has passed the last on."""
 
 
 @dataclass(slots=True)
@@ -53,7 +55,12 @@ class Listener:
         self.wakeup = asyncio.Event()
         self.position = 0
         """Number of the part that it hears next."""
+        self.heard_bytes = 0
         self.waits_for_whole = False
+
+    def held(self) -> Held:
+        """Return what is there only for this one, and for others who are as far behind."""
+        return self.shared.held_for(self)
 
     async def begun(self) -> None:
         """Wait until it is known who speaks, or that nobody does.
@@ -72,13 +79,14 @@ class Listener:
         Raises:
             Exception: It failed; no more bytes come.
         """
-        while (part := self.shared.part(self.position)) is None:
+        while not (part := self.shared.part(self)):
             if self.shared.is_over:
                 self.shared.raise_error()
                 return b""
             self.shared.moved()
             await self._woken()
         self.position += 1
+        self.heard_bytes += len(part)
         self.shared.moved()
         return part
 
@@ -138,8 +146,8 @@ class SharedSpeech:
         self._room = room
         self._parts: deque[bytes] = deque()
         self._dropped = 0
-        """Parts that everybody has heard and nobody will hear any more."""
-        self._held_bytes = 0
+        """Parts that nobody will hear any more."""
+        self._made_bytes = 0
         self._listeners: set[Listener] = set()
         self._has_room = asyncio.Event()
         self._error: Exception | None = None
@@ -189,7 +197,7 @@ class SharedSpeech:
         self._wake()
 
     async def put(self, data: bytes) -> None:
-        """Pass bytes on, if there are any; waits until the listener that sets the pace has passed them on."""
+        """Pass bytes on, if there are any; waits until the fastest listener has passed them on."""
         if not data:
             return
         self._take(data)
@@ -208,10 +216,20 @@ class SharedSpeech:
 
     # What listeners ask.
 
-    def part(self, number: int) -> bytes | None:
-        """Return a part, if it has been made."""
-        index = number - self._dropped
-        return self._parts[index] if index < len(self._parts) else None
+    def part(self, listener: Listener) -> bytes:
+        """Return what a listener hears next; empty if it hasn't been made."""
+        if self.is_over and self.audio is not None:
+            return self.audio.data[listener.heard_bytes : listener.heard_bytes + PIECE_BYTES]
+        index = listener.position - self._dropped
+        return self._parts[index] if index < len(self._parts) else b""
+
+    def held_for(self, listener: Listener) -> Held:
+        """Return what a listener needs to be held; nothing as long as that is counted in the room."""
+        if self.is_joinable:
+            return Held(id(self), 0)
+        if self.audio is not None:
+            return Held(id(self.audio.data), len(self.audio.data))
+        return Held(id(self), self._made_bytes - listener.heard_bytes)
 
     def raise_error(self) -> None:
         """Raise what it failed with, if it failed.
@@ -243,15 +261,17 @@ class SharedSpeech:
         if not self.is_over:
             self.is_over = True
             self._let_go()
+            if self.audio is not None:
+                self._parts.clear()
             self._wake()
 
     def _take(self, data: bytes) -> None:
         self._parts.append(data)
+        self._made_bytes += len(data)
         if self.is_joinable:
-            self._held_bytes += len(data)
             self._room.held_bytes += len(data)
-            self.is_too_long = self._held_bytes > self._room.answer_bytes
-            is_small = self._held_bytes <= self._room.small_bytes
+            self.is_too_long = self._made_bytes > self._room.answer_bytes
+            is_small = self._made_bytes <= self._room.small_bytes
             is_crowded = self._room.held_bytes > self._room.limit_bytes and not is_small
             if self.is_too_long or is_crowded:
                 self._let_go()
@@ -261,12 +281,12 @@ class SharedSpeech:
         """Hold nothing for newcomers any more, and let none in."""
         if self.is_joinable:
             self.is_joinable = False
-            self._room.held_bytes -= self._held_bytes
+            self._room.held_bytes -= self._made_bytes
             self._close()
 
     def _drop_heard(self) -> None:
         least = min((each.position for each in self._listeners), default=self._dropped)
-        while self._dropped < least:
+        while self._parts and self._dropped < least:
             self._parts.popleft()
             self._dropped += 1
 
@@ -274,8 +294,7 @@ class SharedSpeech:
         positions = [each.position for each in self._listeners]
         if not positions or (self.is_joinable and any(each.waits_for_whole for each in self._listeners)):
             return True
-        pace = max(positions) if self.is_joinable else min(positions)
-        return self._dropped + len(self._parts) - pace <= AHEAD
+        return self._dropped + len(self._parts) - max(positions) <= AHEAD
 
     def _wake(self) -> None:
         for listener in self._listeners:

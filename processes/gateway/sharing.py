@@ -28,6 +28,7 @@ from processes.gateway.record import RequestRecord, Unspoken
 from processes.gateway.shared_speech import Listener, SharedSpeech
 from processes.gateway.speech import first_heard, start_asked, timed
 from processes.gateway.ticket import Delivery, Stream
+from processes.gateway.whole_answer import holding
 
 FINISHED_IN_PLACE_BYTES = 262_144
 """Hashing so much takes 0.2 ms, about what a thread and back costs on a busy machine."""
@@ -125,6 +126,7 @@ def begin(gateway: Gateway, making: Making) -> SharedSpeech:
     def close() -> None:
         if under_way.get(key) is shared:
             del under_way[key]
+        gateway.answers.unsent.look()  # from now on it is held for those who listen already
 
     shared.start(functools.partial(_make, gateway, making), close)
     return shared
@@ -150,9 +152,10 @@ async def answer_as_made(
     shared = listener.shared
     answer = AudioAnswer(request, asked.request, MEDIA_TYPES[asked.request.format])
     answer.response.headers.update(headers)
-    with answer.broken_off_on_error(record):
+    with answer.broken_off_on_error(record), holding(request, listener.held) as holder:
         while part := await listener.next_part():
             await answer.write(part, record)
+            holder.taken_bytes += len(part)
         await answer.end(shared.stream.audio_s, record)
     return answer.response
 
@@ -224,6 +227,8 @@ async def _make(gateway: Gateway, making: Making, shared: SharedSpeech) -> None:
         )
         async for chunk in delivery.chunks:
             await shared.put(await timed(encoding.feed(chunk), shared))
+            if not shared.is_joinable:
+                gateway.answers.unsent.look()
         await shared.put(await timed(encoding.finish(), shared))
         shared.made(encoding.words.take())
     if not shared.is_joinable:

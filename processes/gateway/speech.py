@@ -18,7 +18,7 @@ from appliance.speech import AudioFormat, StreamFormat
 from processes.gateway.audio_answer import AudioAnswer
 from processes.gateway.encoding import SpeechEncoding
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
-from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY, add_headers
+from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY
 from processes.gateway.planned_speech import (
     QUICK_WORK_S,
     CheckedSpeech,
@@ -30,8 +30,6 @@ from processes.gateway.record import Account, RequestRecord
 from processes.gateway.ticket import Delivery
 
 SIZED_FORMATS = (AudioFormat.WAV, AudioFormat.FLAC)
-AT_ONCE_BYTES = 131_072
-"""A kept answer up to this size, 16 s of mp3, is handed to the kernel in one piece, with its headers."""
 
 
 def start_speech(
@@ -169,29 +167,6 @@ async def collect_audio(
     # Whole wav comes in one part, which a join would copy.
     data = parts[-1] if not any(parts[:-1]) else b"".join(parts)
     return data, encoding.media_type
-
-
-async def answer_whole(
-    request: web.Request, data: bytes, media_type: str, headers: Mapping[str, str], record: RequestRecord
-) -> web.StreamResponse:
-    """Answer with finished audio, ending the record before the last byte.
-
-    Raises:
-        ConnectionError: The client has left.
-    """
-    response = web.StreamResponse()
-    response.content_type = media_type
-    response.content_length = len(data)
-    response.headers.update(headers)
-    add_headers(request, response)
-    await response.prepare(request)
-    whole = memoryview(data)
-    await response.write(whole[:-1])
-    record.first_audio()
-    record.sent_bytes = len(data)
-    record.complete()
-    await response.write_eof(data[-1:])
-    return response
 
 
 async def answer_streamed(

@@ -24,7 +24,8 @@ from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.middleware import add_headers
 from processes.gateway.planned_speech import CheckedSpeech, check_speech, split_speech
 from processes.gateway.sharing import answer_as_made, fallback_headers, listening
-from processes.gateway.speech import AT_ONCE_BYTES, answer_streamed, first_heard, open_record, start_asked
+from processes.gateway.speech import answer_streamed, first_heard, open_record, start_asked
+from processes.gateway.whole_answer import AT_ONCE_BYTES, holding_data, pieces
 
 NO_RANGES = {"Accept-Ranges": "none"}
 """On answers that can't be sought in."""
@@ -138,7 +139,7 @@ async def _answer_ranged(
     """Answer with the whole audio or the byte range that was asked for. Source: RFC 9110, section 14.
 
     Raises:
-        ConnectionError: The client has left.
+        ConnectionError: The client has left, or has taken it too slowly for what is held.
     """
     headers |= {"Accept-Ranges": "bytes" if is_kept else "none", "ETag": audio.etag}
     if is_kept:
@@ -162,10 +163,10 @@ async def _answer_ranged(
 async def _answer_part(
     request: web.Request, audio: Audio, part: slice, headers: dict[str, str], status: int = 200
 ) -> web.StreamResponse:
-    """Answer with a part of kept audio, of which a large one isn't copied for whoever reads slowly.
+    """Answer with a part of finished audio, of which a large one isn't copied for whoever reads slowly.
 
     Raises:
-        ConnectionError: The client has left.
+        ConnectionError: The client has left, or has taken it too slowly for what is held.
     """
     data = memoryview(audio.data)[part]
     if len(data) <= AT_ONCE_BYTES:
@@ -175,9 +176,11 @@ async def _answer_part(
     response.content_length = len(data)
     add_headers(request, response)
     await response.prepare(request)
-    if request.method != "HEAD":
-        await response.write(data)
-    await response.write_eof()
+    with holding_data(request, audio.data) as holder:
+        for piece in pieces(data) if request.method != "HEAD" else ():
+            await response.write(piece)
+            holder.taken_bytes += len(piece)
+        await response.write_eof()
     return response
 
 

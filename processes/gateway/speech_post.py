@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from appliance.audio.encoders import MEDIA_TYPES
 from appliance.errors import ApplianceError
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.answer_headers import CACHE_HEADER, KEPT, is_known_to_client
@@ -24,15 +23,8 @@ from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.planned_speech import CheckedSpeech, check_speech
 from processes.gateway.record import RequestRecord, Unspoken
 from processes.gateway.sharing import accept_unspoken, answer_as_made, fallback_headers, listening
-from processes.gateway.speech import (
-    AT_ONCE_BYTES,
-    answer_streamed,
-    answer_whole,
-    collect_audio,
-    first_heard,
-    open_record,
-    start_asked,
-)
+from processes.gateway.speech import answer_streamed, collect_audio, first_heard, open_record, start_asked
+from processes.gateway.whole_answer import AT_ONCE_BYTES, answer_whole
 
 MISS = {CACHE_HEADER: "miss"}
 
@@ -120,7 +112,7 @@ async def _hear(
         shared = listener.shared
         mine.spoken_by(shared.voice, shared.replaced)
         headers = {**MISS, **fallback_headers(shared)}
-        if not shared.is_finished_first:
+        audio = await listener.whole() if shared.is_finished_first else None
+        if audio is None:
             return await answer_as_made(request, asked, listener, mine, headers)
-        data = await listener.next_part()
-        return await answer_whole(request, data, MEDIA_TYPES[asked.request.format], headers, mine)
+        return await answer_whole(request, audio.data, audio.media_type, headers, mine)

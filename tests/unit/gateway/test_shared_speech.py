@@ -99,18 +99,34 @@ async def test_put_when_all_may_be_kept_then_the_fastest_sets_the_pace() -> None
 
 
 @pytest.mark.parametrize("room", [room_of(answer_bytes=5), room_of(limit_bytes=5)])
-async def test_put_when_it_outgrows_its_room_then_the_slowest_sets_the_pace_and_nothing_is_held(
+async def test_put_when_it_outgrows_its_room_then_nobody_waits_and_what_the_slow_one_lacks_is_counted(
     room: Room,
 ) -> None:
     making = Making(room)
     fast, slow = making.shared.join(), making.shared.join()
     making.let(*[b"abc"] * 10, None)
-    fast_task = asyncio.create_task(heard(fast))
-    await turns()
+    assert await heard(fast) == b"abc" * 10
     assert not making.shared.is_joinable
     assert room.held_bytes == 0
-    assert making.made < 10
-    assert await heard(slow) == await fast_task == b"abc" * 10
+    assert fast.held().size_bytes == 0
+    assert slow.held() == (id(making.shared), 30)
+    await slow.next_part()
+    assert slow.held() == (id(making.shared), 27)
+    assert await heard(slow) == b"abc" * 9
+    assert making.shared.parts() == []
+
+
+async def test_next_part_when_all_has_been_made_then_the_rest_comes_out_of_the_whole() -> None:
+    making = Making()
+    fast, slow = making.shared.join(), making.shared.join()
+    making.let(*[b"abc"] * 10, None)
+    assert await slow.next_part() == b"abc"
+    assert slow.held().size_bytes == 0  # as long as it may be kept it has its room
+    assert await heard(fast) == b"abc" * 10
+    assert making.shared.parts() == []
+    assert making.shared.audio is not None
+    assert slow.held() == (id(making.shared.audio.data), 30)
+    assert await heard(slow) == b"abc" * 9
 
 
 async def test_make_when_it_fails_then_everybody_gets_that_error() -> None:
@@ -148,15 +164,17 @@ async def test_leave_when_the_last_one_leaves_then_the_work_is_cancelled_and_nob
     assert making.room.held_bytes == 0
 
 
-async def test_leave_when_the_slowest_leaves_then_the_others_go_on() -> None:
+async def test_leave_when_the_slowest_leaves_then_what_was_held_for_it_is_dropped() -> None:
     making = Making(room_of(answer_bytes=2))
     fast, slow = making.shared.join(), making.shared.join()
-    making.let(*[b"abc"] * 10, None)
-    fast_task = asyncio.create_task(heard(fast))
-    await turns()
-    assert not fast_task.done()
+    making.let(*[b"abc"] * 10)
+    for _ in range(10):
+        await fast.next_part()
+    assert len(making.shared.parts()) == 10
     making.shared.leave(slow)
-    assert await fast_task == b"abc" * 10
+    assert making.shared.parts() == []
+    making.let(None)
+    assert await heard(fast) == b""
 
 
 async def whole(listener: Listener) -> bytes | None:
