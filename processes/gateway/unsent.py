@@ -22,9 +22,8 @@ from processes.gateway.audio_memory import AudioMemory
 
 REASON = "memory"
 """As connections are counted that are ended here."""
-BEGINNING_BYTES = 65_536
-"""Counted as taken by everybody, so that nobody is the slowest for having just begun."""
-LEAST_AGE_S = 0.001
+YOUNG_S = 1.0
+"""An answer younger than this isn't slow yet: what the kernel has taken of it says nothing of its client."""
 
 
 class Held(NamedTuple):
@@ -50,9 +49,14 @@ class Holder:
     taken_bytes: int = 0
     """What has been written of it."""
 
-    def pace(self, now_s: float) -> float:
-        """Return the bytes per second that its client takes."""
-        return (self.taken_bytes + BEGINNING_BYTES) / max(LEAST_AGE_S, now_s - self.begun_at_s)
+    def rank(self, now_s: float) -> tuple[bool, float]:
+        """Return its place among those who have to go: the slowest first, the young last, by their age.
+
+        Args:
+            now_s: Monotonic time.
+        """
+        age_s = now_s - self.begun_at_s
+        return (True, self.begun_at_s) if age_s < YOUNG_S else (False, self.taken_bytes / age_s)
 
 
 class Unsent:
@@ -106,7 +110,7 @@ class Unsent:
         beyond = self._beyond()
         while len(beyond) > 1 and _total(beyond) > self.limit_bytes:
             now_s = time.monotonic()
-            slowest = min(beyond, key=lambda holder: holder.pace(now_s))
+            slowest = min(beyond, key=lambda holder: holder.rank(now_s))
             del beyond[slowest]
             self._end(slowest)
 

@@ -9,7 +9,7 @@ import pytest
 
 from appliance.metrics import GatewayMetrics
 from processes.gateway.audio_memory import Audio, AudioMemory
-from processes.gateway.unsent import REASON, Held, Unsent
+from processes.gateway.unsent import REASON, YOUNG_S, Held, Unsent
 
 LIMIT_BYTES = 100
 
@@ -24,11 +24,11 @@ class Answers:
         self.cut: list[str] = []
         self.ends = ExitStack()
 
-    def begin(self, who: str, held: Held, taken_bytes: int = 0) -> None:
-        """Have one under way, and make it ten seconds older than it is."""
+    def begin(self, who: str, held: Held, taken_bytes: int = 0, age_s: float = 10.0) -> None:
+        """Have one under way, and make it older than it is."""
         holding = self.unsent.holding(lambda: held, lambda: self.cut.append(who), "127.0.0.1")
         holder = self.ends.enter_context(holding)
-        holder.begun_at_s -= 10
+        holder.begun_at_s -= age_s
         holder.taken_bytes = taken_bytes
 
     @property
@@ -62,6 +62,15 @@ def test_holding_when_more_is_held_than_may_be_then_the_slowest_are_cut_one_afte
     assert (answers.unsent.bytes, answers.cut, answers.closed) == (100, [], 0)
     answers.begin("new", Held(4, 30))
     assert (answers.unsent.bytes, answers.cut, answers.closed) == (70, ["slowest", "slower"], 2)
+
+
+def test_holding_when_all_have_just_begun_then_the_oldest_is_cut_however_much_it_has_taken(
+    answers: Answers,
+) -> None:
+    answers.begin("older", Held(1, 40), taken_bytes=1_000_000, age_s=YOUNG_S / 2)
+    answers.begin("young", Held(2, 40), age_s=0.0)
+    answers.begin("new", Held(3, 40), age_s=0.0)
+    assert (answers.unsent.bytes, answers.cut) == (80, ["older"])
 
 
 def test_holding_when_many_send_the_same_then_it_counts_once(answers: Answers) -> None:
