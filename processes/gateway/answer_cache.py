@@ -124,7 +124,7 @@ class AnswerCache:
         in_memory = self.memory.clear()
         self.unsent.look()
         in_files, is_whole = await self.files.purge()
-        return max(in_memory, in_files), is_whole
+        return len(in_files | (in_memory - self.files.pins)), is_whole
 
     def count(self, result: str) -> None:
         """Count a request: `hit`, `miss`, or `shared` where another one's synthesis serves it, too."""

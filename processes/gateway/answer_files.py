@@ -216,13 +216,14 @@ class AnswerFiles:
             self._entries.move_to_end(key, last=False)
         return is_gone
 
-    async def purge(self) -> tuple[int, bool]:
-        """Take all away but what is pinned; return how many went, and whether that was all of them."""
-        gone = [key for key in self._entries if key not in self.pins]
-        for count, key in enumerate(gone):
+    async def purge(self) -> tuple[set[str], bool]:
+        """Take all away but what is pinned; return the keys that went, and whether those were all of them."""
+        gone: set[str] = set()
+        for key in [key for key in self._entries if key not in self.pins]:
             if not await self.remove(key):
-                return count, False
-        return len(gone), True
+                return gone, False
+            gone.add(key)
+        return gone, True
 
     async def pin(self, key: str) -> None:
         """Keep a file for good, also one that is yet to be written.

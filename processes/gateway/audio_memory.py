@@ -95,9 +95,9 @@ class AudioMemory:
         if audio is not None:
             self.bytes -= audio.size_bytes
 
-    def clear(self) -> int:
-        """Forget everything; return how many there were."""
-        count = len(self._kept)
+    def clear(self) -> set[str]:
+        """Forget everything; return the keys of what there was."""
+        keys = set(self._kept)
         self._kept.clear()
         self.bytes = 0
-        return count
+        return keys

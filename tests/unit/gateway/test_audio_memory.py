@@ -36,9 +36,9 @@ def test_put_when_a_key_is_kept_already_then_its_bytes_count_once() -> None:
     assert (memory.bytes, len(memory)) == (0, 0)
 
 
-def test_clear_when_something_is_kept_then_it_is_counted_and_gone() -> None:
+def test_clear_when_something_is_kept_then_it_is_named_and_gone() -> None:
     memory = AudioMemory(100)
     memory.put("a", audio(60))
-    assert memory.clear() == 1
+    assert memory.clear() == {"a"}
     assert memory.get("a") is None
     assert memory.bytes == 0
