@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from appliance.audio.files import MAX_CHAPTERS, AudioFile, Chapter, Tags, begin_file, delay_frames
 from appliance.audio.pcm import PcmJoiner
@@ -54,8 +53,7 @@ class JobAudio:
         Raises:
             OSError: Nothing can be written.
         """
-        self._folder = folder.path
-        self._check_room = folder.check_room
+        self._folder = folder
         self._format = job_format
         self._tempo = tempo
         self._tags = tags
@@ -63,10 +61,10 @@ class JobAudio:
         self._joined_bytes = 0
         self._pcm_bytes = 0
         self._chapters: list[Chapter] = []
-        # Names of this try alone: a thread may still be at an earlier one that was paused.
+        # Names of this try alone, whatever a kill has left of an earlier one.
         end = f"-{time.monotonic_ns()}{PARTIAL_SUFFIX}"
         self._partial, words, scratch = (
-            self._folder / f"{name}{end}" for name in (AUDIO_NAME, "words", "scratch")
+            folder.path / f"{name}{end}" for name in (AUDIO_NAME, "words", "scratch")
         )
         self._partials = (self._partial, words, scratch)
         self._audio, self._words, self._scratch = (private(path) for path in self._partials)
@@ -87,7 +85,7 @@ class JobAudio:
             AudioTooLargeError: A wav file can't hold so much.
             StoreFullError, OSError: It can't be written.
         """
-        self._check_room()
+        self._folder.check_room()
         if not self._rate_hz:
             self._open(spoken.sample_rate_hz)
         begins_at_s = self._joined_bytes / (SAMPLE_WIDTH_BYTES * self._rate_hz)
@@ -107,38 +105,34 @@ class JobAudio:
         """End the audio; return its duration in seconds and its size in bytes.
 
         Raises:
-            EncoderFailedError, AudioTooLargeError, OSError: As `add`.
+            EncoderFailedError, AudioTooLargeError, StoreFullError, OSError: As `add`.
         """
         if self._stretcher is not None:
             self._encode(self._stretcher.finish())
         self._file.finish(replace(self._tags, chapters=tuple(self._chapters)))
         self._audio.close()
         size_bytes = self._partial.stat().st_size
-        self._put_in_place(self._partial, AUDIO_NAME)
+        sync(self._partial)
+        self._partial.replace(self._folder.path / AUDIO_NAME)
+        sync(self._folder.path)
         if self._chapters:
             self._write_chapters()
         return self._pcm_bytes / (SAMPLE_WIDTH_BYTES * self._rate_hz), size_bytes
 
     def _write_chapters(self) -> None:
-        chapters = self._folder / f"{CHAPTERS_NAME}{PARTIAL_SUFFIX}"
         values = [{"title": each.title, "start": round(each.start_s, 3)} for each in self._chapters]
-        with private(chapters) as file:
-            file.write(json.dumps(values, ensure_ascii=False).encode("utf-8", "replace"))
-        self._put_in_place(chapters, CHAPTERS_NAME)
+        self._folder.write(CHAPTERS_NAME, [json.dumps(values, ensure_ascii=False).encode("utf-8", "replace")])
 
     def write_captions(self) -> None:
         """Write the captions of the finished audio, in every form.
 
         Raises:
-            OSError: They can't be written.
+            StoreFullError, OSError: They can't be written.
         """
         for caption_format in CaptionFormat:
-            name = captions_name(caption_format)
-            partial = self._folder / f"{name}{PARTIAL_SUFFIX}"
-            with private(partial) as file:
-                for text in write_captions(caption_format, self._read_words()):
-                    file.write(text.encode("utf-8", "replace"))
-            self._put_in_place(partial, name)
+            texts = write_captions(caption_format, self._read_words())
+            parts = (text.encode("utf-8", "replace") for text in texts)
+            self._folder.write(captions_name(caption_format), parts)
 
     def _open(self, rate_hz: int) -> None:
         self._rate_hz = rate_hz
@@ -166,11 +160,6 @@ class JobAudio:
         self._words.seek(0)
         for line in self._words:
             yield from unpack_words(line)
-
-    def _put_in_place(self, partial: Path, name: str) -> None:
-        sync(partial)
-        partial.replace(self._folder / name)
-        sync(self._folder)
 
 
 def captions_name(caption_format: CaptionFormat) -> str:

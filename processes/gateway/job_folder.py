@@ -134,7 +134,8 @@ class JobFolder:
         (self.path / SPOKEN_NAME).mkdir(mode=0o700)
         data = text.encode(*ENCODING)
         self.write(TEXT_NAME, [hashlib.sha256(data).hexdigest().encode() + b"\n", data])
-        sync(self.path.parent)
+        for folder in (self.path.parent, self.path.parent.parent):  # the first job makes `jobs`, too
+            sync(folder)
 
     def remove(self) -> None:
         """Delete all of it, as far as that goes."""
