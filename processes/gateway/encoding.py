@@ -55,6 +55,20 @@ class EncoderThreads:
         """Run blocking work in a thread; if the caller is cancelled, the work still ends there."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
+    async def run_out(self, work: Callable[[], Result]) -> Result:
+        """As `run`, but a caller that is cancelled goes when no thread is at its work any more.
+
+        What has begun still ends; what hasn't never begins.
+        """
+        future = self._executor.submit(work)
+        ending = asyncio.wrap_future(future)
+        try:
+            return await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            if not future.cancel():
+                await asyncio.wait({ending})
+            raise
+
     def close(self) -> None:
         """Let no more work in; what runs ends by itself."""
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -86,7 +86,7 @@ def request_of(row: Row) -> SpeechRequest:
 
 
 class JobRun:
-    """One try of a job."""
+    """One try of a job. Where it is cancelled none of its threads is at the job's files any more."""
 
     def __init__(
         self,
@@ -142,13 +142,13 @@ class JobRun:
     async def _split(self, voice: Voice, pause_s: float) -> None:
         """Split the text once and for all."""
         progress, row = self._progress, self._row
-        if not await self._threads.run(self._folder.has_utterances):
-            if not await self._threads.run(self._folder.has_text):
+        if not await self._threads.run_out(self._folder.has_utterances):
+            if not await self._threads.run_out(self._folder.has_text):
                 raise JobFilesGoneError
             progress.step = "splitting"
-            await self._threads.run(lambda: self._write_utterances(voice, pause_s))
+            await self._threads.run_out(lambda: self._write_utterances(voice, pause_s))
         if row["utterances"] is None:
-            progress.utterances = await self._threads.run(self._count_utterances)
+            progress.utterances = await self._threads.run_out(self._count_utterances)
             if not progress.utterances:
                 raise NothingToSpeakError(param="input")
             await note_utterance_count(self._database, row["job"], progress.utterances)
@@ -195,9 +195,9 @@ class JobRun:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _utterances(self, first: int) -> AsyncGenerator[JobUtterance, None]:
-        at_byte = await self._threads.run(lambda: self._folder.place_of(first))
+        at_byte = await self._threads.run_out(lambda: self._folder.place_of(first))
         while True:
-            lines, at_byte = await self._threads.run(
+            lines, at_byte = await self._threads.run_out(
                 lambda at_byte=at_byte: self._folder.read_lines(at_byte, LINES)  # type: ignore[misc]  # bound now
             )
             if not lines:
@@ -221,12 +221,12 @@ class JobRun:
 
     async def _put(self, name: str, utterance: Utterance, rate_hz: int) -> tuple[str, str, float]:
         """See that an utterance's audio is on the disk; return its name, its file's hash and its seconds."""
-        stored = await self._threads.run(lambda: self._folder.find_spoken(name))
+        stored = await self._threads.run_out(lambda: self._folder.find_spoken(name))
         if stored is None:
             spoken = await self._speaker.speak(name, utterance, self._row["id"], rate_hz)
             if self._speaker.sounds.utterance_name(utterance) != name:
                 name = uuid.uuid4().hex
-            stored = spoken, await self._threads.run(lambda: self._folder.put_spoken(name, spoken))
+            stored = spoken, await self._threads.run_out(lambda: self._folder.put_spoken(name, spoken))
         return name, stored[1], stored[0].audio_s
 
     async def _note(self, done: DoneUtterance) -> None:
@@ -248,13 +248,13 @@ class JobRun:
     async def _encode(self) -> JobResult:
         """Make the result and note what it is, beside it."""
         self._progress.step = "encoding"
-        await self._threads.run(lambda: self._folder.check_room(self._row["result_bytes"]))
+        await self._threads.run_out(lambda: self._folder.check_room(self._row["result_bytes"]))
         request = request_of(self._row)
         # As it was spoken: the voice may have other bounds by now.
-        lines, _ = await self._threads.run(lambda: self._folder.read_lines(0, 1))
+        lines, _ = await self._threads.run_out(lambda: self._folder.read_lines(0, 1))
         tempo = request.speed / from_line(b"".join(lines), 0).utterance.speed
         job_format, tags = JobFormat(self._row["format"]), Tags(self._row["title"], self._row["voice"])
-        audio = await self._threads.run(lambda: JobAudio(self._folder, job_format, tempo, tags))
+        audio = await self._threads.run_out(lambda: JobAudio(self._folder, job_format, tempo, tags))
         try:
             batch: list[JobUtterance] = []
             async with aclosing(self._utterances(0)) as utterances:
@@ -264,14 +264,14 @@ class JobRun:
                         await self._add(audio, batch)
                         batch = []
             await self._add(audio, batch)
-            audio_s, size_bytes = await self._threads.run(audio.finish)
+            audio_s, size_bytes = await self._threads.run_out(audio.finish)
             if request.wants_word_times:
-                await self._threads.run(audio.write_captions)
+                await self._threads.run_out(audio.write_captions)
             result = JobResult(audio_s, size_bytes, self._progress.utterances)
-            await self._threads.run(lambda: self._folder.put_result(result))
+            await self._threads.run_out(lambda: self._folder.put_result(result))
             return result
         finally:
-            await self._threads.run(audio.close)
+            await self._threads.run_out(audio.close)
 
     async def _add(self, audio: JobAudio, batch: list[JobUtterance]) -> None:
         if not batch:
@@ -284,7 +284,7 @@ class JobRun:
             raise JobDamagedError("An utterance's row is missing")
         for found, row in zip(batch, rows, strict=True):
             try:
-                await self._threads.run(lambda found=found, row=row: self._add_one(audio, found, row))  # type: ignore[misc]  # bound now
+                await self._threads.run_out(lambda found=found, row=row: self._add_one(audio, found, row))  # type: ignore[misc]  # bound now
             except JobDamagedError:
                 await forget_utterances(self._database, job, row.number)
                 raise

@@ -108,7 +108,7 @@ STEPS = {
     "an utterance gets its name": "os.rename .*/spoken/",
     "encoding begins": "open .*/audio-[0-9]+.partial$",
     "the audio gets its name": "os.rename .*/audio-[0-9]+.partial$",
-    "the captions get their name": "os.rename .*/captions.srt.partial$",
+    "the captions get their name": "os.rename .*/captions.srt-[0-9]+.partial$",
     "its end is in the row": "shutil.rmtree .*/spoken$",
 }
 
@@ -187,9 +187,8 @@ def test_job_when_cancelled_and_the_gateway_is_killed_then_it_is_cancelled_and_n
 ) -> None:
     appliance, breakpoint_ = held
     appliance.wait_until_running()
-    breakpoint_.set("open .*/text$")
-    job_id = submitted(appliance, TEXT)
-    eventually(breakpoint_.is_reached)
+    job_id = submitted(appliance, TEXT * 200)
+    eventually(lambda: job_of(appliance, job_id)["utterances_done"] > 0)
     breakpoint_.set("shutil.rmtree .*/jobs/[0-9a-f]+$")
     with left_waiting(lambda: sent(appliance, "DELETE", f"/v1/jobs/{job_id}")):
         kill_at(appliance, breakpoint_)

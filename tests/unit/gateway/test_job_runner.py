@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from appliance.store.errors import StorageError, StoreBusyError, StoreFailedErro
 from appliance.voices import Voice
 from processes.gateway import job_intake, job_runner, store_keeper
 from processes.gateway.__main__ import build_gateway
+from processes.gateway.encoding import EncoderThreads
 from processes.gateway.gateway import Gateway
 from processes.gateway.job_folder import JobFolder
 from processes.gateway.job_intake import Draft, JobOrder, _accepted
@@ -258,3 +261,40 @@ async def test_job_when_lines_of_its_utterances_are_missing_then_damaged(gateway
         await jobs.record_utterances(gateway.store.database, row["job"], done, 2, 2.0)
         assert await gateway.jobs.change(folder.path.name, "retry") is not None
         assert await ended(gateway, folder) == ("failed", "job_damaged")
+
+
+async def test_change_when_a_thread_is_at_the_jobs_files_then_they_are_deleted_once_it_has_ended(
+    gateway: Gateway,
+) -> None:
+    """The text is a pipe: whoever reads it waits for a writer."""
+    folder = await accepted(gateway, 1, "x")
+    text = folder.path / "text"
+    os.mkfifo(text)
+    gateway.jobs._find_voice = lambda _voice: VOICE  # no engine is there
+    async with running(gateway):
+        await until(lambda: any("partial" in name for name in files_of(folder)))
+        work = gateway.jobs._works[folder.path.name].task
+        change = asyncio.create_task(gateway.jobs.change(folder.path.name, "cancel", "client"))
+        await until(work.cancelling)
+        for _ in range(20):  # whatever goes on without the thread
+            await asyncio.sleep(0)
+        was_done = work.done()
+        os.close(os.open(text, os.O_RDWR))  # never hangs itself
+        assert not was_done
+        assert await change is not None
+        assert not folder.path.exists()
+
+
+async def test_run_out_when_cancelled_before_it_has_begun_then_it_never_does() -> None:
+    threads, release = EncoderThreads(1), threading.Event()
+    first = asyncio.create_task(threads.run_out(release.wait))
+    begun = threading.Event()
+    second = asyncio.create_task(threads.run_out(begun.set))
+    await asyncio.sleep(0)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    release.set()
+    assert await first
+    assert not begun.is_set()
+    threads.close()
