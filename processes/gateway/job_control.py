@@ -24,6 +24,10 @@ JOB_ID = "[0-9a-f]{32}"
 CHANGES = "pause|resume|retry"
 MAX_LIMIT = 1_000
 TIMES = ("created_at", "started_at", "ended_at")
+ROWS_SHOWN_AS = {"running": ("queued", "running"), "paused": ("queued", "running", "paused")}
+"""The states of rows that may be shown as one, where that isn't the row's own alone."""
+MANY_ROWS = 200
+"""Rows read at a time where not all of them are wanted."""
 
 
 async def find_own(request: web.Request) -> Row:
@@ -57,24 +61,45 @@ async def get_jobs(request: web.Request) -> web.Response:
     if state is not None and state not in STATES:
         raise InvalidRequestError(f"state must be one of {', '.join(STATES)}", param="state")
     limit = read_number(request, "limit", 100, MAX_LIMIT)
+    before = read_number(request, "before", MAX_JOB, MAX_JOB)
     is_operator = gateway.access.is_operator(request)
-    rows = await list_jobs(
-        gateway.jobs.database,
-        owner=None if is_operator else gateway.access.owner(request),
-        state=state,
-        before=read_number(request, "before", MAX_JOB, MAX_JOB),
-        limit=limit + 1,
-    )
-    page = rows[:limit]
-    has_more = len(rows) > limit
+    owner = None if is_operator else gateway.access.owner(request)
+    found = await _shown_as(gateway, owner, state, before, limit + 1)
+    page = found[:limit]
+    has_more = len(found) > limit
     return json_response(
         {
             "object": "list",
-            "data": [job_values(gateway, row) for row in page],
+            "data": [values for _, values in page],
             "has_more": has_more,
-            "next_before": page[-1]["job"] if has_more else None,
+            "next_before": page[-1][0] if has_more else None,
         }
     )
+
+
+async def _shown_as(
+    gateway: Gateway, owner: str | None, state: str | None, before: int, limit: int
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return jobs that are shown in a state, with their numbers, the newest first.
+
+    What a job that hasn't ended is shown as isn't in its row alone, so up to all such rows are looked at.
+
+    Raises:
+        StorageError: They can't be read now.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    database, batch = gateway.jobs.database, max(limit, MANY_ROWS) if state in UNFINISHED else limit
+    for row_state in ROWS_SHOWN_AS.get(state or "", (state,)):
+        at, count = before, 0
+        while count < limit:
+            rows = await list_jobs(database, owner=owner, state=row_state, before=at, limit=batch)
+            shown = [(row["job"], job_values(gateway, row)) for row in rows]
+            wanted = [each for each in shown if state in (None, each[1]["state"])]
+            found.update(wanted)
+            if len(rows) < batch:
+                break
+            at, count = rows[-1]["job"], count + len(wanted)
+    return sorted(found.items(), key=lambda each: each[0], reverse=True)[:limit]
 
 
 @guarded(AccessRules.check_api_key)

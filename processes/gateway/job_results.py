@@ -124,7 +124,7 @@ async def _file(request: web.Request, row: Row, name: str, headers: dict[str, st
     Raises:
         JobFilesGoneError: It isn't there; where the audio isn't, the job's row says so from now on.
         StorageError: It can't be read now.
-        HTTPPreconditionFailed: The client wants another one.
+        PreconditionFailedError: The client wants another one.
     """
     gateway = request.app[GATEWAY_KEY]
     if row["reason"] == JobFilesGoneError.code:

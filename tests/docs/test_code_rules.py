@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import errors
+from appliance import errors, import_errors, job_errors
 from appliance.store import errors as store_errors
 from tests.docs.checkout import files, parse, product_modules, shown, sized_modules
 
@@ -74,7 +74,7 @@ def test_raises_sections_when_they_name_an_error_then_it_exists() -> None:
         if isinstance(node, FunctionNode | ast.ClassDef)
         for name in _raised_names(ast.get_docstring(node) or "")
         if not (
-            any(hasattr(each, name) for each in (errors, store_errors, builtins)) or _is_imported(path, name)
+            any(hasattr(each, name) for each in ERRORS) or _is_imported(path, name)
         )
     ]
     assert unknown == []

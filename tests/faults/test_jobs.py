@@ -15,6 +15,7 @@ import pytest
 
 from appliance.store.check import connect
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.asked import asked
 from tests.parts.disks import Disk, memory_disk
 from tests.parts.jobs import ended, job_of, sent, submitted
 from tests.parts.scrape import scrape
@@ -153,6 +154,8 @@ def test_jobs_when_their_engine_is_gone_then_they_say_so_and_others_run_and_they
             "no_workers",
         )
         assert "no_workers" in run_ttsctl(appliance, "jobs", "show", job_id).stdout
+    eventually(lambda: listed(appliance, "paused") == [waiting, running])
+    assert listed(appliance, "queued") == listed(appliance, "running") == []
     assert ended(appliance, submitted(appliance, SENTENCE, voice="en-us"))["state"] == "completed"
     done = done_of(appliance, running)
     assert appliance.supervisorctl("start", "worker-tone-1").returncode == 0
@@ -181,6 +184,18 @@ def test_job_when_its_text_kills_workers_then_it_fails_after_two_and_a_retry_cos
     assert ended(appliance, job_id)["reason"] == "poison_request"
     assert ended(appliance, submitted(appliance, SENTENCE))["state"] == "completed"
     assert exits(appliance, "lost") == 2
+
+
+def listed(appliance: Appliance, state: str) -> list[str]:
+    """The jobs that are listed in a state, a page of one at a time."""
+    found: list[str] = []
+    before = ""
+    while True:
+        page = asked(appliance, f"/v1/jobs?limit=1&state={state}{before}")
+        found += [job["id"] for job in page["data"]]
+        if not page["has_more"]:
+            return found
+        before = f"&before={page['next_before']}"
 
 
 def pages_of(path: Path, name: str) -> list[int]:
