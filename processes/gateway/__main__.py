@@ -50,6 +50,7 @@ from processes.gateway.announcement import Announcement
 from processes.gateway.answer_cache import AnswerCache
 from processes.gateway.app import route_names
 from processes.gateway.backups import Backups
+from processes.gateway.cache_pins import keep_pins
 from processes.gateway.cache_warming import warm
 from processes.gateway.disk_keeper import DiskKeeper
 from processes.gateway.dispatch import Dispatcher
@@ -224,6 +225,7 @@ def _works(
         gateway.jobs.run(),
         gateway.answers.run(),
         warm(gateway),
+        keep_pins(gateway),
         public.watch(),
         _look_after(gateway, announcement),
         _watch_sockets(gateway.settings.run.dir),

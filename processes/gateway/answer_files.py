@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from loguru import logger
 
@@ -36,6 +36,7 @@ from processes.gateway.answer_form import (
     path_of,
     pin_path_of,
     read_answer,
+    read_pin,
     write_answer,
 )
 from processes.gateway.audio_memory import Audio
@@ -47,6 +48,8 @@ MAX_WAITING_BYTES = 16_777_216
 """Answers on their way to the disk, however long that takes; a single one may be larger."""
 DISK_S = 0.5
 """Seconds that anybody waits for the disk."""
+PIN_S = 5.0
+"""Seconds that whoever pins waits for it, since a pin is forced to the disk."""
 REST_S = 10.0
 """Seconds for which a disk that didn't answer isn't asked."""
 TOUCH_S = 3_600.0
@@ -80,7 +83,11 @@ class AnswerFiles:
         self._waiting_bytes = 0
         self._rests_until_s = {"read": 0.0, "write": 0.0}
         """Monotonic; until then the disk isn't asked for that."""
+        self.opened = asyncio.Event()
+        """Set once it is known what there is, as far as the disk tells."""
         self.pins: set[str] = set()
+        self.idle_pins: set[str] = set()
+        """Those of whose requests no answer can be kept now."""
         self.bytes = 0
         """What the files hold."""
         self.evicted = 0
@@ -118,8 +125,11 @@ class AnswerFiles:
 
     async def open(self) -> None:
         """Learn what there is, the least recently used first; remove what a killed gateway has left."""
-        if not self.is_on:
-            return
+        if self.is_on:
+            await self._find()
+        self.opened.set()
+
+    async def _find(self) -> None:
         try:
             found, pins = await self._in_thread(
                 self._writer, lambda: find_answers(self._folder), limit_s=None
@@ -199,7 +209,7 @@ class AnswerFiles:
             is_too_many = len(self._entries) > MAX_FILES
             if surplus_bytes <= 0 and entry.used_at >= oldest and not is_too_many:
                 break
-            if key not in self.pins:
+            if key not in self.pins or key in self.idle_pins:
                 surplus_bytes -= entry.size_bytes
                 if not await self.remove(key):
                     return 0
@@ -217,23 +227,53 @@ class AnswerFiles:
         return is_gone
 
     async def purge(self) -> tuple[set[str], bool]:
-        """Take all away but what is pinned; return the keys that went, and whether those were all of them."""
+        """Take all away but what is pinned; return the keys that went, and whether those were all of them.
+
+        Pins of whose requests no answer can be kept now go, too.
+        """
         gone: set[str] = set()
+        try:
+            for key in [*self.idle_pins]:
+                await self.unpin(key)
+        except (OSError, TimeoutError) as error:
+            self._failed("write", error)
+            return gone, False
         for key in [key for key in self._entries if key not in self.pins]:
             if not await self.remove(key):
                 return gone, False
             gone.add(key)
         return gone, True
 
-    async def pin(self, key: str) -> None:
+    async def pin(self, key: str, request: bytes) -> None:
         """Keep a file for good, also one that is yet to be written.
+
+        Args:
+            key: The file's.
+            request: Whose answer it is, as of `pack_request`; at most `MAX_PIN_BYTES`.
 
         Raises:
             OSError: That can't be noted on the disk.
             TimeoutError: Not now.
         """
-        await self._in_thread(self._writer, lambda: note_pin(pin_path_of(self._folder, key)))
+        path = pin_path_of(self._folder, key)
+        await self._in_thread(self._writer, lambda: note_pin(path, request), PIN_S)
         self.pins.add(key)
+
+    def note_idle(self, key: str, *, is_idle: bool) -> None:
+        """Note whether no answer can be kept now of a pin's request; then its file goes like any other."""
+        if is_idle and key in self.pins:
+            self.idle_pins.add(key)
+        else:
+            self.idle_pins.discard(key)
+
+    async def pinned_request(self, key: str) -> dict[str, Any] | None:
+        """Return the request whose answer is kept for good; None where the disk has lost it.
+
+        Raises:
+            OSError: It can't be read.
+            TimeoutError: Not now.
+        """
+        return await self._in_thread(self._readers, lambda: read_pin(pin_path_of(self._folder, key)))
 
     async def unpin(self, key: str) -> bool:
         """Let a file go when its time comes; return whether it was pinned.
@@ -246,6 +286,7 @@ class AnswerFiles:
         pin = pin_path_of(self._folder, key)
         await self._in_thread(self._writer, lambda: pin.unlink(missing_ok=True))
         self.pins.discard(key)
+        self.idle_pins.discard(key)
         return was_pinned
 
     def close(self) -> None:

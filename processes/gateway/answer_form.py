@@ -5,23 +5,28 @@ Refuses to know: which are kept, for how long, what is done about a disk that fa
 
     magic, bytes of the media type and of the audio, seconds of audio, its SHA-256 │ media type │ audio
 
-A file appears under its name when it is whole. An empty file `<name>.pin` beside a file, or in its place,
-keeps it from ever being taken away but by hand.
+A file appears under its name when it is whole. A file `<name>.pin` beside a file, or in its place, keeps it
+from ever being taken away but by hand. It holds the request whose answer that is, as JSON: under another
+version or setting the answer has another name.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import stat
 import struct
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from loguru import logger
 
+from appliance.voice_folders import sync
 from processes.gateway.audio_memory import Audio, etag_of
 
 MAGIC = b"TTSANSW1"
@@ -34,6 +39,8 @@ PIN_SUFFIX, NEW_SUFFIX = ".pin", ".new"
 MAX_FILES = 200_000
 """Files known at most, some 40 MB of memory."""
 FILE_MODE = 0o600
+MAX_PIN_BYTES = 262_144
+"""Of a request that is pinned."""
 
 
 class BrokenAnswerError(Exception):
@@ -61,14 +68,35 @@ def pin_path_of(folder: Path, key: str) -> Path:
     return path_of(folder, key).with_suffix(PIN_SUFFIX)
 
 
-def note_pin(path: Path) -> None:
-    """Make the file that says that an answer is kept for good.
+def pack_request(values: Mapping[str, Any]) -> bytes:
+    """Return a request as a pin holds it."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def note_pin(path: Path, request: bytes) -> None:
+    """Write the file that says that an answer is kept for good; it is on the disk when this returns.
 
     Raises:
-        OSError: It can't be made.
+        OSError: It can't be written; nothing is left of it.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(FILE_MODE)
+    _write(path, [request], is_forced=True)
+    sync(path.parent)
+
+
+def read_pin(path: Path) -> dict[str, Any] | None:
+    """Return the request whose answer is kept for good; None where the file holds none.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(MAX_PIN_BYTES + 1)
+    try:
+        values = json.loads(data) if len(data) <= MAX_PIN_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
 
 
 def write_answer(path: Path, audio: Audio) -> None:
@@ -77,11 +105,17 @@ def write_answer(path: Path, audio: Audio) -> None:
     Raises:
         OSError: It can't be written; nothing is left of it.
     """
+    _write(path, [_header(audio), audio.data], is_forced=False)
+
+
+def _write(path: Path, parts: Sequence[bytes], *, is_forced: bool) -> None:
     new = path.with_suffix(NEW_SUFFIX)
     try:
         with open(new, "wb", opener=lambda name, flags: os.open(name, flags, FILE_MODE)) as file:
-            file.write(_header(audio))
-            file.write(audio.data)
+            file.writelines(parts)
+            if is_forced:
+                file.flush()
+                os.fsync(file.fileno())
         new.rename(path)
     except OSError:
         with suppress(OSError):

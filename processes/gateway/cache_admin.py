@@ -15,8 +15,10 @@ from appliance.errors import InvalidRequestError
 from appliance.store.errors import StoreFailedError
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.answer_files import MAX_PINS
+from processes.gateway.answer_form import MAX_PIN_BYTES, pack_request
 from processes.gateway.answers import json_response
-from processes.gateway.body import read_json
+from processes.gateway.body import SpeechBody, read_json
+from processes.gateway.cache_pins import want_pinned
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.planned_speech import check_speech
 from processes.gateway.warm_list import MAX_WANTED
@@ -54,14 +56,16 @@ async def post_pin(request: web.Request) -> web.Response:
     if key not in files.pins and len(files.pins) >= MAX_PINS:
         message = f"There are {MAX_PINS} pinned answers already"
         raise InvalidRequestError(message)
+    packed = pack_request({name: value for name, value in values.items() if name in SpeechBody.model_fields})
+    if len(packed) > MAX_PIN_BYTES:
+        message = f"A request of more than {MAX_PIN_BYTES} bytes can't be pinned"
+        raise InvalidRequestError(message)
     is_kept = files.has(key)
-    if not is_kept:
-        gateway.answers.memory.drop(key)  # so that it is spoken anew, and written
-        if not gateway.warm_list.want([values]):
-            message = f"{MAX_WANTED} wait to be spoken already; pin this one when there are fewer"
-            raise InvalidRequestError(message)
+    if not is_kept and not want_pinned(gateway, key, values):
+        message = f"{MAX_WANTED} wait to be spoken already; pin this one when there are fewer"
+        raise InvalidRequestError(message)
     try:
-        await files.pin(key)
+        await files.pin(key, packed)
     except (OSError, TimeoutError):
         raise StoreFailedError(UNWRITTEN) from None
     return json_response({"pinned": True, "kept": is_kept})

@@ -79,6 +79,11 @@ class Imports:
         self._mark = self._store.change_mark()
         self._versions = self._read_versions()
 
+    @property
+    def mark(self) -> str:
+        """What is another one as soon as an imported voice has come, gone, or was made anew."""
+        return self._mark
+
     def voice_version(self, engine: str, engine_voice: str) -> str | None:
         """Return what changes whenever a voice is made anew; empty for those that aren't imported.
 

@@ -50,7 +50,7 @@ async def test_purge_when_other_answers_are_in_memory_than_in_files_then_each_co
         await cache.store(keys[name], audio)
     for name in ("memory", "both", "pinned"):
         cache.keep(keys[name], audio)
-    await cache.files.pin(keys["pinned"])
+    await cache.files.pin(keys["pinned"], b"{}")
     assert await cache.purge() == (4, True)
     assert [name for name, key in keys.items() if cache.has(key)] == ["pinned"]
     cache.close()

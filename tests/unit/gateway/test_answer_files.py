@@ -106,7 +106,7 @@ async def test_write_when_there_is_far_too_much_then_it_removes_some_and_the_min
     earlier = await opened()
     for number in range(8):
         await earlier.write(key_of(number), audio_of(number))
-    await earlier.pin(key_of(0))
+    await earlier.pin(key_of(0), b"{}")
     earlier._settings = CacheSettings(disk_bytes=2 * FILE_BYTES)
     await earlier.write(key_of(8), audio_of(8))
     assert len(earlier) == 7  # the first three were looked at, of which one is pinned
@@ -142,7 +142,7 @@ async def test_open_when_a_file_is_older_than_it_may_be_then_it_goes_unless_pinn
     earlier = await opened()
     for number in range(2):
         await earlier.write(key_of(number), audio_of(number))
-    await earlier.pin(key_of(1))
+    await earlier.pin(key_of(1), b"{}")
     for path in paths(tmp_path):
         os.utime(path, (time.time() - 3 * 86_400,) * 2)
     later = await opened(days=2)
@@ -176,7 +176,7 @@ async def test_open_when_one_entry_is_bad_then_the_others_and_the_pins_are_known
 ) -> None:
     earlier = await opened()
     await earlier.write(key_of(1), audio_of(1))
-    await earlier.pin(key_of(1))
+    await earlier.pin(key_of(1), b"{}")
     folder = tmp_path / "cache"
     (folder / "zz").write_bytes(b"a file in a folder's place")
     bad = folder / key_of(2)[:2]
@@ -193,7 +193,7 @@ async def test_purge_when_one_is_pinned_then_it_alone_stays(opened: Opened) -> N
     files = await opened()
     for number in range(3):
         await files.write(key_of(number), audio_of(number))
-    await files.pin(key_of(2))
+    await files.pin(key_of(2), b"{}")
     assert await files.purge() == ({key_of(0), key_of(1)}, True)
     assert [files.has(key_of(number)) for number in range(3)] == [False, False, True]
 

@@ -1,0 +1,107 @@
+"""Pins stay pins of their requests, whatever an answer is called by now.
+
+Owns: that a pin is that of the answer which its request has under this version, these settings and the voices
+of now, and that this answer is spoken.
+Refuses to know: HTTP, what an answer's name is made of (`sounds`), how it is spoken (`cache_warming`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from loguru import logger
+
+from appliance.errors import ApplianceError, CapacityError, NoWorkersError
+from processes.gateway.answer_form import pack_request
+from processes.gateway.gateway import Gateway
+from processes.gateway.planned_speech import check_speech
+
+LOOK_S = 2.0
+"""Seconds between two looks: whether voices have changed, and at pins that couldn't be looked at before."""
+MANY_HELD = 50
+"""Pins that can't be looked at now, after which a look ends."""
+
+
+def want_pinned(gateway: Gateway, key: str, values: dict[str, Any]) -> bool:
+    """Have a pinned answer that isn't in a file spoken; return whether there was room for that."""
+    gateway.answers.memory.drop(key)  # so that it is spoken anew, and written
+    return gateway.warm_list.want([values]) > 0
+
+
+async def keep_pins(gateway: Gateway) -> None:
+    """Look at all pins at the start, and whenever imported voices have changed, until cancelled."""
+    files = gateway.answers.files
+    await files.opened.wait()
+    mark: str | None = None
+    waiting = deque[str]()
+    while True:
+        if gateway.imports.mark != mark:
+            mark, waiting = gateway.imports.mark, deque(sorted(files.pins))
+        await renew_pins(gateway, waiting)
+        await asyncio.sleep(LOOK_S)
+
+
+async def renew_pins(gateway: Gateway, waiting: deque[str]) -> None:
+    """Look at pins, each once; those that can't be looked at now go to the end."""
+    held, reasons = 0, set[str]()
+    for _ in range(len(waiting)):
+        key = waiting.popleft()
+        reason = await _look_at(gateway, key)
+        if reason is None:
+            waiting.append(key)
+            held += 1
+            if held >= MANY_HELD:
+                break
+        else:
+            gateway.answers.files.note_idle(key, is_idle=bool(reason))
+            reasons |= {reason} if reason else set()
+    if reasons:
+        logger.warning("cache_pins_idle", count=len(gateway.answers.files.idle_pins), reasons=sorted(reasons))
+
+
+async def _look_at(gateway: Gateway, key: str) -> str | None:
+    """Renew a pin; return why no answer to its request can be kept, empty where one can, None for not now."""
+    try:
+        return await _renew(gateway, key)
+    except FileNotFoundError:  # somebody has deleted it
+        gateway.answers.files.pins.discard(key)
+        return ""
+    except (CapacityError, OSError, TimeoutError):  # what ails the disk is said by the files
+        return None
+    except ApplianceError as error:
+        return error.code
+    except Exception as error:  # noqa: BLE001 (one pin that nobody has thought of mustn't end all speech)
+        return type(error).__name__  # its message may hold the text
+
+
+async def _renew(gateway: Gateway, key: str) -> str:
+    """Let a pin be that of its request's answer; return why there can't be one, empty where there can.
+
+    Raises:
+        CapacityError: Nobody can say now what that is, or it can't be spoken now.
+        ApplianceError: The request isn't possible any more.
+        OSError, TimeoutError: The disk can't be read or written now.
+    """
+    files = gateway.answers.files
+    values = await files.pinned_request(key)
+    if values is None:
+        return "unreadable"
+    asked = check_speech(gateway, values)
+    if asked.replaced is not None:
+        if asked.replaced.reason == NoWorkersError.code:
+            raise NoWorkersError
+        return asked.replaced.reason
+    if not gateway.answers.keeps(asked.request):
+        return "not_kept"
+    name = gateway.answers.key(asked.request, asked.voice)
+    if not name:
+        raise NoWorkersError  # none that could be named: they are being replaced
+    if name != key and key in files.pins:
+        await files.pin(name, pack_request(values))
+        await files.remove(key)
+        await files.unpin(key)
+    if name in files.pins and not files.has(name) and not want_pinned(gateway, name, values):
+        raise CapacityError  # the list is full
+    return ""
