@@ -17,12 +17,14 @@ from appliance.voice_store import VoiceStore
 from tests.parts.coqui_voices import make_coqui_voices
 from tests.parts.utterances import audio_s, utterance, whole_pcm
 
-pytest.importorskip("torch", reason="needs torch")
+torch = pytest.importorskip("torch", reason="needs torch")
 pytest.importorskip("coqpit", reason="needs the extra coqui")
+from appliance.engines.coqui.voice import PAUSES
+
 pytestmark = [pytest.mark.neural, pytest.mark.timeout(300)]
 
 TEXT = "Hello world, how are you?"
-GLOW, VITS, XTTS = "glow/0", "fairseq-vits/1/en", "xtts/1/pl"
+GLOW, VITS, XTTS, TACOTRON2 = "glow/0", "fairseq-vits/1/en", "xtts/1/pl", "tacotron2/0"
 """One voice of every kind, in a language and with a speaker that aren't the first."""
 ODD_TEXTS = [
     "a",
@@ -36,6 +38,10 @@ ODD_TEXTS = [
     "../../etc/passwd",
     "--help",
     "x" * 300,
+    " ",
+    "7" * 300,
+    "$1.2.3 and 4€5.",
+    "98765 " * 50,
 ]
 
 
@@ -160,7 +166,7 @@ def test_synthesize_when_closed_between_two_pieces_then_the_next_is_whole(engine
 
 
 @pytest.mark.parametrize("text", ODD_TEXTS)
-@pytest.mark.parametrize("voice", [GLOW, VITS])
+@pytest.mark.parametrize("voice", [GLOW, VITS, XTTS, "xtts/0/en", TACOTRON2])
 def test_synthesize_when_the_text_is_odd_then_some_audio_and_nothing_said_about_it(
     engine, voice, text, caplog, capfd
 ) -> None:
@@ -172,6 +178,30 @@ def test_synthesize_when_the_text_is_odd_then_some_audio_and_nothing_said_about_
 
 def test_synthesize_when_the_text_is_longer_than_xtts_takes_at_once_then_spoken_in_parts(engine) -> None:
     assert audio_s(speak(engine, "word " * 60, XTTS)) == pytest.approx(2 * 1.9, rel=0.1)
+
+
+def test_synthesize_when_xtts_comes_to_its_end_before_any_sound_then_once_more_with_pauses_behind_the_text(
+    data_dir, monkeypatch
+) -> None:
+    asked = []
+    with closing(warm_engine(data_dir)) as engine:
+        model = engine._loaded["xtts"]._model
+        made = model.inference_stream
+
+        def without_end(text, *arguments, **options):
+            asked.append(text)
+            if PAUSES not in text:
+                raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+            yield from made(text, *arguments, **options)
+
+        monkeypatch.setattr(model, "inference_stream", without_end)
+        assert audio_s(speak(engine, "Hm", XTTS)) > 1
+        assert asked == ["Hm", "Hm" + PAUSES]
+        asked.clear()
+        monkeypatch.setattr("appliance.engines.coqui.voice.PAUSES", "")
+        with pytest.raises(EngineFailedError):
+            speak(engine, "Hm", XTTS)
+        assert len(asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -212,6 +242,18 @@ def test_engine_when_a_file_of_a_voice_has_changed_then_only_that_voice_fails(da
         assert speak(engine, voice=VITS)
     with closing(warm_engine(tmp_path)) as engine:
         assert "glow" not in {voice.id for voice in engine.voices()}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_engine_when_it_is_to_use_a_gpu_that_is_not_there_then_it_says_so(data_dir) -> None:
+    with pytest.raises(EngineFailedError, match=r"coqui\.device is cuda, and torch finds no GPU"):
+        warm_engine(data_dir, device="cuda")
+
+
+@pytest.mark.parametrize(("device", "is_on_cpu"), [("cpu", True), ("cuda", False)])
+def test_engine_when_it_computes_on_a_gpu_then_it_is_not_on_the_cpu(tmp_path, device, is_on_cpu) -> None:
+    settings = Settings(coqui=CoquiSettings(device=device), data=DataSettings(dir=tmp_path))
+    assert create_engine("coqui", settings).is_on_cpu is is_on_cpu
 
 
 def test_engine_when_there_is_no_voice_then_warm_without_any(tmp_path) -> None:

@@ -14,13 +14,18 @@ from hypothesis import strategies as st
 for package in ("numpy", "onnxruntime", "onnx"):
     pytest.importorskip(package, reason="the extras neural and coqui aren't installed")
 
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
 from appliance.engine_settings import VitsSettings
 from appliance.engines.vits.engine import VitsEngine
+from appliance.engines.vits.noise import Noise
 from appliance.errors import EngineFailedError, SynthesisError, UnspeakableTextError, UtteranceTooLongError
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, WordMark
 from appliance.voice_store import MANIFEST_FILE, VoiceStore
 from tests.parts.utterances import audio_s, utterance, whole_pcm
-from tests.parts.vits_voice import HOP, put_tiny_voice
+from tests.parts.vits_voice import HOP, LETTERS, put_tiny_voice
 
 pytestmark = pytest.mark.neural
 
@@ -161,6 +166,37 @@ def test_word_marks_when_wanted_then_every_word_with_the_chunk_it_begins_in(engi
         end_s += chunk.audio_s
         assert all(mark.time_s < end_s for mark in chunk.word_marks)
     assert not marked(speak(engine))
+
+
+def token_begins_s(data_dir: Path, text: str, seed: int) -> list[float]:
+    """When each token of a text begins in the tiny voice, blanks among them, and when the last one ends.
+
+    By the text graph alone: how long each token sounds, at normal speed, is e to the power of what it says.
+    """
+    ids: npt.NDArray[np.int64] = np.zeros((1, 2 * len(text) + 1), np.int64)  # 0 is the blank
+    ids[0, 1::2] = [LETTERS.index(letter) for letter in text]
+    graph = onnxruntime.InferenceSession(VoiceStore(data_dir).path("tiny") / "text.onnx")
+    noise = Noise(seed).durations(ids.size)
+    (logw,) = graph.run(["logw"], {"ids": ids, "noise": noise})
+    ends = np.cumsum(np.ceil(np.exp(logw[0, 0])))
+    return [0.0, *(float(end) * HOP / RATE_HZ for end in ends)]
+
+
+def test_word_marks_when_compared_with_the_sound_then_each_word_begins_with_its_first_token(
+    data_dir, engine
+) -> None:
+    text, seed = "nobody in the village says anything about it, and seven owls watch.", 5
+    begins_s = token_begins_s(data_dir, text, seed)
+    chunks = speak(engine, text, seed=seed, wants_word_marks=True)
+    marks = marked(chunks)
+    frame_s = HOP / RATE_HZ
+    assert audio_s(chunks) == pytest.approx(begins_s[-1], abs=1 / RATE_HZ)
+    assert [mark.time_s for mark in marks] == pytest.approx(
+        [begins_s[2 * mark.start_char + 1] for mark in marks], abs=frame_s
+    )
+    assert all(before.time_s < after.time_s for before, after in itertools.pairwise(marks))
+    rest_s = begins_s[-1] - begins_s[2 * marks[-1].start_char + 1]  # the last word and the stop behind it
+    assert audio_s(chunks) - marks[-1].time_s == pytest.approx(rest_s, abs=frame_s)
 
 
 def test_ssml_when_it_breaks_then_silence_and_marks_count_in_the_document(engine) -> None:

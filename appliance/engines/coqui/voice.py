@@ -160,25 +160,62 @@ class CoquiVoice:
         return _checked(np.asarray(samples[:-PAD_SILENCE_SAMPLES], dtype=np.float32))
 
     def _stream(self, text: str, manner: Manner) -> Iterator[Samples]:
-        """Speak with XTTS, in parts no longer than it was trained for."""
-        with _coqui_at_work("has no such speaker"):
-            latent, embedding = self._model.speaker_manager.speakers[manner.speaker].values()
+        """Speak with XTTS, in parts no longer than it takes."""
         language = str(manner.language)
         limits = self._model.tokenizer.char_limits
-        config = self._synthesizer.tts_config
-        for part in textwrap.wrap(text, limits.get(language.split("-", maxsplit=1)[0], min(limits.values()))):
-            pieces = self._model.inference_stream(
-                part,
-                language,
-                latent,
-                embedding,
-                stream_chunk_size=STREAM_TOKENS,
-                speed=manner.speed,
-                **{name: config[name] for name in SAMPLING},
-            )
-            with closing(pieces):
-                while (piece := _next_piece(pieces)) is not None:
+        limit = limits.get(language.split("-", maxsplit=1)[0], min(limits.values()))
+        for part in textwrap.wrap(text, limit) or [PAUSES]:
+            for fitting in self._fitting(part, language):
+                yield from self._stream_part(fitting, manner)
+
+    def _fitting(self, part: str, language: str) -> Iterator[str]:
+        """Yield a part, or pieces of it where what its numbers are read as is too much for XTTS."""
+        if len(part) == 1 or self._takes(part, language):
+            yield part
+            return
+        for piece in textwrap.wrap(part, -(-len(part) // 2)):
+            yield from self._fitting(piece, language)
+
+    def _takes(self, part: str, language: str) -> bool:
+        """Return whether a part can be read out and gives no more tokens than XTTS takes at once.
+
+        Source: Xtts.inference_stream.
+        """
+        try:
+            with _coqui_at_work("failed on the text"):
+                tokens = self._model.tokenizer.encode(part.lower(), lang=language)
+        except EngineFailedError:  # a number beyond those that there are words for
+            return False
+        return len(tokens) < int(self._model.args.gpt_max_text_tokens)
+
+    def _stream_part(self, part: str, manner: Manner) -> Iterator[Samples]:
+        is_heard = False
+        try:
+            with closing(self._pieces(part, manner)) as pieces:
+                for piece in pieces:
+                    is_heard = True
                     yield piece
+        except EngineFailedError:
+            if is_heard:
+                raise
+            yield from self._pieces(part + PAUSES, manner)  # it came to its end before any sound
+
+    def _pieces(self, part: str, manner: Manner) -> Generator[Samples, None, None]:
+        with _coqui_at_work("has no such speaker"):
+            latent, embedding = self._model.speaker_manager.speakers[manner.speaker].values()
+        config = self._synthesizer.tts_config
+        made = self._model.inference_stream(
+            part,
+            str(manner.language),
+            latent,
+            embedding,
+            stream_chunk_size=STREAM_TOKENS,
+            speed=manner.speed,
+            **{name: config[name] for name in SAMPLING},
+        )
+        with closing(made):
+            while (piece := _next_piece(made)) is not None:
+                yield piece
 
 
 def _load(folder: Path, stage: Path, *, is_on_gpu: bool) -> Any:
