@@ -1,0 +1,56 @@
+"""What the disk has lost of a job's utterances is spoken anew when the audio is made of them."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.test_http_jobs import result
+from tests.parts.appliance import Appliance, eventually
+from tests.parts.jobs import ended, job_of, sent, submitted
+
+pytestmark = pytest.mark.timeout(120)
+TEXT = "".join(f"This is sentence number {number} of a long book. " for number in range(400))
+
+
+def spoken(appliance: Appliance, job_id: str) -> list[Path]:
+    """A job's utterances, the first to be written first."""
+    files = (result(appliance, job_id).parent / "spoken").iterdir()
+    return sorted(files, key=lambda each: each.stat().st_mtime_ns)
+
+
+def damage_a_file(appliance: Appliance, job_id: str) -> None:
+    path = spoken(appliance, job_id)[0]
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def lose_a_file(appliance: Appliance, job_id: str) -> None:
+    spoken(appliance, job_id)[0].unlink()
+
+
+def lose_a_row(appliance: Appliance, job_id: str) -> None:
+    with contextlib.closing(sqlite3.connect(appliance.base / "data" / "appliance.sqlite")) as other, other:
+        (job,) = other.execute("SELECT job FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        assert other.execute("DELETE FROM job_utterances WHERE job = ? AND number = 3", (job,)).rowcount == 1
+
+
+@pytest.mark.parametrize("spoil", [damage_a_file, lose_a_file, lose_a_row])
+def test_job_when_an_utterance_is_lost_before_it_is_encoded_then_it_is_spoken_anew(
+    speaking: Appliance, spoil: Callable[[Appliance, str], None]
+) -> None:
+    job_id = submitted(speaking, TEXT)
+    eventually(lambda: job_of(speaking, job_id)["utterances_done"] > 40)  # rows are written by 32
+    assert sent(speaking, "POST", f"/v1/jobs/{job_id}/pause")[0] == 200
+    assert job_of(speaking, job_id)["utterances_done"] < 400
+    spoil(speaking, job_id)
+    assert sent(speaking, "POST", f"/v1/jobs/{job_id}/resume")[0] == 200
+    job = ended(speaking, job_id)
+    assert (job["state"], job["utterances_done"]) == ("completed", job["utterances"])
+    undisturbed = ended(speaking, submitted(speaking, TEXT))["id"]
+    assert result(speaking, job_id).read_bytes() == result(speaking, undisturbed).read_bytes()
