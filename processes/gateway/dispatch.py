@@ -4,7 +4,7 @@ Owns: who is spoken next, the life of each ticket, the single retry, what a pois
 Refuses to know: HTTP, encoders, sockets.
 
 All state changes happen in plain calls on the event loop; the only place where anything waits is
-`Stream.wakeup`. So a caller that is cancelled, at whatever await, ends in `_abandon`, and a worker is
+`Stream.wakeup`. So a caller that is cancelled, at whatever await, ends in `abandon`, and a worker is
 freed exactly once: when its DONE or FAILED comes, or when it is lost.
 """
 
@@ -126,6 +126,13 @@ class Dispatcher:
         stream.begin_anew(source, fingerprint, may_wait_s)
         return Delivery(stream, self._deliver(stream))
 
+    def queue(self, stream: Stream) -> None:
+        """Queue a request before its first chunk is asked for, so that it counts for all who ask next."""
+        if not stream.is_queued:
+            stream.is_queued = True
+            self.admission.enter(stream)
+            self._advance(stream)
+
     def waiting_count(self) -> int:
         """Return how many utterances wait for a worker."""
         return sum(len(queue) for queue in self._queues.values())
@@ -230,9 +237,8 @@ class Dispatcher:
     # The life of a ticket.
 
     async def _deliver(self, stream: Stream) -> AsyncGenerator[PcmChunk, None]:
-        self.admission.enter(stream)
         try:
-            self._advance(stream)
+            self.queue(stream)
             while not stream.is_over:
                 chunk = await self._next_chunk(stream)
                 if chunk is None:
@@ -249,7 +255,7 @@ class Dispatcher:
                 if not stream.is_retried:
                     self.admission.forget_deaths(stream.fingerprint)
         finally:
-            self._abandon(stream)
+            self.abandon(stream)
 
     async def _next_chunk(self, stream: Stream) -> PcmChunk | None:
         """Wait for the request's next chunk; None if there turns out to be none."""
@@ -356,22 +362,18 @@ class Dispatcher:
             ticket.error = error
             ticket.stream.wakeup.set()
 
-    def _abandon(self, stream: Stream) -> None:
-        """Take back everything that the request still has under way; called once, at its end."""
+    def abandon(self, stream: Stream) -> None:
+        """Take back all that a request still has under way; called once, at its end, or in place of it."""
         stream.source.close()
         self.admission.leave(stream)
         for ticket in stream.tickets:
             state, ticket.state = ticket.state, TicketState.ABANDONED
             if state is TicketState.WAITING:
                 self._queues[ticket.utterance.engine].remove(ticket)
-            elif state is TicketState.RUNNING:
-                self._cancel(ticket)
+            for link in self._links.values() if state is TicketState.RUNNING else ():
+                if link.ticket is ticket:
+                    link.cancel()
         stream.tickets.clear()
-
-    def _cancel(self, ticket: Ticket) -> None:
-        for link in self._links.values():
-            if link.ticket is ticket:
-                link.cancel()
 
     def _current(self, link: WorkerLink, utterance_id: int) -> Ticket | None:
         """Return what a worker speaks; a frame with another id, or of a replaced worker, is dropped."""

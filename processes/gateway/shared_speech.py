@@ -136,9 +136,8 @@ class SharedSpeech:
         """The whole, once it is over, if all of it was held."""
         self.words: list[TimedWord] = []
         self.encode_s = 0.0
-        self.has_begun = False
-        """Whether it is known who speaks."""
-        self.is_over = self._is_made = False
+        self.has_begun = self.is_being_made = self.is_over = self._is_made = False
+        """Whether it is known who speaks; its task has begun; it has ended; all of it is made."""
         self.is_joinable = True
         """Whether all of it is still there, so that it can be heard from the beginning and kept."""
         self.is_too_long = False
@@ -248,6 +247,7 @@ class SharedSpeech:
             self._has_room.set()
 
     async def _run(self, make: Callable[[SharedSpeech], Awaitable[None]]) -> None:
+        self.is_being_made = True
         try:
             await make(self)
         except asyncio.CancelledError:

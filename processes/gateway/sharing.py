@@ -111,7 +111,10 @@ def accept_unspoken(request: web.Request, asked: CheckedSpeech) -> RequestRecord
 
 
 def begin(gateway: Gateway, making: Making) -> SharedSpeech:
-    """Have something made, for all who ask for the same from now on; to be joined at once."""
+    """Have something made, for all who ask for the same from now on; to be joined at once.
+
+    It is queued here and not by its task, so that it counts for others who ask in the same moment.
+    """
     speech, key, under_way = making.speech, making.key, gateway.answers.under_way
     shared = SharedSpeech(
         speech.voice,
@@ -126,8 +129,11 @@ def begin(gateway: Gateway, making: Making) -> SharedSpeech:
     def close() -> None:
         if under_way.get(key) is shared:
             del under_way[key]
+        if not shared.is_being_made:  # nor will it: its task is cancelled before it has begun
+            gateway.dispatcher.abandon(making.delivery.stream)
         gateway.answers.unsent.look()  # from now on it is held for those who listen already
 
+    gateway.dispatcher.queue(making.delivery.stream)
     shared.start(functools.partial(_make, gateway, making), close)
     return shared
 

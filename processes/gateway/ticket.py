@@ -125,6 +125,8 @@ class Stream:
     """Name of the last worker that spoke for it."""
     order_count: int = 0
     """Orders that workers were given for them."""
+    is_queued: bool = False
+    """Whether its utterances are on their way, as they are taken."""
     is_retried: bool = False
     """Whether any utterance of it was given to a second worker."""
     unspeakable: ApplianceError | None = None
@@ -145,6 +147,7 @@ class Stream:
         self.source, self.fingerprint, self.may_wait_s = source, fingerprint, may_wait_s
         self.engine = source.first().engine
         self.queue_wait_s = None
+        self.is_queued = False
         self.synthesis_s = 0.0
         self.unspeakable = None
         self.wakeup.clear()

@@ -31,13 +31,11 @@ FLOOD = int(10 * CAPACITY_HZ)
 BACKLOG = 64
 MODEST = 5
 CROWDS = 3
-SENTENCE = "A sentence of which a crowd wants to hear one each."
 REFUSED = 'tts_requests_rejected_total{reason="capacity"}'
 PROBED_AT = 'tts_probe_timestamp_seconds{engine="tone"}'
 
 
-@pytest.fixture(scope="module")
-def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
+def started(appliance_factory: Callable[..., Appliance], **settings: object) -> Appliance:
     """Two workers, forty utterances a second."""
     made = appliance_factory(
         WORKERS_TONE=WORKERS,
@@ -47,27 +45,47 @@ def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
         DISPATCH_FIRST_AUDIO_LIMIT_S=LIMIT_S,
         HEALTH_PROBE_INTERVAL_S=3600,
         VOICES_DEFAULT="tone-low",
+        **settings,
     )
     made.wait_until_ready()
     return made
 
 
+@pytest.fixture(scope="module")
+def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
+    return started(appliance_factory)
+
+
+@pytest.fixture(scope="module")
+def keeping(appliance_factory: Callable[..., Appliance]) -> Appliance:
+    return started(appliance_factory, CACHE_SPEECH="true")
+
+
 @pytest.fixture
-async def clients(appliance: Appliance) -> Any:
-    eventually(lambda: json.loads(appliance.get("/health"))["status"] == "ok")
-    async with speakers(appliance.port) as made:
+async def clients(used: Appliance) -> Any:
+    eventually(lambda: json.loads(used.get("/health"))["status"] == "ok")
+    async with speakers(used.port) as made:
         for number in range(3):
             await made.ask(f"warm-{id(made)}-{number}", client_address(999), time.monotonic(), number)
         yield made
 
 
-async def ask_at_once(
-    clients: Speakers, name: str, count: int, client_count: int, **fields: str
-) -> list[ClientLine]:
+def sentence_of(name: str) -> str:
+    """A sentence that nobody else asks for, so that it has to be spoken."""
+    return f"A sentence of which a crowd wants to hear {name}."
+
+
+async def ask_at_once(clients: Speakers, name: str, count: int, client_count: int) -> list[ClientLine]:
     now_s = time.monotonic()
     return await asyncio.gather(
         *(
-            clients.ask(f"{name}-{number}", client_address(number % client_count), now_s, number, **fields)
+            clients.ask(
+                f"{name}-{number}",
+                client_address(number % client_count),
+                now_s,
+                number,
+                input=sentence_of(f"{name} {number}"),
+            )
             for number in range(count)
         )
     )
@@ -79,10 +97,10 @@ async def stay_away_as_told(retry_after_s: int) -> None:
 
 
 async def test_overload_when_many_clients_come_at_once_then_each_is_served_whole_or_refused_with_a_time(
-    appliance: Appliance, clients: Speakers
+    either: Appliance, clients: Speakers
 ) -> None:
-    seen = len(appliance.lines)
-    refused_before = counted(appliance, REFUSED)
+    seen = len(either.lines)
+    refused_before = counted(either, REFUSED)
     lines = await ask_at_once(clients, "crowd", 100, 100)
     served = [line for line in lines if line.is_acknowledged]
     refused = [line for line in lines if line.is_rejected]
@@ -96,57 +114,67 @@ async def test_overload_when_many_clients_come_at_once_then_each_is_served_whole
     assert max(told_s) > min(told_s), "all were told to come back at the same moment"
 
     ids = {line.id for line in refused}
-    appliance.wait_for("request_refused", after=seen, code="overloaded", status=503)
-    spoken = {line["request_id"] for line in appliance.lines[seen:] if line["event"] == "request_finished"}
+    either.wait_for("request_refused", after=seen, code="overloaded", status=503)
+    spoken = {line["request_id"] for line in either.lines[seen:] if line["event"] == "request_finished"}
     assert not ids & spoken, "a refusal touched a worker"
-    assert counted(appliance, REFUSED) - refused_before == len(refused)
-    eventually(lambda: json.loads(appliance.get("/health"))["status"] == "ok")
+    assert counted(either, REFUSED) - refused_before == len(refused)
+    eventually(lambda: json.loads(either.get("/health"))["status"] == "ok")
     assert all(line.is_acknowledged for line in await ask_at_once(clients, "calm", 3, 3))
 
 
 async def test_overload_when_one_client_floods_then_the_others_are_served(
-    appliance: Appliance, clients: Speakers
+    either: Appliance, clients: Speakers
 ) -> None:
-    seen = len(appliance.lines)
+    seen = len(either.lines)
     flood = asyncio.gather(
         *(
-            clients.ask(f"flood-{number}", client_address(500), time.monotonic(), number)
+            clients.ask(
+                f"flood-{number}",
+                client_address(500),
+                time.monotonic(),
+                number,
+                input=sentence_of(f"flood {number}"),
+            )
             for number in range(FLOOD)
         )
     )
-    await asyncio.to_thread(eventually, lambda: counted(appliance, "tts_requests_in_flight") > 10)
+    await asyncio.to_thread(eventually, lambda: counted(either, "tts_requests_in_flight") > 10)
     others = await ask_at_once(clients, "modest", MODEST, MODEST)
     assert not flood.done()
     assert [line.status for line in others if line.is_acknowledged] == [200] * MODEST
     answers = await flood
     assert {line.code for line in answers if line.is_rejected} == {"queue_full"}
     assert sum(line.is_acknowledged for line in answers) >= BACKLOG
-    assert counted(appliance, 'tts_requests_rejected_total{reason="quota"}') >= 1
-    appliance.wait_for("request_refused", after=seen, code="queue_full", status=429)
-    eventually(lambda: counted(appliance, "tts_requests_in_flight") == 0)
+    assert counted(either, 'tts_requests_rejected_total{reason="quota"}') >= 1
+    either.wait_for("request_refused", after=seen, code="queue_full", status=429)
+    eventually(lambda: counted(either, "tts_requests_in_flight") == 0)
 
 
 async def test_overload_when_refused_clients_come_back_as_told_then_all_are_served(
-    appliance: Appliance, clients: Speakers
+    either: Appliance, clients: Speakers
 ) -> None:
     async def insist(number: int) -> int:
         for attempt in range(15):
             line = await clients.ask(
-                f"storm-{number}-{attempt}", client_address(number), time.monotonic(), number
+                f"storm-{number}-{attempt}",
+                client_address(number),
+                time.monotonic(),
+                number,
+                input=sentence_of(f"storm {number}"),
             )
             if line.is_acknowledged:
                 return attempt
             await stay_away_as_told(line.retry_after_s or 0)
         return -1
 
-    seen, refused_before = len(appliance.lines), counted(appliance, REFUSED)
+    seen, refused_before = len(either.lines), counted(either, REFUSED)
     attempts = await asyncio.gather(*map(insist, range(50)))
     assert min(attempts) == 0
     assert max(attempts) > 0
     assert -1 not in attempts
-    assert counted(appliance, REFUSED) - refused_before == sum(attempts)
-    appliance.wait_for("request_refused", after=seen, code="overloaded", status=503)
-    eventually(lambda: counted(appliance, "tts_requests_in_flight") == 0)
+    assert counted(either, REFUSED) - refused_before == sum(attempts)
+    either.wait_for("request_refused", after=seen, code="overloaded", status=503)
+    eventually(lambda: counted(either, "tts_requests_in_flight") == 0)
 
 
 async def test_overload_when_a_crowd_is_refused_then_no_second_of_its_return_is_more_than_can_be_done(
@@ -154,7 +182,7 @@ async def test_overload_when_a_crowd_is_refused_then_no_second_of_its_return_is_
 ) -> None:
     told_s: Counter[int] = Counter()
     for crowd in range(CROWDS):
-        lines = await ask_at_once(clients, f"peak-{crowd}", 100, 100, input=SENTENCE)
+        lines = await ask_at_once(clients, f"peak-{crowd}", 100, 100)
         told = [line.retry_after_s or 0 for line in lines if line.is_rejected]
         assert len(told) > SECOND_PEAK * CAPACITY_HZ, "too few for a second peak"
         told_s.update(told)

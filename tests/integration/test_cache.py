@@ -19,7 +19,7 @@ from processes.gateway.sharing import FINISHED_IN_PLACE_BYTES
 from processes.ttsctl.gateway_socket import ask_json
 from tests.parts.appliance import Appliance, eventually, running_appliance
 from tests.parts.scrape import scrape
-from tests.parts.speaking import HOOKED
+from tests.parts.speaking import HOOKED, wait_until_whole
 from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = pytest.mark.timeout(120)
@@ -40,7 +40,8 @@ def keeping() -> Iterator[Appliance]:
     base = Path(tempfile.mkdtemp(prefix="tts-", dir="/tmp"))
     settings = {**HOOKED, "CACHE_SPEECH": "true", "WORKERS_TONE": 2, "TONE_CHUNK_DELAY_S": 0.01}
     with running_appliance(base, **settings) as appliance:
-        eventually(lambda: scrape(appliance.base_url)["tts_probe_success", "tone"] == 1)  # its own speech
+        wait_until_whole(appliance, 2)  # each that joins has the appliance speak for itself
+        eventually(lambda: scrape(appliance.base_url)["tts_probe_success", "tone"] == 1)
         yield appliance
     shutil.rmtree(base)
 
