@@ -4,7 +4,8 @@ Owns: the section `overload` of the measurements, and its bounds.
 Refuses to know: how a request is sent.
 
 Two tone workers that take 50 ms for an utterance are the appliance, so that the clients aren't what limits.
-All clients follow a schedule, and latency counts from the intended start. All other
+All clients follow a schedule, and latency counts from the intended start. Answers aren't
+kept, since each request is to be spoken, and nothing is probed meanwhile (`loadtests.appliance`); all other
 settings are as they come.
 """
 
