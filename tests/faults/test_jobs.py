@@ -66,9 +66,7 @@ def test_job_when_gateway_and_worker_are_killed_in_the_middle_then_the_same_byte
 def on_a_disk(run_dir: Path) -> Iterator[tuple[Appliance, Disk]]:
     """An appliance whose data lie on a disk that has room for one job of `TEXT`."""
     with memory_disk(run_dir / "disk", "256m") as disk:
-        made = Appliance(
-            run_dir, DATA_DIR=disk.folder / "data", VOICES_DEFAULT="tone-low", TONE_CHUNK_DELAY_S=0.005
-        )
+        made = Appliance(run_dir, **{**HOOKED, "DATA_DIR": disk.folder / "data", "TONE_CHUNK_DELAY_S": 0.005})
         with contextlib.closing(made) as appliance:
             appliance.wait_until_ready()
             appliance.wait_for("store_open")

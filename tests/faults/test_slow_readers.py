@@ -128,7 +128,7 @@ def test_listeners_when_one_of_them_is_slow_then_the_quick_one_does_not_wait_and
         quick = speak(appliance, OUTGROWN)
         assert quick.is_whole
         assert len(quick.body) > ANSWER_BYTES
-        [line] = lines_of(appliance, seen, len(OUTGROWN))
+        [line] = eventually(lambda: lines_of(appliance, seen, len(OUTGROWN)))
         assert (line["cache"], line["outcome"]) == ("shared", "completed")
         eventually(lambda: MIB < sample(appliance, "tts_unsent_bytes") < len(quick.body))
         heard = read_to_end(slow).partition(b"\r\n\r\n")[2]

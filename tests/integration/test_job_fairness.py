@@ -17,6 +17,7 @@ from appliance.store.jobs import UNFINISHED
 from processes.ttsctl.gateway_socket import ask_json
 from tests.parts.appliance import Appliance, eventually, running_appliance
 from tests.parts.asked import asked
+from tests.parts.speaking import HOOKED
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -33,8 +34,8 @@ def guarded() -> Iterator[Appliance]:
     (base / "api").chmod(0o600)
     with running_appliance(
         base,
+        **HOOKED,
         HTTP_API_KEYS_FILE=base / "api",
-        VOICES_DEFAULT="tone-low",
         JOBS_RUNNING=1,
         JOBS_MAX_UNFINISHED=IN_ALL,
         JOBS_MAX_UNFINISHED_PER_KEY=PER_KEY,
@@ -62,6 +63,15 @@ def ask(
     except urllib.error.HTTPError as refused:
         with refused:
             return refused.code, dict(refused.headers), json.loads(refused.read())
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(guarded: Appliance) -> None:
+    """What another test has left unfinished is cancelled."""
+    for key in ("anna", "bert", "carl"):
+        for state in UNFINISHED:
+            for job in ask(guarded, key, "GET", f"?state={state}")[2]["data"]:
+                assert ask(guarded, key, "DELETE", f"/{job['id']}")[0] == 200
 
 
 def test_jobs_when_one_key_has_many_then_another_keys_is_next(guarded: Appliance) -> None:
@@ -109,10 +119,6 @@ def test_jobs_when_there_are_too_many_then_refused_with_a_time_and_nothing_is_st
 def test_retry_when_there_are_too_many_then_refused_with_a_time_and_it_stays_failed(
     guarded: Appliance,
 ) -> None:
-    for key in ("anna", "bert", "carl"):
-        for state in UNFINISHED:
-            for job in ask(guarded, key, "GET", f"?state={state}")[2]["data"]:
-                assert ask(guarded, key, "DELETE", f"/{job['id']}")[0] == 200
     failed = ask(guarded, "anna", text="__FAIL__")[2]["id"]
     eventually(lambda: ask(guarded, "anna", "GET", f"/{failed}")[2]["state"] == "failed")
     others = [ask(guarded, "anna", text=ENDLESS)[2]["id"] for _ in range(PER_KEY)]
