@@ -54,12 +54,15 @@ def sample(appliance: Appliance, name: str) -> float:
     return samples(appliance)[name]
 
 
-def start_stepped(appliance_factory: Callable[..., Appliance], place: Path) -> SteppedAppliance:
+def start_stepped(
+    appliance_factory: Callable[..., Appliance], place: Path, *, keeps: bool = False
+) -> SteppedAppliance:
     with inserted_code(place, STEPPED_CLOCK.format(file=str(place / "offset"))):
         appliance = appliance_factory(
             WORKERS_TONE=2,
             VOICES_DEFAULT="tone-low",
             TONE_CHUNK_DELAY_S=0.5,
+            CACHE_SPEECH=keeps,
         )
     appliance.wait_until_ready()
     appliance.wait_until_running()
@@ -74,11 +77,11 @@ def stepped(
     return start_stepped(appliance_factory, tmp_path_factory.mktemp("clock"))
 
 
-def speak(appliance: Appliance) -> int:
-    """Have a long text spoken and return the status; a transfer that is broken off raises."""
+def speak(appliance: Appliance, number: int) -> int:
+    """Have a long text of one's own spoken and return the status; a transfer that is broken off raises."""
     request = urllib.request.Request(
         f"{appliance.base_url}/v1/audio/speech",
-        json.dumps({"input": LONG_TEXT, "voice": "tone-low", "response_format": "pcm"}).encode(),
+        json.dumps({"input": f"{LONG_TEXT}{number}", "voice": "tone-low", "response_format": "pcm"}).encode(),
         {"Content-Type": "application/json"},
     )
     with urllib.request.urlopen(request, timeout=60) as answer:
@@ -90,7 +93,11 @@ def speak(appliance: Appliance) -> int:
 def speaking_clients(appliance: Appliance) -> Iterator[list[int]]:
     """Clients whose requests are taken in before the block begins, and answered at its end."""
     answers: list[int] = []
-    threads = [threading.Thread(target=lambda: answers.append(speak(appliance))) for _ in range(CLIENTS)]
+
+    def ask(number: int) -> None:
+        answers.append(speak(appliance, number))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
     try:
@@ -124,10 +131,11 @@ def test_clock_when_it_steps_then_nothing_is_killed_and_no_duration_is_wrong(
     assert run_ttsctl(appliance, "live").returncode == ExitCode.OK
 
 
+@pytest.mark.parametrize("keeps", [False, True])
 def test_stop_when_the_clock_steps_meanwhile_then_running_requests_finish(
-    appliance_factory: Callable[..., Appliance], tmp_path: Path
+    appliance_factory: Callable[..., Appliance], tmp_path: Path, keeps: bool
 ) -> None:
-    stepped = start_stepped(appliance_factory, tmp_path)
+    stepped = start_stepped(appliance_factory, tmp_path, keeps=keeps)
     appliance = stepped.appliance
     with speaking_clients(appliance) as answers:
         seen = len(appliance.lines)

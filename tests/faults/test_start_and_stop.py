@@ -75,7 +75,11 @@ def speak(appliance: Appliance, text: str = "One more.") -> int | str:
 def speaking_clients(appliance: Appliance) -> Iterator[list[int | str]]:
     """Clients whose requests are taken in before the block begins, and have ended after it."""
     answers: list[int | str] = []
-    threads = [threading.Thread(target=lambda: answers.append(speak(appliance))) for _ in range(CLIENTS)]
+
+    def ask(number: int) -> None:
+        answers.append(speak(appliance, f"One more, number {number}."))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
     try:
@@ -106,8 +110,9 @@ def is_draining(appliance: Appliance) -> bool:
 
 def test_stop_when_requests_are_in_flight_then_each_is_answered_whole(run_dir: Path) -> None:
     took_s = []
-    for _ in range(STOP_ROUNDS):
-        with contextlib.closing(Appliance(run_dir, **SLOW)) as appliance:
+    for number in range(STOP_ROUNDS):
+        keeps = {"CACHE_SPEECH": number % 2 == 1, "CACHE_DISK_BYTES": 0}  # nothing for the next round
+        with contextlib.closing(Appliance(run_dir, **SLOW, **keeps)) as appliance:
             appliance.wait_until_ready()
             with speaking_clients(appliance) as answers:
                 appliance.send_signal(signal.SIGTERM)
@@ -130,10 +135,12 @@ def test_stop_when_requests_are_in_flight_then_each_is_answered_whole(run_dir: P
     print(f"stopped with {CLIENTS} requests in flight after {took_s} s, none lost")
 
 
+@pytest.mark.parametrize("keeps", [False, True])
 def test_stop_when_signalled_twice_then_it_hurries_and_no_client_takes_a_part_for_the_whole(
-    run_dir: Path,
+    run_dir: Path, keeps: bool
 ) -> None:
-    with contextlib.closing(Appliance(run_dir, **SLOW | {"TONE_DELAY_S": 30})) as appliance:
+    settings = SLOW | {"TONE_DELAY_S": 30, "CACHE_SPEECH": keeps}
+    with contextlib.closing(Appliance(run_dir, **settings)) as appliance:
         appliance.wait_until_ready()
         with speaking_clients(appliance) as answers:
             appliance.send_signal(signal.SIGTERM)

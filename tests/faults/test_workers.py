@@ -57,8 +57,7 @@ FAMILIES = rounds(1, 34)
 """How often all workers are parents of a child that they leave behind (row W13): 100 times and more."""
 
 
-@pytest.fixture(scope="module")
-def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
+def started(appliance_factory: Callable[..., Appliance], **settings: object) -> Appliance:
     made = appliance_factory(
         WORKERS_TONE=SIZE,
         WORKERS_PROGRESS_S=PROGRESS_S,
@@ -66,21 +65,32 @@ def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
         DISPATCH_FIRST_AUDIO_LIMIT_S=30,
         WATCHDOG_EARLY_S=0,  # so many deaths are no crash loop here
         **HOOKED,
+        **settings,
     )
     made.wait_until_ready()
     return made
 
 
+@pytest.fixture(scope="module")
+def appliance(appliance_factory: Callable[..., Appliance]) -> Appliance:
+    return started(appliance_factory)
+
+
+@pytest.fixture(scope="module")
+def keeping(appliance_factory: Callable[..., Appliance]) -> Appliance:
+    return started(appliance_factory, CACHE_SPEECH="true")
+
+
 @pytest.fixture(autouse=True)
-def _whole(appliance: Appliance) -> Iterator[None]:
+def _whole(used: Appliance) -> Iterator[None]:
     """Each test begins with all workers, and ends with all of them back."""
-    with whole_before_and_after(appliance, SIZE):
+    with whole_before_and_after(used, SIZE):
         yield
 
 
 @pytest.fixture
-def clients(appliance: Appliance) -> Iterator[Clients]:
-    with contextlib.closing(Clients(appliance, SIZE)) as made:
+def clients(used: Appliance) -> Iterator[Clients]:
+    with contextlib.closing(Clients(used, SIZE)) as made:
         yield made
 
 
@@ -114,31 +124,31 @@ def test_worker_when_killed_while_idle_then_no_client_sees_it_and_capacity_is_ba
 
 
 def test_worker_when_killed_after_audio_has_left_then_the_transfer_is_broken_off(
-    appliance: Appliance, clients: Clients
+    either: Appliance, clients: Clients
 ) -> None:
-    seen, retries = len(appliance.lines), counted(appliance, "tts_utterance_retries_total")
+    seen, retries = len(either.lines), counted(either, "tts_utterance_retries_total")
     begun = threading.Event()
     hearing = clients.ask("Heard only in part, as it ends here. __HANG_1__", sound="pcm", begun=begun)
     assert begun.wait(30)
-    os.kill(busy_worker(appliance)["pid"], signal.SIGKILL)
+    os.kill(busy_worker(either)["pid"], signal.SIGKILL)
     answer = hearing.result()
     assert answer.status == 200
     assert answer.body
     assert not answer.is_whole
-    line = appliance.wait_for("request_finished", after=seen, outcome="failed")
+    line = either.wait_for("request_finished", after=seen, outcome="failed")
     assert (line["ended_by"], line["ended_in"]) == ("worker_lost", "stream")
-    assert counted(appliance, "tts_utterance_retries_total") == retries
+    assert counted(either, "tts_utterance_retries_total") == retries
 
 
 def test_worker_when_killed_and_its_successor_too_then_503_with_retry_after(
-    appliance: Appliance, clients: Clients
+    either: Appliance, clients: Clients
 ) -> None:
-    seen, lost = len(appliance.lines), exits(appliance, "lost")
+    seen, lost = len(either.lines), exits(either, "lost")
     hearing = clients.ask("Nobody lives to say it. __HANG__")
-    first = busy_worker(appliance)
+    first = busy_worker(either)
     os.kill(first["pid"], signal.SIGKILL)
     second = eventually(
-        lambda: [each for each in connected_workers(appliance, "busy") if each["pid"] != first["pid"]]
+        lambda: [each for each in connected_workers(either, "busy") if each["pid"] != first["pid"]]
     )[0]
     killed_at_s = time.monotonic()
     os.kill(second["pid"], signal.SIGKILL)
@@ -146,8 +156,8 @@ def test_worker_when_killed_and_its_successor_too_then_503_with_retry_after(
     print(f"W2: 503 within {answer.ended_at_s - killed_at_s:.3f} s of the second death")
     assert (answer.status, answer.code) == (503, "worker_lost")
     assert answer.headers["Retry-After"] in ("1", "2")
-    assert exits(appliance, "lost") == lost + 2
-    appliance.wait_for("utterance_retried", after=seen)
+    assert exits(either, "lost") == lost + 2
+    either.wait_for("utterance_retried", after=seen)
 
 
 def test_worker_when_native_code_crashes_then_the_signal_and_the_stack_are_named(
@@ -164,20 +174,20 @@ def test_worker_when_native_code_crashes_then_the_signal_and_the_stack_are_named
 
 
 def test_workers_when_stopped_in_a_request_then_seen_replaced_and_the_clients_served(
-    appliance: Appliance, clients: Clients
+    either: Appliance, clients: Clients
 ) -> None:
-    seen, hung = len(appliance.lines), exits(appliance, "hung")
+    seen, hung = len(either.lines), exits(either, "hung")
     victims = [f"worker-tone-{slot}" for slot in range(1, SIZE)]
     for victim in victims:
-        appliance.program(victim).send_signal(signal.SIGSTOP)
+        either.program(victim).send_signal(signal.SIGSTOP)
     begun_s = time.monotonic()
     hearing = [clients.ask(f"Client {number} waits a little.") for number in range(SIZE)]
     for victim in victims:
-        appliance.wait_for("worker_killed", after=seen, worker=victim, cause="hung")
+        either.wait_for("worker_killed", after=seen, worker=victim, cause="hung")
     seen_s = time.monotonic() - begun_s
     assert [each.result().status for each in hearing] == [200] * SIZE
     for victim in victims:
-        appliance.wait_for("worker_joined", after=seen, worker=victim)
+        either.wait_for("worker_joined", after=seen, worker=victim)
     replaced_s = time.monotonic() - begun_s
     say(
         "W4",
@@ -186,7 +196,7 @@ def test_workers_when_stopped_in_a_request_then_seen_replaced_and_the_clients_se
     )
     assert seen_s <= SEEN_WITHIN_S + allowance_s()
     assert replaced_s <= REPLACED_WITHIN_S + allowance_s(2 * MACHINE_IS_BUSY_S)  # two starts of Python
-    assert exits(appliance, "hung") == hung + len(victims)
+    assert exits(either, "hung") == hung + len(victims)
 
 
 @pytest.mark.parametrize(
@@ -211,14 +221,14 @@ def test_worker_when_it_hangs_in_the_engine_then_killed_with_its_stack_and_the_c
     assert seen_s < PROGRESS_S + 1 + allowance_s()
 
 
-def test_poison_when_tried_again_then_refused_at_once_and_nobody_else_notices(appliance: Appliance) -> None:
-    seen, lost = len(appliance.lines), exits(appliance, "lost")
-    refused = counted(appliance, 'tts_requests_rejected_total{reason="poison"}')
+def test_poison_when_tried_again_then_refused_at_once_and_nobody_else_notices(either: Appliance) -> None:
+    seen, lost = len(either.lines), exits(either, "lost")
+    refused = counted(either, 'tts_requests_rejected_total{reason="poison"}')
     text = "Poison. __SEGV__"
-    with listening(appliance) as others:
-        first = speak(appliance, text)
-        again = [speak(appliance, text) for _ in range(REQUESTS)]
-        eventually(lambda: len(connected_workers(appliance)) == SIZE)
+    with listening(either) as others:
+        first = speak(either, text)
+        again = [speak(either, text) for _ in range(REQUESTS)]
+        eventually(lambda: len(connected_workers(either)) == SIZE)
     assert first.status == 503
     assert {(answer.status, answer.code) for answer in again} == {(422, "poison_request")}
     took_s = percentile([answer.took_s for answer in again], 0.5)
@@ -226,10 +236,10 @@ def test_poison_when_tried_again_then_refused_at_once_and_nobody_else_notices(ap
     assert took_s <= POISON_ANSWER_S + allowance_s()
     assert others.answers
     assert others.failed() == []
-    assert exits(appliance, "lost") == lost + 2
-    assert counted(appliance, 'tts_requests_rejected_total{reason="poison"}') == refused + len(again)
-    appliance.wait_for("request_refused", after=seen, status=422, code="poison_request")
-    assert events(appliance, seen).count("worker_lost") == 2
+    assert exits(either, "lost") == lost + 2
+    assert counted(either, 'tts_requests_rejected_total{reason="poison"}') == refused + len(again)
+    either.wait_for("request_refused", after=seen, status=422, code="poison_request")
+    assert events(either, seen).count("worker_lost") == 2
 
 
 def test_grandchildren_when_their_worker_is_killed_then_none_survives(
@@ -331,12 +341,12 @@ def daemons_gone_after_s(appliance: Appliance, clients: Clients, words: str) -> 
 
 @pytest.mark.parametrize("who", ["gateway", "everything"])
 def test_workers_when_the_gateway_or_everything_was_stopped_for_a_while_then_none_is_killed(
-    appliance: Appliance, clients: Clients, who: str
+    either: Appliance, clients: Clients, who: str
 ) -> None:
-    seen = len(appliance.lines)
-    before = {worker["pid"] for worker in connected_workers(appliance)}
-    ended = [exits(appliance, cause) for cause in CAUSES]
-    stopped = [appliance.program("gateway")] if who == "gateway" else appliance.left_processes()
+    seen = len(either.lines)
+    before = {worker["pid"] for worker in connected_workers(either)}
+    ended = [exits(either, cause) for cause in CAUSES]
+    stopped = [either.program("gateway")] if who == "gateway" else either.left_processes()
     for process in stopped:
         process.send_signal(signal.SIGSTOP)
     hearing = [clients.ask(f"Client {number} waits for all of them.") for number in range(SIZE)]
@@ -348,9 +358,9 @@ def test_workers_when_the_gateway_or_everything_was_stopped_for_a_while_then_non
     recovered_s = time.monotonic() - resumed_at_s
     print(f"T2: all answered {recovered_s:.2f} s after {who} went on")
     assert recovered_s <= RECOVERED_WITHIN_S + allowance_s()
-    wait_for_looks(appliance, 20)  # for longer than the silence that means hung
-    assert {worker["pid"] for worker in connected_workers(appliance)} == before
-    assert not {"worker_killed", "worker_lost"} & set(events(appliance, seen))
-    assert [exits(appliance, cause) for cause in CAUSES] == ended
-    assert counted(appliance, 'tts_worker_state{state="ready"}') == SIZE
-    assert asked_locally(appliance, "/health")["status"] == "ok"
+    wait_for_looks(either, 20)  # for longer than the silence that means hung
+    assert {worker["pid"] for worker in connected_workers(either)} == before
+    assert not {"worker_killed", "worker_lost"} & set(events(either, seen))
+    assert [exits(either, cause) for cause in CAUSES] == ended
+    assert counted(either, 'tts_worker_state{state="ready"}') == SIZE
+    assert asked_locally(either, "/health")["status"] == "ok"

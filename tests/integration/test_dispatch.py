@@ -45,6 +45,25 @@ async def test_synthesize_when_many_ask_at_once_then_each_hears_its_own_text_in_
         assert rig.counted("tts_stale_frames_total") == 0
 
 
+async def test_queue_when_no_chunk_is_asked_for_then_it_counts_at_once_and_abandon_takes_it_back(
+    run_dir: Path,
+) -> None:
+    async with dispatch_rig(run_dir) as rig:
+        queued = [rig.ask(f"Number {number}.", client="a") for number in range(3)]
+        for delivery in queued:
+            rig.dispatcher.queue(delivery.stream)
+        assert rig.dispatcher.waiting_count() + rig.dispatcher.running_count() == 3
+        assert rig.dispatcher.admission._backlogs == {"a": 3}
+        heard, *unheard = queued
+        for delivery in unheard:
+            rig.dispatcher.abandon(delivery.stream)
+        assert rig.dispatcher.admission._backlogs == {"a": 1}
+        assert await rig.hear(heard) == [wanted_pcm("Number 0.")]
+        await rig.idle()
+        assert rig.dispatcher.waiting_count() == rig.dispatcher.running_count() == 0
+        assert not rig.dispatcher.admission._backlogs
+
+
 async def test_synthesize_when_cores_are_fewer_than_workers_then_grants_serve_all(run_dir: Path) -> None:
     async with dispatch_rig(run_dir, 3, cores=1, APPLIANCE_TONE_WINDOW_CHUNKS="1") as rig:
         texts = [f"Number {number}, quite a long sentence that makes many chunks." for number in range(9)]
