@@ -117,8 +117,12 @@ class AcceptedCounter:
         self.count(accepted)
 
     def count(self, accepted: int) -> None:
-        """Note how many requests were accepted so far: handed to the kernel, not forced to the disk."""
-        self._tell((self._token, accepted))
+        """Note how many requests were accepted so far: handed to the kernel, not forced to the disk.
+
+        Before a run has begun nothing is noted: the file still holds the number that the last one left.
+        """
+        if self._token:
+            self._tell((self._token, accepted))
 
     def close(self) -> None:
         """Count no more: a number that isn't in the file yet stays out of it, and the thread ends."""

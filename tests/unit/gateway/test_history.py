@@ -136,6 +136,23 @@ async def test_gateway_when_killed_then_its_successor_counts_what_lacks(database
     running.complete()
 
 
+async def test_requests_when_accepted_before_their_run_has_begun_then_the_killed_ones_count_is_still_there(
+    database: Database,
+) -> None:
+    _, ledger = await joined(database)
+    run_through(ledger, "lost-1", "lost-2")
+    await until_counted(database, 2)
+    killed = counter_of(database)
+    left = await asyncio.to_thread(killed.open)
+    killed.count(1)
+    while not killed._news.locked():  # until its thread has taken what it is to write
+        await asyncio.sleep(0)
+    killed.close()
+    assert killed._thread is not None
+    await asyncio.to_thread(killed._thread.join)
+    assert await History(counter_of(database), keeps_text=False).join(database) == left[1] == 2
+
+
 async def test_database_when_another_takes_its_place_then_what_waits_and_runs_goes_there(
     tmp_path: Path, database: Database
 ) -> None:
