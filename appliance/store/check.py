@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.lifecycle import read_json, write_json
-from appliance.store.errors import PRIMARY_CODE, StoreCorruptError, storage_error
+from appliance.store.errors import PRIMARY_CODE, StoreCorruptError, storage_errors
 from appliance.store.migrations import (
     APPLICATION_ID,
     HEADER_BYTES,
@@ -145,11 +145,8 @@ def rows_of(path: Path) -> dict[str, int]:
     Raises:
         StorageError: It can't be read.
     """
-    try:
-        with contextlib.closing(connect(path, mode="ro")) as connection:
-            return count_rows(connection)
-    except sqlite3.Error as error:
-        raise storage_error(error, path.parent) from error
+    with storage_errors(path.parent), contextlib.closing(connect(path, mode="ro")) as connection:
+        return count_rows(connection)
 
 
 def _counts(connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:

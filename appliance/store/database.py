@@ -107,7 +107,7 @@ class Database:
         except BaseException as error:
             for connection in reversed(connections):
                 await connection.close()
-            if isinstance(error, sqlite3.Error | OSError):
+            if isinstance(error, sqlite3.Error | OSError | UnicodeDecodeError):
                 raise await asyncio.to_thread(storage_error, error, path.parent) from error
             raise
         return database
@@ -137,7 +137,7 @@ class Database:
                 self._observe_commit(time.monotonic() - begun_at_s)
             except BaseException as error:
                 await _certainly(self._take_back())
-                if isinstance(error, sqlite3.Error):
+                if isinstance(error, sqlite3.Error | UnicodeDecodeError):
                     raise await self._ours(error) from error
                 raise
 
@@ -158,7 +158,7 @@ class Database:
                 await asyncio.wait([reading])
             try:
                 return reading.result()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise await self._ours(error) from error
 
     @property
@@ -195,7 +195,7 @@ class Database:
                 await _certainly(self._run("write_log_into_database"))
                 if not await asyncio.to_thread(self.path.exists):
                     await self._copy_back()
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
                 raise await self._ours(error) from error
 
     async def _copy_back(self) -> None:
@@ -230,7 +230,7 @@ class Database:
             if self._writer.in_transaction:
                 await self._run("rollback")
 
-    async def _ours(self, error: sqlite3.Error | OSError) -> StorageError:
+    async def _ours(self, error: sqlite3.Error | OSError | UnicodeDecodeError) -> StorageError:
         return await asyncio.to_thread(storage_error, error, self.path.parent)
 
 

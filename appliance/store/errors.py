@@ -105,18 +105,20 @@ def storage_errors(place: Path, name: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         ours = storage_error(error, place)
         raise (type(ours)(f"{name}: {ours.message}") if name else ours) from error
 
 
-def storage_error(error: sqlite3.Error | OSError, place: Path) -> StorageError:
+def storage_error(error: sqlite3.Error | OSError | UnicodeDecodeError, place: Path) -> StorageError:
     """Return which of our errors another one is; blocks a moment to try the disk.
 
     Args:
-        error: What SQLite or the system said.
+        error: What SQLite or the system said, or Python of what SQLite said: names in it that aren't UTF-8.
         place: The database's folder; what SQLite only calls an I/O error is tried out there.
     """
+    if isinstance(error, UnicodeDecodeError):
+        return StoreCorruptError(f"{default_text(StoreCorruptError)}: {error}")
     if isinstance(error, OSError):
         found = BY_ERRNO.get(error.errno or 0, StoreFailedError)
         return found(f"{default_text(found)}: {error.strerror}")

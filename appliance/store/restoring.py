@@ -197,7 +197,10 @@ def _is_whole(database: Path) -> bool:
 def _write_log(database: Path) -> None:
     """Have everything in the database's own file, as far as it can be read; the log is gone then."""
     if database.exists():
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(connect(database)) as connection:
+        with (
+            contextlib.suppress(sqlite3.Error, UnicodeDecodeError),
+            contextlib.closing(connect(database)) as connection,
+        ):
             connection.execute(STATEMENTS["write_log_into_database"]).fetchall()
 
 

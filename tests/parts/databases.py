@@ -1,4 +1,4 @@
-"""Databases of the store as a test wants to find them: of an older version, damaged in an index only."""
+"""Databases of the store as a test wants to find them: of an older version, damaged in an index or a name only."""
 
 from __future__ import annotations
 
@@ -54,3 +54,13 @@ def damage_an_index(path: Path, age_s: float = 0.0) -> None:
     damaged = [page.replace(name, other) if page[0] == LEAF_OF_AN_INDEX else page for page in pages]
     assert damaged != pages
     path.write_bytes(b"".join(damaged))
+
+
+def spoil_a_name(path: Path) -> None:
+    """Have a name in a database's schema be no UTF-8; nobody has it open."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    content = path.read_bytes()
+    spoilt = content.replace(b"tablejobsjobs", b"table\xffobsjobs")
+    assert spoilt != content
+    path.write_bytes(spoilt)

@@ -14,13 +14,13 @@ import pytest
 from appliance.errors import ConfigurationError
 from appliance.store import backups
 from appliance.store.backups import create_backup, list_backups, verify_backup
-from appliance.store.check import FLOOR_SUFFIX, connect, note_floor, read_floor
+from appliance.store.check import FLOOR_SUFFIX, connect, note_floor, read_floor, rows_of
 from appliance.store.database import WRITER_PRAGMAS
 from appliance.store.errors import StorageError, StoreBusyError, StoreCorruptError, StoreFailedError
 from appliance.store.migrations import APPLICATION_ID, HEADER_BYTES, SCHEMA_VERSION
 from appliance.store.opening import CORRUPT_KEPT, Opened, StoreLock, forget_replaced, prepare
 from appliance.voice_folders import locked
-from tests.parts.databases import damage_an_index, make_old
+from tests.parts.databases import damage_an_index, make_old, spoil_a_name
 
 RUNS = 40
 
@@ -138,7 +138,9 @@ def test_header_when_a_byte_of_it_is_another_then_seen_or_harmless(database: Pat
 
 
 def test_schema_when_a_name_in_it_is_no_text_then_damaged(database: Path) -> None:
-    database.write_bytes(database.read_bytes().replace(b"tablejobsjobs", b"table\xffobsjobs"))
+    spoil_a_name(database)
+    with pytest.raises(StoreCorruptError):  # as the gateway does all along
+        rows_of(database)
     assert prepare(database).state == "lost"
 
 

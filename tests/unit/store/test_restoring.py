@@ -17,7 +17,7 @@ from appliance.store.manifests import Contents
 from appliance.store.migrations import SCHEMA_VERSION
 from appliance.store.opening import prepare
 from appliance.store.restoring import REPLACED_KEPT, RestorePoint, begin, give_back, swap, take_note
-from tests.parts.databases import damage_an_index, make_old
+from tests.parts.databases import damage_an_index, make_old, spoil_a_name
 
 THEN, NOW = 20, 90
 
@@ -115,6 +115,7 @@ BREAKS: dict[str, Callable[[Path], object]] = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:9000]),
     "header of zeros": lambda path: path.write_bytes(bytes(100) + path.read_bytes()[100:]),
     "in an index only": damage_an_index,
+    "in a name of its schema": spoil_a_name,
 }
 
 
