@@ -8,8 +8,8 @@ Refuses to know: asyncio (`database`), and who is told. Everything here blocks.
     broken, or gone ─▶ moved aside as …corrupt-<UTC time> ─▶ a whole backup is put back       restored
                                                           └▶ there is none: made new          lost
 
-What takes a broken one's place is noted beside the file before, until somebody has said it: whatever is
-killed or fails meanwhile, the next opening returns `restored` or `lost` again.
+That a broken one is moved aside is noted beside the file before, and then what takes its place, until somebody
+has said it: whatever is killed or fails meanwhile, the next opening returns `restored` or `lost` again.
 """
 
 from __future__ import annotations
@@ -63,6 +63,8 @@ FILE_SUFFIXES = ("", "-wal", "-shm")
 CORRUPT_KEPT = 3
 """Broken databases that are kept for whoever wants to look into them."""
 MIGRATION = "migration"
+REPLACING = "replacing"
+"""Noted before a broken database is moved aside: nothing has its place yet."""
 REPLACED_STATES = ("restored", "lost")
 
 
@@ -71,7 +73,7 @@ class Opened:
     """What became of the file."""
 
     state: str
-    """`ok`, `restored` (from a backup) or `lost` (nothing could be put back)."""
+    """`ok`, `restored` (from a backup) or `lost` (nothing could be put back); `REPLACING` in a note only."""
     reason: str = ""
     """What was wrong with the one before."""
     moved_to: str = ""
@@ -145,7 +147,7 @@ def forget_replaced(database: Path) -> None:
 
 def _read_replaced(database: Path) -> Opened | None:
     found = read_json(_replaced_path(database))
-    if found.get("state") not in REPLACED_STATES:
+    if found.get("state") not in (REPLACING, *REPLACED_STATES):
         return None
     return Opened(**{each.name: str(found.get(each.name, "")) for each in fields(Opened)})
 
@@ -154,6 +156,7 @@ def _note_replaced(database: Path, opened: Opened) -> None:
     path = _replaced_path(database)
     write_json(path, asdict(opened))
     sync(path)
+    sync(path.parent)
 
 
 def _replaced_path(database: Path) -> Path:
@@ -166,20 +169,24 @@ def _is_there(database: Path, *, is_suspect: bool) -> bool:
     Raises:
         StoreCorruptError: It isn't whole, or is gone.
     """
+    before = _read_replaced(database)
     if not database.exists():
-        if before := _read_replaced(database):  # nothing could be put in its place yet
+        if before:  # nothing could be put in its place yet
             raise StoreCorruptError(before.reason)
         check_floor(database, {})
         return False
+    is_left = before is not None and before.state == REPLACING
     check_file(database)
     with contextlib.closing(connect(database)) as connection:
         check_database(connection)
-        if is_suspect:
+        if is_suspect or is_left:
             (found,) = connection.execute(STATEMENTS["check_wholly"]).fetchone()
             if found != "ok":
                 raise StoreCorruptError(f"it is damaged: {found[:200]}")
         rows = count_rows(connection)
     check_floor(database, rows)
+    if is_left:  # it was taken for broken, and hasn't been moved aside
+        forget_replaced(database)
     return True
 
 
@@ -187,7 +194,7 @@ def _replace(database: Path, backups: Path, reason: str) -> None:
     """Move what is broken aside and put the newest whole backup, or an empty database, in its place."""
     backup = newest_whole(backups)
     before = _read_replaced(database)
-    moved_to = move_aside(database) or (before.moved_to if before else "")
+    moved_to = _move_aside(database, reason) or (before.moved_to if before else "")
     if backup is None:
         _note_replaced(database, Opened("lost", reason, moved_to))
         _make_new(database)
@@ -199,31 +206,29 @@ def _replace(database: Path, backups: Path, reason: str) -> None:
     _migrate(database, backups)
 
 
-def move_aside(database: Path) -> str:
+def _move_aside(database: Path, reason: str) -> str:
     """Rename a database's files to `…corrupt-<UTC time>`; return the new name, or nothing if none was there.
 
+    That is noted before: without it a killed start would leave no database, which looks like the first start.
     Only the newest few of such databases stay.
 
     Raises:
-        OSError: One can't be renamed.
+        OSError: It can't be noted, and nothing has moved; or a file can't be renamed.
     """
+    if not any(os.path.lexists(database.with_name(database.name + suffix)) for suffix in FILE_SUFFIXES):
+        return ""
     base = f"{database.name}.corrupt-"
     new_name = f"{base}{time_stamp(datetime.now(UTC))}"
+    _note_replaced(database, Opened(REPLACING, reason, new_name))
     # The log goes first: without its database it is nothing, but beside a new one it would be taken for its.
-    moved = [suffix for suffix in reversed(FILE_SUFFIXES) if _rename(database, suffix, new_name)]
+    for suffix in reversed(FILE_SUFFIXES):
+        with contextlib.suppress(FileNotFoundError):
+            database.with_name(database.name + suffix).rename(database.with_name(new_name + suffix))
     kept = {path.name.partition("Z")[0] for path in database.parent.glob(f"{base}*")}
     for old_name in sorted(kept)[:-CORRUPT_KEPT]:
         for path in database.parent.glob(f"{old_name}Z*"):
             path.unlink(missing_ok=True)
-    return new_name if moved else ""
-
-
-def _rename(database: Path, suffix: str, new_name: str) -> bool:
-    try:
-        database.with_name(database.name + suffix).rename(database.with_name(new_name + suffix))
-    except FileNotFoundError:
-        return False
-    return True
+    return new_name
 
 
 def _make_new(database: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import random
 import signal
@@ -17,11 +18,14 @@ from typing import Any
 import pytest
 
 from appliance.settings import ROOT
+from appliance.store.backups import create_backup
 from appliance.store.check import connect
+from appliance.store.migrations import SCHEMA_VERSION
 from appliance.store.opening import prepare
 from loadtests.figures import Figure
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.asked import asked, spoken
+from tests.parts.databases import damage_an_index, make_old
 from tests.parts.measured import say
 from tests.parts.rounds import rounds
 
@@ -62,6 +66,52 @@ def test_commits_when_killed_amid_them_then_none_that_was_acknowledged_is_lost(t
         count += len(there)
         assert all_there == count
     say("D1", Figure("kills amid commits", number + 1, ""), Figure("commits that survived them", count, ""))
+
+
+KILLED_AT_A_RENAME = """
+import os, signal, sys
+from pathlib import Path
+from appliance.store.opening import prepare
+
+left = int(sys.argv[2])
+
+def look(event, _):
+    global left
+    if event == "os.rename":
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(look)
+prepare(Path(sys.argv[1]), is_suspect=True)
+"""
+RUNS = 3
+LEAST_RENAMES = 3
+"""The note, the database, the backup."""
+
+
+@pytest.mark.parametrize("is_found_anew", [True, False])
+def test_broken_database_when_its_replacement_is_killed_at_any_rename_then_it_goes_on_and_is_said(
+    tmp_path: Path, *, is_found_anew: bool
+) -> None:
+    for number in itertools.count(1):
+        path = tmp_path / str(number) / "appliance.sqlite"
+        make_old(path, SCHEMA_VERSION, RUNS)
+        backup = create_backup(path, path.parent / "backups")
+        if is_found_anew:
+            path.write_bytes(b"no database")
+        else:  # the next start wouldn't look for it
+            damage_an_index(path)
+        command = [sys.executable, "-c", KILLED_AT_A_RENAME, str(path), str(number)]
+        is_killed = subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+        opened = prepare(path, is_suspect=number == 1)  # nothing was noted before the first
+        assert (opened.state, opened.backup) == ("restored", backup.path.name), number
+        assert path.with_name(opened.moved_to).exists()
+        with contextlib.closing(connect(path, mode="ro")) as connection:
+            assert connection.execute("SELECT count(*) FROM runs").fetchone() == (RUNS,)
+        if not is_killed:
+            break
+    assert number > LEAST_RENAMES
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from appliance.store.check import FLOOR_SUFFIX, connect, note_floor, read_floor,
 from appliance.store.database import WRITER_PRAGMAS
 from appliance.store.errors import StorageError, StoreBusyError, StoreCorruptError, StoreFailedError
 from appliance.store.migrations import APPLICATION_ID, HEADER_BYTES, SCHEMA_VERSION
-from appliance.store.opening import CORRUPT_KEPT, Opened, StoreLock, forget_replaced, prepare
+from appliance.store.opening import CORRUPT_KEPT, REPLACED_SUFFIX, Opened, StoreLock, forget_replaced, prepare
 from appliance.voice_folders import locked
 from tests.parts.databases import damage_an_index, make_old, spoil_a_name
 
@@ -183,6 +183,22 @@ def test_database_when_a_backup_is_put_back_and_what_follows_fails_then_the_next
         assert (database.parent / opened.moved_to).exists()
     forget_replaced(database)
     assert prepare(database) == Opened("ok")
+
+
+def test_database_when_broken_and_that_cannot_be_noted_then_it_stays_until_it_can(database: Path) -> None:
+    backup = create_backup(database, database.parent / "backups")
+    BREAKS["text"](database)
+    floor_path(database).unlink()  # as where no table has rows that last
+    blocked = database.with_name(f"{database.name}{REPLACED_SUFFIX}.{os.getpid()}")
+    blocked.mkdir()
+    for _ in range(2):
+        with pytest.raises(StorageError):
+            prepare(database)
+        assert database.exists()
+    blocked.rmdir()
+    opened = prepare(database)
+    assert (opened.state, opened.backup) == ("restored", backup.path.name)
+    assert (database.parent / opened.moved_to).exists()
 
 
 def make_unreadable(path: Path) -> bytes:
