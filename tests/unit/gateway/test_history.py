@@ -117,7 +117,8 @@ async def until_counted(database: Database, accepted: int) -> None:
     """Wait for the thread that counts."""
     path = database.path.with_name(database.path.name + COUNTER_SUFFIX)
     while True:
-        if COUNTER.unpack(await asyncio.to_thread(path.read_bytes))[1] == accepted:
+        content = await asyncio.to_thread(path.read_bytes)
+        if content and COUNTER.unpack(content)[1] == accepted:
             return
         await asyncio.sleep(0.01)
 
