@@ -8,8 +8,9 @@ Refuses to know: asyncio (`database`), and who is told. Everything here blocks.
     broken, or gone ─▶ moved aside as …corrupt-<UTC time> ─▶ a whole backup is put back       restored
                                                           └▶ there is none: made new          lost
 
-That a broken one is moved aside is noted beside the file before, and then what takes its place, until somebody
-has said it: whatever is killed or fails meanwhile, the next opening returns `restored` or `lost` again.
+That a broken one is moved aside is noted beside the file before, and then what takes its place, until
+somebody has said it: whatever is killed or fails meanwhile, the next opening returns `restored` or `lost`
+again.
 """
 
 from __future__ import annotations

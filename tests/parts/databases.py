@@ -1,4 +1,4 @@
-"""Databases of the store as a test wants to find them: of an older version, damaged in an index or a name only."""
+"""Databases of the store as a test wants to find them: of an older version, damaged in one place only."""
 
 from __future__ import annotations
 

@@ -123,6 +123,14 @@ async def until_counted(database: Database, accepted: int) -> None:
         await asyncio.sleep(0.01)
 
 
+async def until_taken(counter: AcceptedCounter) -> None:
+    """Wait until the thread that counts has nothing more to take."""
+    while True:
+        if counter._news.locked():
+            return
+        await asyncio.sleep(0.01)
+
+
 async def test_gateway_when_killed_then_its_successor_counts_what_lacks(database: Database) -> None:
     history, ledger = await joined(database)
     run_through(ledger, "written")
@@ -146,8 +154,7 @@ async def test_requests_when_accepted_before_their_run_has_begun_then_the_killed
     killed = counter_of(database)
     left = await asyncio.to_thread(killed.open)
     killed.count(1)
-    while not killed._news.locked():  # until its thread has taken what it is to write
-        await asyncio.sleep(0)
+    await until_taken(killed)
     killed.close()
     assert killed._thread is not None
     await asyncio.to_thread(killed._thread.join)
