@@ -98,8 +98,9 @@ def _serve_appliance(settings: Settings) -> ExitCode:
     configure_logging("importer", settings.log.level)
     store = VoiceStore(settings.data.dir)
     with only_import(store, wait=True):  # what another one has just made isn't missing any more
+        there = store.manifests()
         errands = _errands(settings, store)
-    return Importer(settings, ImportLog()).do_patiently(errands)
+    return Importer(settings, ImportLog()).do_patiently(errands, there)
 
 
 def _errands(settings: Settings, store: VoiceStore) -> list[Errand]:

@@ -16,7 +16,7 @@ from appliance.import_errors import ImportBusyError, ImportStoppedError, VoiceNo
 from appliance.settings import Settings
 from appliance.voice_folders import locked
 from appliance.voice_imports import ImportState
-from appliance.voice_store import VoiceStore
+from appliance.voice_store import VoiceManifest, VoiceStore
 from processes.importer.book import ImportBook
 from processes.importer.errand import Errand
 from processes.importer.exit_code import ExitCode, exit_code_of
@@ -111,10 +111,15 @@ class Importer:
         self._teller.made(made)
         self._book.note(errand.title, state=ImportState.DONE, fraction=1.0, voice=made.voice)
 
-    def do_patiently(self, errands: Sequence[Errand]) -> ExitCode:
+    def do_patiently(self, errands: Sequence[Errand], there: Sequence[VoiceManifest]) -> ExitCode:
         """Make voices one after the other; those that can't be downloaded are tried again behind the others.
 
-        Another import may come in while it waits for the next try, and is waited for then.
+        Another import may come in before the first try and while it waits for the next one, and is waited for
+        then; what that has made isn't made again.
+
+        Args:
+            errands: Each of a model.
+            there: The voices that there were when the errands were found.
 
         Returns:
             How they ended: `OK`, or the highest code of those that have failed for good.
@@ -125,12 +130,23 @@ class Importer:
         codes = [ExitCode.OK]
         for pause_s in (*RETRIES_S, None):
             with only_import(self._store, wait=True):
+                errands = self._unmade(errands, there)
                 again = self._try_all(errands, pause_s, codes)
             if pause_s is None or not again:
                 break
             time.sleep(pause_s)
             errands = again
         return max(codes)
+
+    def _unmade(self, errands: Sequence[Errand], there: Sequence[VoiceManifest]) -> list[Errand]:
+        """Return those of whose models nobody else has made a voice meanwhile; the others are done."""
+        made = {manifest.model: manifest.id for manifest in self._store.manifests() if manifest not in there}
+        for errand in errands:
+            if errand.source in made:
+                self._book.note(
+                    errand.title, state=ImportState.DONE, fraction=1.0, reason="", voice=made[errand.source]
+                )
+        return [errand for errand in errands if errand.source not in made]
 
     def _try_all(
         self, errands: Sequence[Errand], pause_s: float | None, codes: list[ExitCode]

@@ -19,6 +19,7 @@ from processes.importer.errand import Errand, model_errand
 from processes.importer.exit_code import ExitCode
 from processes.importer.keeper import Made, OnMessage
 from processes.importer.work import RETRIES_S, Importer
+from tests.parts.stored_voices import put
 
 OFFLINE, FINE, LATE = (model_errand(f"tts_models/en/{name}/vits") for name in ("offline", "fine", "late"))
 
@@ -80,7 +81,7 @@ def test_errands_when_the_first_finds_no_network_then_the_others_come_before_it_
     machine, importer
 ) -> None:
     machine.failures = {OFFLINE: offline(1), LATE: offline(2)}
-    assert importer.do_patiently([OFFLINE, FINE, LATE]) == ExitCode.OK
+    assert importer.do_patiently([OFFLINE, FINE, LATE], []) == ExitCode.OK
     first, second, _ = RETRIES_S
     assert machine.begun == [OFFLINE, FINE, LATE, first, OFFLINE, LATE, second, LATE]
 
@@ -89,7 +90,7 @@ def test_errand_when_the_network_never_comes_then_failed_after_the_last_try(
     machine, importer, tmp_path
 ) -> None:
     machine.failures = {OFFLINE: offline(9)}
-    assert importer.do_patiently([OFFLINE, FINE]) == ExitCode.NO_NETWORK
+    assert importer.do_patiently([OFFLINE, FINE], []) == ExitCode.NO_NETWORK
     assert machine.begun.count(OFFLINE) == 1 + len(RETRIES_S)
     assert states(tmp_path) == {OFFLINE.title: ImportState.FAILED, FINE.title: ImportState.DONE}
 
@@ -100,9 +101,9 @@ def test_errand_when_it_waits_for_its_next_try_then_it_says_why_and_when(
     reasons = []
     monkeypatch.setattr(time, "sleep", lambda _: reasons.append(read_imports(tmp_path)[0].reason))
     machine.failures = {OFFLINE: offline(1)}
-    importer.do_patiently([OFFLINE, FINE])
+    importer.do_patiently([OFFLINE, FINE], [])
     machine.failures = {OFFLINE: offline(1)}
-    importer.do_patiently([OFFLINE])
+    importer.do_patiently([OFFLINE], [])
     assert reasons == [
         "Nobody answers; tried again 10 s after the others",
         "Nobody answers; tried again after 10 s",
@@ -122,8 +123,26 @@ def test_errands_when_they_wait_for_their_next_try_then_another_import_may_come_
     monkeypatch.setattr(time, "sleep", lambda _: seen.append(("waits", is_free())))
     monkeypatch.setattr(machine, "on_run", lambda: seen.append(("runs", is_free())))
     machine.failures = {OFFLINE: offline(1)}
-    assert importer.do_patiently([OFFLINE, FINE]) == ExitCode.OK
+    assert importer.do_patiently([OFFLINE, FINE], []) == ExitCode.OK
     assert seen == [("runs", False), ("runs", False), ("waits", True), ("runs", False)]
+
+
+def test_errands_when_somebody_makes_their_voices_meanwhile_then_they_are_done_and_not_made_again(
+    machine, importer, tmp_path, monkeypatch
+) -> None:
+    store = VoiceStore(tmp_path)
+    put(store, "old", model=OFFLINE.source)
+    there = store.manifests()
+    put(store, "fine", model=FINE.source)  # between the look and the first try
+    monkeypatch.setattr(time, "sleep", lambda _: put(store, "late", model=LATE.source))
+    machine.failures = {OFFLINE: offline(1), LATE: offline(1)}
+    assert importer.do_patiently([OFFLINE, FINE, LATE], there) == ExitCode.OK
+    assert machine.begun == [OFFLINE, LATE, OFFLINE]
+    assert {entry.model: (entry.state, entry.voice, entry.reason) for entry in read_imports(tmp_path)} == {
+        OFFLINE.title: (ImportState.DONE, OFFLINE.id, ""),
+        FINE.title: (ImportState.DONE, "fine", ""),
+        LATE.title: (ImportState.DONE, "late", ""),
+    }
 
 
 @pytest.mark.parametrize(
@@ -137,7 +156,7 @@ def test_errand_when_it_fails_for_good_then_told_and_the_next_is_tried(
     machine, importer, tmp_path, failure, code
 ) -> None:
     machine.failures = {OFFLINE: [failure]}
-    assert importer.do_patiently([OFFLINE, FINE]) == code
+    assert importer.do_patiently([OFFLINE, FINE], []) == code
     assert states(tmp_path) == {OFFLINE.title: ImportState.FAILED, FINE.title: ImportState.DONE}
 
 
