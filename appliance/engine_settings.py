@@ -80,5 +80,9 @@ class VitsSettings(Section):
         24, ge=4, le=1000, description="Model frames (about 12 ms each) computed for a first sound."
     )
     max_window_frames: int = Field(
-        96, ge=16, le=1000, description="Model frames to which the windows computed in one go grow."
+        96,
+        ge=16,
+        le=1000,
+        description="Model frames to which the windows computed in one go grow; 1.6 times that for a listener who "
+        "is alone.",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import threading
@@ -17,6 +18,9 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from tests.parts.appliance import Appliance
 from tests.parts.signals import heard_signals
+
+# Read when onnxruntime is imported, which tests do themselves, too. See `appliance.engines.vits`.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 ENDING_S = 2.0
 """Seconds that a thread may take from its last word to its end, such as that of a closed database."""

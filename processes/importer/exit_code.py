@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
     NO_NETWORK = 68
     """The model couldn't be downloaded."""
     NOT_INSTALLED = 69
-    """torch or Coqui isn't there, or can't be imported."""
+    """torch, Coqui or espeak-ng isn't there, or can't be used."""
     FAILED = 70
     """There is too little memory, the import took too long or too much of it, or its process died."""
     NOT_WRITTEN = 73
