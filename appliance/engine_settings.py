@@ -83,6 +83,6 @@ class VitsSettings(Section):
         96,
         ge=16,
         le=1000,
-        description="Model frames to which the windows computed in one go grow; 1.6 times that for a listener who "
-        "is alone.",
+        description="Model frames to which the windows computed in one go grow; "
+        "1.6 times that for a listener who is alone.",
     )
