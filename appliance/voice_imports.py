@@ -20,7 +20,9 @@ from appliance.voice_settings import is_model_name
 from appliance.voice_store import VoiceStore
 
 IMPORTS_FILE = "import.json"
-"""In the run directory, by the importer: the imports of its life, and who it is."""
+"""In the run directory, by the importer: the imports of its life, who it is, and `OTHERS`."""
+OTHERS = "others"
+"""The same of importers that wait for their next try meanwhile."""
 REQUEST_FILE = "import-request.json"
 """In the run directory, by the gateway: the model that the importer is started for."""
 PROGRAM_FILE = Path("workers.d", "importer.conf")
@@ -89,34 +91,48 @@ class VoiceImport:
         return {**asdict(self), "fraction": round(self.fraction, 3)}
 
 
-def write_imports(run_dir: Path, pid: int, imports: Iterable[VoiceImport]) -> None:
+def write_imports(
+    run_dir: Path, pid: int, imports: Iterable[VoiceImport], others: Iterable[dict[str, Any]] = ()
+) -> None:
     """Say how the imports stand; blocks for the disk.
 
     Args:
         run_dir: The run directory; where there is none, no appliance ran here and nobody asks.
         pid: The importer, whose death ends what is under way.
         imports: Those of its life.
+        others: What `waiting_importers` has returned.
 
     Raises:
         OSError: The disk is full or can't be written.
     """
     if run_dir.is_dir():
         entries = [each.as_dict() for each in imports]
-        write_json(run_dir / IMPORTS_FILE, {"pid": pid, "started": _started(pid), "imports": entries})
+        content = {"pid": pid, "started": _started(pid), "imports": entries, OTHERS: list(others)}
+        write_json(run_dir / IMPORTS_FILE, content)
 
 
 def read_imports(run_dir: Path) -> list[VoiceImport]:
-    """Return the imports of the importer that ran last; those that it can no longer end have failed.
+    """Return the imports of the importer that ran last, and of those that wait beside it.
 
-    Blocks for the disk. An absent or broken file is no import.
+    Those that nobody can end any more have failed. Of a model that several import, it is that of the importer
+    that ran last. Blocks for the disk. An absent or broken file is no import.
     """
-    content = read_json(run_dir / IMPORTS_FILE)
-    try:
-        found = [VoiceImport(**{**each, "state": ImportState(each["state"])}) for each in content["imports"]]
-        is_alive = content["started"] is not None and _started(int(content["pid"])) == content["started"]
-    except (KeyError, TypeError, ValueError):
-        return []
-    return found if is_alive else [_buried(each) for each in found]
+    found = {each.model: each for content in _importers(run_dir) for each in _imports_of(content)}
+    return list(found.values())
+
+
+def waiting_importers(run_dir: Path, pid: int) -> list[dict[str, Any]]:
+    """Return what other living importers than this one have written that has not ended; blocks for the disk.
+
+    Args:
+        run_dir: The run directory.
+        pid: This one, which is the only one that imports just now: what others have begun waits.
+    """
+    return [
+        {name: content[name] for name in ("pid", "started", "imports")}
+        for content in _importers(run_dir)
+        if content.get("pid") != pid and any(each.is_under_way for each in _imports_of(content))
+    ]
 
 
 def request_import(run_dir: Path, model: str) -> None:
@@ -160,6 +176,24 @@ def missing_models(settings: Settings, store: VoiceStore) -> list[str]:
         return []
     made = {manifest.model for manifest in store.manifests()}
     return [model for model in wanted if model not in made]
+
+
+def _importers(run_dir: Path) -> list[dict[str, Any]]:
+    """Return what each importer of the file has written, that which ran last at the end."""
+    content = read_json(run_dir / IMPORTS_FILE)
+    others = content.get(OTHERS)
+    return [
+        each for each in (*(others if isinstance(others, list) else ()), content) if isinstance(each, dict)
+    ]
+
+
+def _imports_of(content: dict[str, Any]) -> list[VoiceImport]:
+    try:
+        found = [VoiceImport(**{**each, "state": ImportState(each["state"])}) for each in content["imports"]]
+        is_alive = content["started"] is not None and _started(int(content["pid"])) == content["started"]
+    except (KeyError, TypeError, ValueError):
+        return []
+    return found if is_alive else [_buried(each) for each in found]
 
 
 def _buried(entry: VoiceImport) -> VoiceImport:

@@ -1,4 +1,4 @@
-"""The imports of this process's life, as `run/import.json` shows them.
+"""The imports of this process's life, as `run/import.json` shows them beside those of importers that wait.
 
 Owns: what is known of each, and writing it down before it is told.
 Refuses to know: how an import goes on.
@@ -13,7 +13,7 @@ from typing import Any
 
 from loguru import logger
 
-from appliance.voice_imports import VoiceImport, write_imports
+from appliance.voice_imports import VoiceImport, waiting_importers, write_imports
 from processes.importer.telling import Teller
 
 
@@ -30,9 +30,10 @@ class ImportBook:
         self._run_dir = run_dir
         self._teller = teller
         self._entries: dict[str, VoiceImport] = {}
+        self._others: list[dict[str, Any]] = []
 
     def note(self, model: str, *, downloaded_bytes: int = 0, **changes: Any) -> None:
-        """Change what is known of an import, or begin with one; blocks for the disk.
+        """Change what is known of an import, or begin with one, as the only import; blocks for the disk.
 
         Args:
             model: Its title.
@@ -40,9 +41,11 @@ class ImportBook:
             changes: Fields of `VoiceImport`.
         """
         entry = replace(self._entries.get(model, VoiceImport(model)), **changes)
+        if not self._entries:
+            self._others = waiting_importers(self._run_dir, os.getpid())
         self._entries[model] = entry
         try:
-            write_imports(self._run_dir, os.getpid(), self._entries.values())
+            write_imports(self._run_dir, os.getpid(), self._entries.values(), self._others)
         except OSError as error:
             logger.warning("state_not_written", file="import.json", error=str(error))
         self._teller.changed(entry, downloaded_bytes)

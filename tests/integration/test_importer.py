@@ -242,6 +242,24 @@ def test_import_when_another_one_runs_then_refused_and_that_one_goes_on(environm
         assert process.poll() is None
 
 
+def test_import_when_the_appliances_waits_for_its_next_try_then_both_are_told(environment, run_dir) -> None:
+    wanting = environment | {"APPLIANCE_VOICES_IMPORT": "tts_models/en/stand-in/offline"}
+
+    def states() -> dict[str, ImportState]:
+        return {each.model: each.state for each in read_imports(run_dir / "run")}
+
+    with subprocess.Popen(command("--appliance"), cwd=ROOT, env=wanting) as waiting:
+        try:
+            eventually(lambda: [each.reason for each in read_imports(run_dir / "run") if each.reason])
+            with hanging_import(environment, run_dir):  # it has the store, and the other one waits on
+                assert states() == {
+                    "tts_models/en/stand-in/offline": ImportState.WAITING,
+                    "tts_models/en/stand-in/hangs": ImportState.DOWNLOADING,
+                }
+        finally:
+            waiting.kill()
+
+
 def test_import_when_the_appliance_wants_nothing_then_it_ends_well(environment, run_dir) -> None:
     assert run(environment, "--appliance").returncode == ExitCode.OK
     assert read_imports(run_dir / "run") == []

@@ -17,6 +17,7 @@ from appliance.voice_imports import (
     read_imports,
     request_import,
     take_request,
+    waiting_importers,
     write_imports,
 )
 from appliance.voice_store import VoiceStore
@@ -44,8 +45,33 @@ def test_imports_when_their_writer_is_dead_then_what_was_under_way_has_failed(
     assert done == DONE
 
 
+def test_imports_when_another_importer_writes_while_theirs_waits_then_both_are_there(tmp_path: Path) -> None:
+    write_imports(tmp_path, os.getppid(), [RUNNING])
+    waiting = waiting_importers(tmp_path, os.getpid())
+    write_imports(tmp_path, os.getpid(), [DONE], waiting)
+    assert read_imports(tmp_path) == [RUNNING, DONE]
+    assert waiting_importers(tmp_path, os.getpid()) == waiting
+    assert waiting_importers(tmp_path, os.getppid()) == []  # the other one has ended all of its own
+    again = VoiceImport(MODEL, ImportState.DOWNLOADING, 0.1)
+    write_imports(tmp_path, os.getpid(), [again], waiting)
+    assert read_imports(tmp_path) == [again]
+
+
+def test_imports_when_their_writer_died_before_another_writes_then_they_are_gone(tmp_path: Path) -> None:
+    write_imports(tmp_path, 2**22 + 1, [RUNNING])
+    assert waiting_importers(tmp_path, os.getpid()) == []
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"pid": 1, "started": 1, "imports": [{"model": "x", "state": "dancing"}]}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"others": 1}',
+        '{"others": [1, {}]}',
+        '{"pid": 1, "started": 1, "imports": [{"model": "x", "state": "dancing"}]}',
+    ],
 )
 def test_imports_when_the_file_is_broken_then_none(tmp_path: Path, text: str) -> None:
     (tmp_path / IMPORTS_FILE).write_text(text)
