@@ -138,6 +138,8 @@ class VoiceCatalog:
         self._withdrawn: set[tuple[str, str]] = set()
         """Engines and, of their voices' names inside them, the first part, of which no voice is listed."""
         self.default = default
+        self.listings = 0
+        """How often other voices or variants were listed than before."""
 
     def replace(self, engine: str, voices: Iterable[Voice], variants: Iterable[Variant]) -> None:
         """Learn all voices and variants of an engine, and forget those that it no longer has.
@@ -148,7 +150,10 @@ class VoiceCatalog:
         self._heard[engine] = [voice for voice in voices if self._is_there(voice)]
         self._list()
         others = {key: variant for key, variant in self._variants.items() if variant.engine != engine}
-        self._variants = others | {(variant.engine, variant.id.lower()): variant for variant in variants}
+        listed = others | {(variant.engine, variant.id.lower()): variant for variant in variants}
+        if listed != self._variants:
+            self._variants = listed
+            self.listings += 1
 
     def withdraw(self, engine: str, stored_id: str) -> None:
         """Forget what an engine speaks with one stored voice, although workers still name it.
@@ -172,7 +177,10 @@ class VoiceCatalog:
     def _list(self) -> None:
         """Find out anew whose each id is."""
         heard = [voice for voices in self._heard.values() for voice in voices]
-        self._voices = {voice.id.lower(): voice for voice in sorted(heard, key=_precedence, reverse=True)}
+        listed = {voice.id.lower(): voice for voice in sorted(heard, key=_precedence, reverse=True)}
+        if listed != self._voices:
+            self._voices = listed
+            self.listings += 1
 
     def voices(self) -> list[Voice]:
         """Return every voice, sorted by id."""

@@ -258,6 +258,7 @@ class AnswerFiles:
         path = pin_path_of(self._folder, key)
         await self._in_thread(self._writer, lambda: note_pin(path, request), PIN_S)
         self.pins.add(key)
+        self.idle_pins.discard(key)
 
     def note_idle(self, key: str, *, is_idle: bool) -> None:
         """Note whether no answer can be kept now of a pin's request; then its file goes like any other."""

@@ -31,14 +31,22 @@ def want_pinned(gateway: Gateway, key: str, values: dict[str, Any]) -> bool:
 
 
 async def keep_pins(gateway: Gateway) -> None:
-    """Look at all pins at the start, and whenever imported voices have changed, until cancelled."""
+    """Look at all pins at the start and whenever imported voices have changed, until cancelled.
+
+    The idle ones are looked at again whenever the catalogue lists other voices: of a voice that has come back
+    the store knows before any worker does.
+    """
     files = gateway.answers.files
     await files.opened.wait()
     mark: str | None = None
     waiting = deque[str]()
+    listings = 0
     while True:
         if gateway.imports.mark != mark:
             mark, waiting = gateway.imports.mark, deque(sorted(files.pins))
+        if gateway.catalog.listings != listings:
+            listings = gateway.catalog.listings
+            waiting.extend(sorted(files.idle_pins.difference(waiting)))
         await renew_pins(gateway, waiting)
         await asyncio.sleep(LOOK_S)
 
@@ -98,10 +106,14 @@ async def _renew(gateway: Gateway, key: str) -> str:
     name = gateway.answers.key(asked.request, asked.voice)
     if not name:
         raise NoWorkersError  # none that could be named: they are being replaced
-    if name != key and key in files.pins:
+    if not files.has(name) and not gateway.warm_list.has_room:
+        raise CapacityError  # before anything has changed: it is found again by the name that it has
+    is_renamed = name != key and key in files.pins
+    if is_renamed:
         await files.pin(name, pack_request(values))
+    if name in files.pins and not files.has(name) and not want_pinned(gateway, name, values):
+        raise CapacityError  # the list has been filled meanwhile
+    if is_renamed:
         await files.remove(key)
         await files.unpin(key)
-    if name in files.pins and not files.has(name) and not want_pinned(gateway, name, values):
-        raise CapacityError  # the list is full
     return ""

@@ -40,11 +40,16 @@ class WarmList:
         """How many are yet to be spoken."""
         return len(self._wanted)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether another one may be put on the list."""
+        return len(self._wanted) < MAX_WANTED
+
     def want(self, wanted: Iterable[dict[str, Any]]) -> int:
         """Put something on the list; return how many there was room for."""
         taken = 0
         for values in wanted:
-            if len(self._wanted) < MAX_WANTED:
+            if self.has_room:
                 self._wanted.append(values)
                 taken += 1
         self._is_wanted.set()

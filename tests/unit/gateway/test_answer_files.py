@@ -198,6 +198,16 @@ async def test_purge_when_one_is_pinned_then_it_alone_stays(opened: Opened) -> N
     assert [files.has(key_of(number)) for number in range(3)] == [False, False, True]
 
 
+async def test_pin_when_it_was_idle_then_a_purge_leaves_it(opened: Opened) -> None:
+    files = await opened()
+    await files.write(key_of(1), audio_of(1))
+    await files.pin(key_of(1), b"{}")
+    files.note_idle(key_of(1), is_idle=True)
+    await files.pin(key_of(1), b"{}")
+    assert await files.purge() == (set(), True)
+    assert files.pins == {key_of(1)}
+
+
 async def test_write_when_the_folder_cannot_be_made_then_nothing_is_raised_and_it_rests(
     opened: Opened, tmp_path: Path
 ) -> None:
