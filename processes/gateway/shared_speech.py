@@ -223,12 +223,17 @@ class SharedSpeech:
         return self._parts[index] if index < len(self._parts) else b""
 
     def held_for(self, listener: Listener) -> Held:
-        """Return what a listener needs to be held; nothing as long as that is counted in the room."""
+        """Return what a listener needs to be held; nothing as long as that is counted in the room.
+
+        Nor where it is no further behind than the fastest may be, for whom the making waits with one part
+        more: who only listens as fast as it sounds isn't slow, and its end would free nothing.
+        """
         if self.is_joinable:
             return Held(id(self), 0)
         if self.audio is not None:
             return Held(id(self.audio.data), len(self.audio.data))
-        return Held(id(self), self._made_bytes - listener.heard_bytes)
+        is_behind = self._dropped + len(self._parts) - listener.position > AHEAD + 1
+        return Held(id(self), self._made_bytes - listener.heard_bytes if is_behind else 0)
 
     def raise_error(self) -> None:
         """Raise what it failed with, if it failed.

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+from contextlib import ExitStack
 from typing import Any, cast
 
 import pytest
 
 from appliance.errors import EngineFailedError
-from processes.gateway.audio_memory import Audio, finished_audio
+from appliance.metrics import GatewayMetrics
+from processes.gateway.audio_memory import Audio, AudioMemory, finished_audio
 from processes.gateway.shared_speech import AHEAD, Listener, Room, SharedSpeech
+from processes.gateway.unsent import Unsent
 
 
 def room_of(answer_bytes: int = 100, limit_bytes: int = 1_000, small_bytes: int = 0) -> Room:
@@ -114,6 +118,29 @@ async def test_put_when_it_outgrows_its_room_then_nobody_waits_and_what_the_slow
     assert slow.held() == (id(making.shared), 27)
     assert await heard(slow) == b"abc" * 9
     assert making.shared.parts() == []
+
+
+async def test_held_when_the_making_waits_for_one_then_that_one_holds_nothing_and_is_not_cut() -> None:
+    """Two live answers wait for their only listeners, as a third one's slow listener is looked at."""
+    unsent, cut = Unsent(20, AudioMemory(100), GatewayMetrics()), list[str]()
+    makings = [Making(room_of(answer_bytes=5)) for _ in range(3)]
+    live, pace = makings[0].shared.join(), makings[1].shared.join()
+    fast, slow = makings[2].shared.join(), makings[2].shared.join()
+    for making in makings:
+        making.let(*[b"x" * 10] * 5)
+    for _ in range(4):
+        await fast.next_part()
+    await pace.next_part()
+    await turns()
+    assert [making.made for making in makings] == [AHEAD, AHEAD + 1, 5]
+    with ExitStack() as sent:
+        for name, listener in (("live", live), ("pace", pace), ("fast", fast), ("slow", slow)):
+            sent.enter_context(unsent.holding(listener.held, functools.partial(cut.append, name), ""))
+        assert [each.held().size_bytes for each in (live, pace, fast, slow)] == [0, 0, 0, 50]
+        unsent.look()
+        assert (cut, unsent.bytes) == ([], 50)  # what one alone holds is left to it
+    for making, listener in zip([*makings, makings[2]], (live, pace, fast, slow), strict=True):
+        making.shared.leave(listener)
 
 
 async def test_next_part_when_all_has_been_made_then_the_rest_comes_out_of_the_whole() -> None:
