@@ -56,18 +56,24 @@ class EncoderThreads:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     async def run_out(self, work: Callable[[], Result]) -> Result:
-        """As `run`, but a caller that is cancelled goes when no thread is at its work any more.
+        """As `run`, but a caller that is cancelled, however often, goes when no thread is at its work any more.
 
         What has begun still ends; what hasn't never begins.
         """
         future = self._executor.submit(work)
         ending = asyncio.wrap_future(future)
-        try:
-            return await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            if not future.cancel():
-                await asyncio.wait({ending})
-            raise
+        is_cancelled = False
+        while not ending.done():
+            try:
+                await asyncio.wait([ending])
+            except asyncio.CancelledError:
+                is_cancelled = True
+                future.cancel()
+        if is_cancelled:
+            if not ending.cancelled():
+                ending.exception()  # seen, so that it isn't reported as lost
+            raise asyncio.CancelledError
+        return ending.result()
 
     def close(self) -> None:
         """Let no more work in; what runs ends by itself."""

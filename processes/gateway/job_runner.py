@@ -183,6 +183,8 @@ class JobRunner:
             return None
         if change in ("pause", "cancel"):
             await self._stop([job_id])
+        if change == "delete":
+            await self._until_over([job_id])  # what an earlier cancel may still wait for, or has just ended
         self._turns.forget(job_id)
         if change in ("cancel", "delete"):
             await self.threads.run(self.folder(job_id).remove)
@@ -333,9 +335,14 @@ class JobRunner:
 
     async def _stop(self, job_ids: list[str]) -> None:
         """End the work at some jobs and wait for that; their rows say what becomes of them."""
+        for job_id in job_ids:
+            if job_id in self._works:
+                self._works[job_id].task.cancel()
+        await self._until_over(job_ids)
+
+    async def _until_over(self, job_ids: list[str]) -> None:
+        """Wait until nobody works at some jobs any more."""
         tasks = [self._works[job_id].task for job_id in job_ids if job_id in self._works]
-        for task in tasks:
-            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 

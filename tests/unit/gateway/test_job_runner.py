@@ -27,6 +27,7 @@ from tests.unit.store.test_jobs import NEW
 
 VOICE = Voice("tone-low", "Tone", "tone", "low", ("en",))
 RESULT = jobs.JobResult(2.5, 5, 3)
+STATES = {"pause": "paused", "cancel": "cancelled"}
 LEFT = (
     "text",
     "utterances.jsonl",
@@ -285,6 +286,36 @@ async def test_change_when_a_thread_is_at_the_jobs_files_then_they_are_deleted_o
         assert not folder.path.exists()
 
 
+@pytest.mark.parametrize("changes", [("pause", "cancel"), ("cancel", "delete")])
+async def test_change_when_another_one_waits_for_a_thread_then_the_files_are_deleted_once_it_has_ended(
+    gateway: Gateway, changes: tuple[str, str]
+) -> None:
+    folder = await accepted(gateway, 1, "x")
+    text, job_id = folder.path / "text", folder.path.name
+    os.mkfifo(text)
+    gateway.jobs._find_voice = lambda _voice: VOICE  # no engine is there
+    async with running(gateway):
+        await until(lambda: any("partial" in name for name in files_of(folder)))
+        work = gateway.jobs._works[job_id].task
+        earlier = asyncio.create_task(gateway.jobs.change(job_id, changes[0], "client"))
+        await until(work.cancelling)
+        later = asyncio.create_task(gateway.jobs.change(job_id, changes[1], "client"))
+        while True:
+            row = await jobs.find_job(gateway.store.database, job_id)
+            if row is None or row["state"] != STATES[changes[0]]:
+                break
+            await asyncio.sleep(0.01)
+        for _ in range(20):  # whatever goes on without the thread
+            await asyncio.sleep(0)
+        await gateway.jobs.threads.run(lambda: None)  # behind what the other thread has to do
+        were_done, was_there = (earlier.done(), later.done(), work.done()), folder.path.exists()
+        os.close(os.open(text, os.O_RDWR))  # never hangs itself
+        assert (were_done, was_there) == ((False, False, False), True)
+        assert await earlier is not None
+        assert await later is not None
+        assert not folder.path.exists()
+
+
 async def test_run_out_when_cancelled_before_it_has_begun_then_it_never_does() -> None:
     threads, release = EncoderThreads(1), threading.Event()
     first = asyncio.create_task(threads.run_out(release.wait))
@@ -297,4 +328,25 @@ async def test_run_out_when_cancelled_before_it_has_begun_then_it_never_does() -
     release.set()
     assert await first
     assert not begun.is_set()
+    threads.close()
+
+
+async def test_run_out_when_cancelled_again_then_the_thread_is_waited_for_all_the_same() -> None:
+    threads, begun, release = EncoderThreads(1), threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        release.wait()
+
+    caller = asyncio.create_task(threads.run_out(work))
+    await asyncio.to_thread(begun.wait)
+    for _ in range(3):
+        caller.cancel()
+        for _ in range(5):  # more than it takes to go
+            await asyncio.sleep(0)
+    was_done = caller.done()
+    release.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert not was_done
     threads.close()
