@@ -143,6 +143,12 @@ def fallback_headers(shared: SharedSpeech) -> dict[str, str]:
     return {FALLBACK_HEADER: shared.voice.id} if shared.replaced else {}
 
 
+def note_encoding(shared: SharedSpeech, record: RequestRecord) -> None:
+    """Give a request the seconds of encoding, if it is the one with such figures; before it ends."""
+    if shared.account is record:
+        record.encode_s = shared.encode_s
+
+
 async def answer_as_made(
     request: web.Request,
     asked: CheckedSpeech,
@@ -162,6 +168,7 @@ async def answer_as_made(
         while part := await listener.next_part():
             await answer.write(part, record)
             holder.taken_bytes += len(part)
+        note_encoding(shared, record)
         await answer.end(shared.stream.audio_s, record)
     return answer.response
 
@@ -197,7 +204,7 @@ def _settle(shared: SharedSpeech, record: RequestRecord) -> None:
         return
     heir = next((each for each in shared.records if not each.has_ended), None)
     if heir is None or record.has_ended or shared.is_over:
-        record.encode_s = shared.encode_s
+        note_encoding(shared, record)
     else:
         record.hand_over(heir)
         shared.account = heir

@@ -22,7 +22,13 @@ from processes.gateway.body import read_json
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.planned_speech import CheckedSpeech, check_speech
 from processes.gateway.record import RequestRecord, Unspoken
-from processes.gateway.sharing import accept_unspoken, answer_as_made, fallback_headers, listening
+from processes.gateway.sharing import (
+    accept_unspoken,
+    answer_as_made,
+    fallback_headers,
+    listening,
+    note_encoding,
+)
 from processes.gateway.speech import answer_streamed, collect_audio, first_heard, open_record, start_asked
 from processes.gateway.whole_answer import AT_ONCE_BYTES, answer_whole
 
@@ -115,4 +121,5 @@ async def _hear(
         audio = await listener.whole() if shared.is_finished_first else None
         if audio is None:
             return await answer_as_made(request, asked, listener, mine, headers)
+        note_encoding(shared, mine)
         return await answer_whole(request, audio.data, audio.media_type, headers, mine)

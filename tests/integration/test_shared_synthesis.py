@@ -51,7 +51,7 @@ async def begun(base: Path, **settings: Any) -> Appliance:
 async def test_synthesis_when_the_one_who_had_it_begun_leaves_then_its_work_is_the_others_and_counted_once(
     run_dir: Path,
 ) -> None:
-    starting = begun(run_dir, TONE_CHUNK_DELAY_S=0.01, LOG_LEDGER_FILE="ledger.jsonl")
+    starting = begun(run_dir, TONE_CHUNK_DELAY_S=0.05, LOG_LEDGER_FILE="ledger.jsonl")
     with contextlib.closing(await starting) as appliance:
         spoken_s = await asyncio.to_thread(audio_s, appliance)
         async with ClientSession(appliance.base_url) as session:
@@ -73,6 +73,23 @@ async def test_synthesis_when_the_one_who_had_it_begun_leaves_then_its_work_is_t
         ledger = (appliance.base / "data" / "ledger.jsonl").read_text("utf-8").splitlines()
         rows = {row["request_id"]: row["orders"] for row in map(json.loads, ledger)}
         assert (rows[made["request_id"]], rows[heard["request_id"]]) == (0, LONG.count("."))
+
+
+@pytest.mark.parametrize(("sound", "text"), [("mp3", LONG), ("wav", "In one part.")])
+async def test_synthesis_when_it_is_heard_whole_then_the_seconds_of_its_encoding_are_counted(
+    run_dir: Path, sound: str, text: str
+) -> None:
+    stage = "tts_request_duration_seconds_sum", "encode"
+    with contextlib.closing(await begun(run_dir)) as appliance:
+        before_s = (await asyncio.to_thread(scrape, appliance.base_url)).get(stage, 0.0)
+        asked = fields(text) | {"response_format": sound}
+        async with (
+            ClientSession(appliance.base_url) as session,
+            session.post(SPEECH, json=asked) as answer,
+        ):
+            assert answer.headers["X-Cache"] == "miss"
+            await answer.read()
+        assert (await asyncio.to_thread(scrape, appliance.base_url))[stage] > before_s
 
 
 async def test_synthesis_when_others_hear_it_then_each_counts_for_its_own_client(run_dir: Path) -> None:
