@@ -48,8 +48,11 @@ FLUSH_S = 0.25
 LOOK_S = 1.0
 """Seconds between two looks at the files and the disk, and between two tries after an error."""
 TIDY_S = 60.0
-STALLED_S = BUSY_S + 1.0
-"""Seconds after which a write isn't waiting for another process any more, but for a disk that hangs."""
+STALLED_S = 2 * BUSY_S + 1.0
+"""Seconds after which a write isn't waiting for another process any more, but for a disk that hangs.
+
+It may have waited for its turn as long as the writer before it has waited for that process.
+"""
 CLOSE_S = 2.0
 """Seconds that the last rows have at a stop; `BEGIN_STEP_S` more, twice, where another process writes."""
 MAX_LOG_BYTES = 67_108_864

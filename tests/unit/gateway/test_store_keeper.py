@@ -16,6 +16,7 @@ from appliance.settings import Settings, load_settings
 from appliance.store import database as database_module
 from appliance.store import history as stored
 from appliance.store.ballast import BALLAST_NAME
+from appliance.store.check import BUSY_S
 from appliance.store.history import AcceptedCounter, HistoryRow
 from appliance.store.opening import prepare
 from appliance.store.statements import STATEMENTS
@@ -135,6 +136,11 @@ async def test_history_when_it_takes_too_long_to_count_then_left_for_now_and_the
     finally:
         logger.remove(sink)
     assert said.count("history_not_tidied") == 1
+
+
+def test_stalled_when_two_writers_each_wait_for_another_process_then_that_is_no_hang() -> None:
+    longest_s = BUSY_S + database_module.BEGIN_STEP_S
+    assert 2 * longest_s < store_keeper.STALLED_S
 
 
 async def test_write_when_another_one_takes_too_long_then_stalled_until_that_has_ended(
