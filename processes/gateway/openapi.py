@@ -280,7 +280,7 @@ def _job_paths() -> dict[str, Any]:
         "before": {"type": "integer", "minimum": 1, "maximum": MAX_JOB},
         "state": {"type": "string", "enum": list(JOB_STATES)},
     }
-    changed = described("Pause, resume or retry a job", 409)
+    changed = described("Pause, resume or retry a job", 409, 429)
     changed["parameters"].append(change)
     return {
         "/v1/jobs": {

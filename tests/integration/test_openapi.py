@@ -59,6 +59,11 @@ def test_description_when_held_against_the_routes_then_both_name_the_same() -> N
     assert described == routed
 
 
+def test_description_when_a_job_may_be_tried_again_then_the_bounds_of_a_new_one_are_named() -> None:
+    answers = description()["paths"]["/v1/jobs/{id}/{change}"]["post"]["responses"]
+    assert {"409", "429", "507"} <= answers.keys()
+
+
 @schema.parametrize()
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_api_when_fuzzed_then_every_answer_is_as_described(
