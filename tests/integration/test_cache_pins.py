@@ -98,4 +98,4 @@ def test_pin_when_there_are_as_many_as_may_be_then_refused(base: Path) -> None:
         refused = run_ttsctl(appliance, "--json", "cache", *PIN)
         assert refused.returncode != 0
         assert f"{MAX_PINS} pinned answers" in refused.stdout + refused.stderr
-        assert appliance.wait_for("cache_pins_idle")["count"] == MAX_PINS
+        appliance.wait_for("cache_pins_idle", count=MAX_PINS)

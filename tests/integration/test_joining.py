@@ -14,12 +14,14 @@ import pytest
 from appliance.errors import DrainingError, QueueFullError, QuotaExceededError
 from appliance.settings import DispatchSettings
 from appliance.speech import RequestClass
+from appliance.worker_settings import WorkersSettings
 from processes.gateway.ticket import Delivery
 from tests.parts.dispatch_rig import DispatchRig, dispatch_rig, wanted_pcm
 from tests.parts.worker_link import WorkerProcess
 
 BACKGROUND = RequestClass.BACKGROUND
 UNLIMITED = DispatchSettings(first_audio_limit_s=600)
+PATIENT = WorkersSettings(silence_s=60, progress_s=600)
 
 
 class Hearing:
@@ -49,16 +51,19 @@ class Hearing:
         await self.rig.until(lambda: self.rig.dispatcher.waiting_count() == count)
 
     async def all(self) -> list[str]:
+        for worker in self.rig.workers:
+            worker.signal(signal.SIGCONT)
         await asyncio.gather(*self.tasks)
         return self.ended
 
 
 @asynccontextmanager
-async def one_worker_busy(run_dir: Path, delay_s: float = 0.05, **settings: int) -> AsyncIterator[Hearing]:
-    """One worker, which speaks for somebody else."""
+async def one_worker_busy(run_dir: Path, **settings: int) -> AsyncIterator[Hearing]:
+    """One worker, which speaks for somebody else, and is held until all are heard."""
     dispatch = UNLIMITED.model_copy(update=settings)
-    async with dispatch_rig(run_dir, 1, dispatch=dispatch, APPLIANCE_TONE_DELAY_S=str(delay_s)) as rig:
+    async with dispatch_rig(run_dir, 1, dispatch=dispatch, workers=PATIENT) as rig:
         hearing = Hearing(rig)
+        rig.workers[0].signal(signal.SIGSTOP)
         hearing.ask("Somebody is being served.", client="holder")
         await rig.until(lambda: rig.dispatcher.running_count() == 1)
         yield hearing
