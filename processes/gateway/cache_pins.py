@@ -106,8 +106,26 @@ async def _renew(gateway: Gateway, key: str) -> str:
     name = gateway.answers.key(asked.request, asked.voice)
     if not name:
         raise NoWorkersError  # none that could be named: they are being replaced
+    await _have_kept(gateway, key, name, values)
+    return ""
+
+
+async def _have_kept(gateway: Gateway, key: str, name: str, values: dict[str, Any]) -> None:
+    """Let a pin be that of another name, if it has one, and have its answer spoken where that isn't kept.
+
+    Args:
+        gateway: The gateway.
+        key: What the answer was called.
+        name: What it is called now.
+        values: The request.
+
+    Raises:
+        CapacityError: It can't be spoken now; the pin is still found by the name that it had.
+        OSError, TimeoutError: The disk can't be written now.
+    """
+    files = gateway.answers.files
     if not files.has(name) and not gateway.warm_list.has_room:
-        raise CapacityError  # before anything has changed: it is found again by the name that it has
+        raise CapacityError  # before anything has changed
     is_renamed = name != key and key in files.pins
     if is_renamed:
         await files.pin(name, pack_request(values))
@@ -116,4 +134,3 @@ async def _renew(gateway: Gateway, key: str) -> str:
     if is_renamed:
         await files.remove(key)
         await files.unpin(key)
-    return ""

@@ -56,7 +56,7 @@ class EncoderThreads:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     async def run_out(self, work: Callable[[], Result]) -> Result:
-        """As `run`, but a caller that is cancelled, however often, goes when no thread is at its work any more.
+        """As `run`, but a caller that is cancelled, and be it again, goes when no thread is at its work.
 
         What has begun still ends; what hasn't never begins.
         """
