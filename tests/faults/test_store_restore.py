@@ -53,6 +53,7 @@ while True:
     for name in sys.argv[2:]:
         point = begin(chosen[name], database, Contents())
         swap(chosen[name], database)
+        print("swapped", flush=True)
     give_back(point, chosen[name], database, "so that this is killed, too")
 """
 LONGEST_S = 0.2
@@ -80,6 +81,8 @@ def test_restore_when_killed_at_any_moment_then_the_old_database_or_the_new_one_
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"begun\n"
+            for _ in range(choice.randrange(len(SIZES) + 1)):  # so that each is there in some of the rounds
+                assert process.stdout.readline() == b"swapped\n"
             time.sleep(choice.uniform(0, LONGEST_S))  # the moment of the kill
             process.send_signal(signal.SIGKILL)
         assert database.exists()
