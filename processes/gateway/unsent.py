@@ -103,16 +103,23 @@ class Unsent:
     def look(self) -> None:
         """End the slowest answers until no more is held than may be; to be called whenever more may be held.
 
-        What only one answer holds is left to it.
+        What only one answer holds is left to it, unless somebody else hears the same faster.
         """
         if _total(self._all()) <= self.limit_bytes:  # whatever of it is kept
             return
         beyond = self._beyond()
-        while len(beyond) > 1 and _total(beyond) > self.limit_bytes:
+        while _total(beyond) > self.limit_bytes:
             now_s = time.monotonic()
             slowest = min(beyond, key=lambda holder: holder.rank(now_s))
+            if len(beyond) == 1 and not self._is_outrun(slowest):
+                return
             del beyond[slowest]
             self._end(slowest)
+
+    def _is_outrun(self, holder: Holder) -> bool:
+        """Return whether anybody else hears what an answer holds."""
+        name = holder.held().name
+        return sum(held.name == name for held in self._all().values()) > 1
 
     def _end(self, holder: Holder) -> None:
         self._holders.discard(holder)

@@ -103,3 +103,11 @@ def test_look_when_one_has_heard_all_that_was_made_then_it_is_not_the_one_who_is
     answers.begin("lags", Held(1, 60), taken_bytes=1_000)
     answers.begin("quick", Held(2, 60), taken_bytes=1_000_000)
     assert (answers.unsent.bytes, answers.cut) == (60, ["lags"])
+
+
+def test_look_when_one_alone_lacks_more_than_may_be_of_what_another_hears_then_it_is_cut(
+    answers: Answers,
+) -> None:
+    answers.begin("quick", Held(1, 0), taken_bytes=1_000_000)
+    answers.begin("lags", Held(1, LIMIT_BYTES + 1))
+    assert (answers.unsent.bytes, answers.cut) == (0, ["lags"])
