@@ -48,12 +48,15 @@ MICROSECONDS, MILLISECONDS = 1e6, 1e3
 def run(*, is_short: bool) -> list[Figure]:
     """Measure the section; takes some five minutes, or one."""
     chars = CHARS[is_short]
-    with running_appliance(WORKERS_ESPEAK=2) as appliance, Client(appliance.port) as client:
+    with running_appliance(WORKERS_ESPEAK=2) as appliance:
         jobs = _Jobs(appliance.port)
         jobs.watch(jobs.submit(_text(WARM_UP_CHARS)), lambda: None)
-        plain_s = _plain_cpu_s(appliance, client, PLAIN_CHARS[is_short])
+        with Client(appliance.port) as client:
+            plain_s = _plain_cpu_s(appliance, client, PLAIN_CHARS[is_short])
         job_s, growth_bytes = _job(appliance, jobs, _text(chars))
-        alone_s, beside_s = _listened(client, jobs, jobs.submit(_text(chars)), ROUNDS[is_short])
+        path = jobs.submit(_text(chars))
+        with Client(appliance.port) as client:  # an idle connection would be closed meanwhile
+            alone_s, beside_s = _listened(client, jobs, path, ROUNDS[is_short])
     return [
         Figure(
             f"gateway, growth over a job of {chars:,} characters",
