@@ -20,6 +20,8 @@ from tests.parts.worker_link import WorkerProcess, WorkersSocket
 pytestmark = pytest.mark.neural
 
 ORDER = utterance(SENTENCE, "tiny/0", "vits", wants_word_marks=True)
+HEARTBEAT_S = 0.1
+"""Two of them take longer than a first grant on a free core, and less than one that is late enough already."""
 MADE_WITH = ("torch", "TTS", "onnx", "transformers")
 """Packages that voices are made with; a worker has none of them."""
 SPEAK_AND_LIST = """
@@ -41,7 +43,12 @@ def vits(run_dir: Path, tmp_path: Path):
     put_tiny_voice(tmp_path)
     with (
         WorkersSocket(run_dir) as socket,
-        WorkerProcess(run_dir, "vits", APPLIANCE_DATA_DIR=str(tmp_path)) as worker,
+        WorkerProcess(
+            run_dir,
+            "vits",
+            APPLIANCE_DATA_DIR=str(tmp_path),
+            APPLIANCE_WORKERS_HEARTBEAT_S=str(HEARTBEAT_S),
+        ) as worker,
         socket.accept() as link,
     ):
         (page,) = link.hello()
@@ -52,7 +59,7 @@ def vits(run_dir: Path, tmp_path: Path):
 def test_worker_when_its_first_grant_comes_late_then_a_longer_first_window(vits) -> None:
     _, link = vits
     first_bytes = []
-    for number, heartbeats in ((1, 0), (2, 2)):  # between two of them is more time than a busy core needs
+    for number, heartbeats in ((1, 0), (2, 2)):
         link.send(Synthesize(number, ORDER))
         for _ in range(heartbeats):
             link.next_heartbeat()
