@@ -21,7 +21,7 @@ pytestmark = pytest.mark.neural
 
 ORDER = utterance(SENTENCE, "tiny/0", "vits", wants_word_marks=True)
 HEARTBEAT_S = 0.1
-"""Two of them take longer than a first grant on a free core, and less than one that is late enough already."""
+"""Two of them take longer than a first grant on a free core, and less than one that is late enough."""
 MADE_WITH = ("torch", "TTS", "onnx", "transformers")
 """Packages that voices are made with; a worker has none of them."""
 SPEAK_AND_LIST = """
