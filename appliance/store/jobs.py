@@ -62,7 +62,7 @@ class DoneUtterance(NamedTuple):
     name: str
     """Of its file, within the job's folder."""
     sha256: str
-    """Of the whole file."""
+    """Of what the file holds behind the line with this hash."""
     audio_s: float
 
 

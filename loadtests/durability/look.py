@@ -103,7 +103,8 @@ def _broken(folder: Path, order: Order, state: str, spoken: Iterable[Any]) -> It
     if utterances is not None and not utterances.endswith(b"\n"):
         yield f"{order.id}: {UTTERANCES_NAME}"
     for name, sha256 in spoken:
-        if _sha256(_read(folder / SPOKEN_NAME / name) or b"") != sha256:
+        said, _, rest = (_read(folder / SPOKEN_NAME / name) or b"").partition(b"\n")
+        if not said == sha256.encode() == _sha256(rest).encode():
             yield f"{order.id}: {SPOKEN_NAME}/{name}"
 
 

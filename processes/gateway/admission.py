@@ -1,7 +1,7 @@
 """Who is let in: refusals happen here, at once, and never touch a worker.
 
 Owns: the drain switch, each client's backlog and quota, the expected wait, deaths per request fingerprint,
-and since when an engine has had no worker.
+since when an engine has had no worker, and who still waits for a first sound.
 Refuses to know: the order of what was let in.
 
 A request is refused when its first audio, or the rest behind it, could not come within the limit because of
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter, OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from appliance.errors import (
     DrainingError,
@@ -78,6 +78,11 @@ class Admission:
         self._returns: defaultdict[str, ReturnBook] = defaultdict(ReturnBook)
         self._deaths: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         self._started_at_s = time.monotonic()
+        self._asked_at_s = -math.inf
+        self.awaited_count = 0
+        """Requests of listeners that wait for their first audio."""
+        self.heard: Callable[[], None] = lambda: None
+        """Is called when one of them doesn't any more."""
         self._alive_at_s: dict[str, float] = {}
         self.is_draining = False
 
@@ -106,8 +111,11 @@ class Admission:
         excess_s = self._excess_s(first.engine, client, queue, limit_s)
         if excess_s > 0:
             raise self._overloaded(client, first, excess_s)
-        if client != PROBE_CLIENT and not is_charged:
-            self._quota.spend(client, time.monotonic())
+        if client != PROBE_CLIENT:
+            now_s = time.monotonic()
+            if not is_charged:
+                self._quota.spend(client, now_s)
+            self._asked_at_s = now_s
         return limit_s
 
     def check_background(self, engine: str, fingerprint: bytes) -> None:
@@ -157,10 +165,15 @@ class Admission:
             raise DrainingError(retry_after_s=spread(DRAINED_S))
         self._quota.spend(client, time.monotonic())
 
+    def unasked_s(self) -> float:
+        """Return the seconds since a listener, no probe, was let in for something to be spoken."""
+        return time.monotonic() - self._asked_at_s
+
     def enter(self, stream: Stream) -> None:
         """Count each listener of a request as one that waits for its first audio."""
         stream.is_awaited = True
         self._backlogs.update(stream.listeners)
+        self.awaited_count += stream.request_class is not RequestClass.BACKGROUND
 
     def leave(self, stream: Stream) -> None:
         """Count none any more: the first audio is there, or it has ended without; does nothing twice."""
@@ -168,6 +181,9 @@ class Admission:
             stream.is_awaited = False
             for client in stream.listeners:
                 self._take_off(client)
+            if stream.request_class is not RequestClass.BACKGROUND:
+                self.awaited_count -= 1
+                self.heard()
 
     def add_listener(self, stream: Stream, client: str) -> None:
         """Count one more listener of a request, if it waits for the first audio, too."""

@@ -7,7 +7,7 @@ Refuses to know: rows, workers, what is in an audio file. Everything here blocks
     upload           what a client sends, while it comes and is read
     text             a line with the hash of what follows: what is spoken, UTF-8
     utterances.jsonl its utterances, a line each; they stay as they are, whatever version goes on
-    spoken/NAME      an utterance's audio: a line of JSON, then PCM; NAME is a hash of what decides its sound
+    spoken/NAME      an utterance's audio: such a line, one of JSON, PCM; NAME hashes what decides its sound
     audio            the result
     captions.KIND, chapters.json
     result.json      what the row of a completed job says of it; the last to be written
@@ -22,7 +22,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -46,6 +46,7 @@ FOLDER_NAME = re.compile("[0-9a-f]{32}")
 CHAPTERS_NAME = "chapters.json"
 RESULT_NAME = "result.json"
 PARTIAL_SUFFIX = ".partial"
+SHA256_DIGITS = 64
 READ_BYTES = 65_536
 LEAST_FREE_BYTES = 8_388_608
 """A job leaves as much of the disk free, so that the database can go on writing."""
@@ -265,34 +266,53 @@ class JobFolder:
             StoreFullError: Too little space would be left.
             OSError: It can't be written.
         """
+        with self._new_file(name) as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        sync((self.path / name).parent)
+
+    @contextmanager
+    def _new_file(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file for writing, that gets its name once the block is left as it should be."""
         final = self.path / name
         partial = final.with_name(f"{final.name}-{time.monotonic_ns()}{PARTIAL_SUFFIX}")
         self.check_room()
         try:
             with private(partial) as file:
-                file.writelines(parts)
-                file.flush()
-                os.fsync(file.fileno())
+                yield file
             partial.replace(final)
-            sync(final.parent)
-        finally:
+        except BaseException:
             partial.unlink(missing_ok=True)
+            raise
 
     def put_spoken(self, name: str, spoken: SpokenUtterance) -> str:
-        """Write an utterance's audio; return the hash of its file.
+        """Write an utterance's audio, whose row has to wait for `sync_spoken`; return the hash of it.
 
         Raises:
             StoreFullError, OSError: It can't be written.
         """
         marks = [[mark.start_char, mark.end_char, mark.time_s] for mark in spoken.marks]
-        values: dict[str, Any] = {"rate": spoken.sample_rate_hz, "marks": marks}
-        values["sha256"] = _sha256(values, spoken.pcm)
-        head = json.dumps(values).encode() + b"\n"
-        self.write(f"{SPOKEN_NAME}/{name}", [head, spoken.pcm])
-        return hashlib.sha256(head + spoken.pcm).hexdigest()
+        head = json.dumps({"rate": spoken.sample_rate_hz, "marks": marks}).encode() + b"\n"
+        digest = hashlib.sha256(head)
+        digest.update(spoken.pcm)
+        sha256 = digest.hexdigest()
+        with self._new_file(f"{SPOKEN_NAME}/{name}") as file:
+            file.writelines([sha256.encode() + b"\n" + head, spoken.pcm])
+        return sha256
+
+    def sync_spoken(self, names: Iterable[str]) -> None:
+        """Have utterances' audio on the disk; together, since each file by itself costs a commit.
+
+        Raises:
+            OSError: One isn't there, or can't be written through.
+        """
+        for name in names:
+            sync(self.path / SPOKEN_NAME / name)
+        sync(self.path / SPOKEN_NAME)
 
     def find_spoken(self, name: str) -> tuple[SpokenUtterance, str] | None:
-        """Return an utterance's audio and the hash of its file, if it is there and as it was written.
+        """Return an utterance's audio and the hash of it, if it is there and as it was written.
 
         Raises:
             OSError: The disk can't be read.
@@ -301,35 +321,25 @@ class JobFolder:
             data = (self.path / SPOKEN_NAME / name).read_bytes()
         except FileNotFoundError:
             return None
-        head, _, pcm = data.partition(b"\n")
-        try:
-            values: dict[str, Any] = json.loads(head)
-            if values.pop("sha256") != _sha256(values, pcm):
-                return None
-            marks = tuple(WordMark(*mark) for mark in values["marks"])
-            return SpokenUtterance(pcm, int(values["rate"]), marks), hashlib.sha256(data).hexdigest()
-        except (ValueError, KeyError, TypeError, AttributeError):
+        digits, at = data[:SHA256_DIGITS], SHA256_DIGITS + 1
+        if hashlib.sha256(memoryview(data)[at:]).hexdigest().encode() != digits:
             return None
+        end = data.index(b"\n", at)
+        values: dict[str, Any] = json.loads(data[at:end])
+        marks = tuple(WordMark(*mark) for mark in values["marks"])
+        return SpokenUtterance(data[end + 1 :], values["rate"], marks), digits.decode()
 
-    def read_spoken(self, name: str, sha256: str) -> SpokenUtterance:
-        """Return an utterance's audio as it was written.
+    def read_spoken(self, name: str, sha256: str) -> SpokenUtterance | None:
+        """Return an utterance's audio; None, and it is deleted, if it isn't as its row says.
 
         Raises:
-            JobDamagedError: It isn't there, or not as it was written; it is deleted.
             OSError: The disk can't be read.
         """
         found = self.find_spoken(name)
-        if found is None or found[1] != sha256:
-            (self.path / SPOKEN_NAME / name).unlink(missing_ok=True)
-            raise JobDamagedError("An utterance's audio is damaged")
-        return found[0]
-
-
-def _sha256(values: dict[str, Any], pcm: bytes) -> str:
-    """Return a hash of an utterance's audio and of what is said of it."""
-    digest = hashlib.sha256(json.dumps(values).encode())
-    digest.update(pcm)
-    return digest.hexdigest()
+        if found is not None and found[1] == sha256:
+            return found[0]
+        (self.path / SPOKEN_NAME / name).unlink(missing_ok=True)
+        return None
 
 
 def private(path: Path) -> BinaryIO:

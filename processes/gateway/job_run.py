@@ -36,12 +36,12 @@ from appliance.store.jobs import (
 from appliance.voices import Voice
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.job_audio import JobAudio
-from processes.gateway.job_folder import UTTERANCES_NAME, JobFolder, SpokenUtterance
+from processes.gateway.job_folder import UTTERANCES_NAME, JobFolder
 from processes.gateway.job_speaker import JobSpeaker
 from processes.gateway.job_text import JobUtterance, as_line, find_utterances, from_line
 from processes.gateway.single_flight import SingleFlight
 
-LINES = 32
+LINES = 16
 """Utterances read, and encoded, at a time."""
 BATCH = 32
 BATCH_S = 1.0
@@ -238,6 +238,8 @@ class JobRun:
 
     async def _write_rows(self) -> None:
         if self._unwritten:
+            names = {done.name for done in self._unwritten}
+            await self._threads.run_out(lambda: self._folder.sync_spoken(names))
             progress = self._progress
             await record_utterances(
                 self._database, self._row["job"], self._unwritten, progress.done, progress.audio_s
@@ -282,16 +284,19 @@ class JobRun:
         if names != [found.utterance.index for found in batch]:
             await forget_utterances(self._database, job, first)
             raise JobDamagedError("An utterance's row is missing")
-        for found, row in zip(batch, rows, strict=True):
-            try:
-                await self._threads.run_out(lambda found=found, row=row: self._add_one(audio, found, row))  # type: ignore[misc]  # bound now
-            except JobDamagedError:
-                await forget_utterances(self._database, job, row.number)
-                raise
+        damaged = await self._threads.run_out(lambda: self._add_all(audio, batch, rows))
+        if damaged is not None:
+            await forget_utterances(self._database, job, damaged)
+            raise JobDamagedError("An utterance's audio is damaged")
 
-    def _add_one(self, audio: JobAudio, found: JobUtterance, row: DoneUtterance) -> None:
-        spoken: SpokenUtterance = self._folder.read_spoken(row.name, row.sha256)
-        audio.add(found, spoken)
+    def _add_all(self, audio: JobAudio, batch: list[JobUtterance], rows: list[DoneUtterance]) -> int | None:
+        """Take the next utterances; return the number of the first whose audio is damaged, and stop there."""
+        for found, row in zip(batch, rows, strict=True):
+            spoken = self._folder.read_spoken(row.name, row.sha256)
+            if spoken is None:
+                return row.number
+            audio.add(found, spoken)
+        return None
 
 
 def described(row: Row, progress: Progress | None, held_by: str) -> dict[str, Any]:

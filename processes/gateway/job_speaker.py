@@ -7,9 +7,10 @@ Refuses to know: files, rows, which job is next.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 
 from loguru import logger
 
@@ -37,6 +38,10 @@ BACK_OFF_S = 1.0
 """Seconds before the second try; twice as many before the next."""
 QUICK_S = 0.1
 """An utterance with at most so much expected work may hold the last free worker: nobody notices."""
+QUIET_S = 10.0
+"""As long after a listener has asked, the last worker is left to the next one all the same."""
+STEP_BACK_S = 1.0
+"""As long an utterance steps back, at most, for those who wait for a first sound."""
 RETRYABLE = (WorkerLostError, SynthesisTimeoutError, EngineFailedError)
 
 
@@ -62,6 +67,7 @@ class JobSpeaker:
         self._speaking: Counter[str] = Counter()
         self._flights = SingleFlight[SpokenUtterance]()
         self._freed = asyncio.Event()
+        dispatcher.admission.heard = self._freed.set
         self.cores = cores
 
     def check(self, engine: str) -> None:
@@ -112,10 +118,16 @@ class JobSpeaker:
     @asynccontextmanager
     async def _turn(self, utterance: Utterance) -> AsyncIterator[None]:
         """Wait until jobs may have one more worker of an engine, and hold it for the block."""
-        engine = utterance.engine
-        while self._speaking[engine] >= self._limit(utterance):
+        engine, steps_back_until_s = utterance.engine, time.monotonic() + STEP_BACK_S
+        while True:
             self._freed.clear()
-            await self._freed.wait()
+            if self._speaking[engine] >= self._limit(utterance):
+                await self._freed.wait()
+            elif self._is_core_awaited() and time.monotonic() < steps_back_until_s:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._freed.wait(), steps_back_until_s - time.monotonic())
+            else:
+                break
         self._speaking[engine] += 1
         try:
             yield
@@ -127,7 +139,13 @@ class JobSpeaker:
         """Return how many workers of an engine jobs may hold; one is left to listeners."""
         alive = self._pool.alive_count(utterance.engine)
         is_quick = self._dispatcher.costs.expected_s(utterance) <= QUICK_S
-        return max(1, min(self.cores, alive if is_quick else alive - 1))
+        is_quiet = self._dispatcher.admission.unasked_s() >= QUIET_S
+        return max(1, min(self.cores, alive if is_quick and is_quiet else alive - 1))
+
+    def _is_core_awaited(self) -> bool:
+        """Return whether those who wait for a first sound need a core each, and one more for this process."""
+        awaited = self._dispatcher.admission.awaited_count
+        return bool(awaited) and self._speaking.total() + awaited + 1 >= self.cores
 
     async def _spoken(self, utterance: Utterance, job_id: str) -> SpokenUtterance:
         delivery = self._dispatcher.synthesize(

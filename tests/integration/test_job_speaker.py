@@ -11,12 +11,13 @@ import pytest
 from appliance.errors import EngineFailedError, NoWorkersError, PoisonRequestError
 from appliance.settings import DispatchSettings, load_settings
 from appliance.voices import VoiceCatalog
+from processes.gateway import job_speaker
 from processes.gateway.imports import Imports
 from processes.gateway.job_folder import SpokenUtterance
 from processes.gateway.job_speaker import JobSpeaker
 from processes.gateway.sounds import Sounds
 from processes.gateway.ticket import Ticket
-from tests.parts.dispatch_rig import DispatchRig, dispatch_rig, wanted_pcm
+from tests.parts.dispatch_rig import PATIENCE_S, DispatchRig, dispatch_rig, wanted_pcm
 from tests.parts.tickets import make_utterance
 
 RATE_HZ = 22050
@@ -125,3 +126,65 @@ async def test_speak_when_jobs_keep_every_worker_busy_then_a_listener_is_next(ru
         assert [ticket.stream is person.stream for ticket in begun] == [False, False, True]
         assert await hearing == [wanted_pcm("I listen.")]
         assert len(await asyncio.gather(*tasks)) == 16
+
+
+async def test_speak_when_somebody_has_just_listened_then_jobs_leave_a_worker_until_it_is_quiet(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with dispatch_rig(run_dir, 2, cores=2, APPLIANCE_TONE_DELAY_S="0.02") as rig:
+        speaker = await speaker_of(rig, 2)
+
+        async def most_busy(job_id: str) -> int:
+            tasks = [speaking(speaker, f"Number {number}.", job_id) for number in range(8)]
+            seen: list[int] = []
+
+            def is_over() -> bool:
+                tickets = [link.ticket for link in rig.pool.links() if link.ticket is not None]
+                seen.append(sum(not ticket.has_last for ticket in tickets))
+                return all(task.done() for task in tasks)
+
+            await rig.until(is_over)
+            await asyncio.gather(*tasks)
+            return max(seen)
+
+        assert await most_busy("a") == 2
+        await rig.hear(rig.ask("I listen.", client="person"))
+        assert await most_busy("b") == 1
+        monkeypatch.setattr(job_speaker, "QUIET_S", 0.0)
+        assert await most_busy("c") == 2
+
+
+async def test_speak_when_somebody_waits_for_a_first_sound_then_jobs_begin_nothing_until_it_has_come(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On two cores: one for the sentence, one for what is between it and the listener."""
+    monkeypatch.setattr(job_speaker, "STEP_BACK_S", PATIENCE_S)
+    async with dispatch_rig(run_dir, 3, cores=2, APPLIANCE_TONE_DELAY_S="0.1") as rig:
+        speaker = await speaker_of(rig, 2)
+        person = rig.ask("I listen.", client="person")
+        hearing = asyncio.create_task(rig.hear(person))
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        job = speaking(speaker, "It can wait.")
+        seen: list[tuple[bool, int]] = []
+
+        def has_begun() -> bool:
+            seen.append((person.stream.first_audio_at_s is not None, rig.dispatcher.running_count()))
+            return job.done()
+
+        await rig.until(has_begun)
+        await asyncio.gather(hearing, job)
+        assert max(running for is_heard, running in seen if not is_heard) == 1
+
+
+async def test_speak_when_somebody_waits_longer_than_a_job_steps_back_then_the_job_goes_on(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_speaker, "STEP_BACK_S", 0.05)
+    async with dispatch_rig(run_dir, 2, cores=2) as rig:
+        speaker = await speaker_of(rig, 2)
+        person = rig.ask("__HANG__ I listen.", client="person")
+        hearing = asyncio.create_task(rig.hear(person))
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        assert (await speaking(speaker, "It can't wait.")).pcm == wanted_pcm("It can't wait.")
+        assert person.stream.first_audio_at_s is None
+        hearing.cancel()

@@ -43,16 +43,28 @@ def test_spoken_when_the_disk_has_changed_a_bit_then_it_is_not_found_by_its_name
 ) -> None:
     sha256 = folder.put_spoken("name", SPOKEN)
     path = folder.path / SPOKEN_NAME / "name"
-    head, _, pcm = path.read_bytes().partition(b"\n")
+    sha256_line, head, pcm = path.read_bytes().split(b"\n", 2)
     if place == "pcm":
         pcm = b"\x03" + pcm[1:]
     else:
         head = json.dumps(json.loads(head) | {"rate": 16_000}).encode()
-    path.write_bytes(head + b"\n" + pcm)
+    path.write_bytes(b"\n".join([sha256_line, head, pcm]))
     assert folder.find_spoken("name") is None
-    with pytest.raises(JobDamagedError):
-        folder.read_spoken("name", sha256)
+    assert folder.read_spoken("name", sha256) is None
     assert not path.exists()
+
+
+def test_spoken_when_its_row_says_something_else_then_it_is_not_read(folder: JobFolder) -> None:
+    folder.put_spoken("name", SPOKEN)
+    assert folder.read_spoken("name", "0" * 64) is None
+    assert folder.find_spoken("name") is None
+
+
+def test_sync_when_an_utterance_has_gone_meanwhile_then_it_does_not_get_a_row(folder: JobFolder) -> None:
+    folder.put_spoken("name", SPOKEN)
+    folder.sync_spoken(["name"])
+    with pytest.raises(FileNotFoundError):
+        folder.sync_spoken(["name", "another"])
 
 
 def test_sweep_when_something_else_lies_among_the_folders_then_it_is_nobodys_business(
