@@ -100,7 +100,7 @@ def test_synthesize_when_early_sound_is_wanted_then_a_small_window_first_and_eac
 
 
 @pytest.mark.parametrize(
-    ("waited_s", "sizes"), [(0.02, [24, 38, 61, 98, 153]), (0.05, [48, 76, 96]), (0.41, [24, 38, 61, 96])]
+    ("waited_s", "sizes"), [(0.02, [24, 38, 61, 98, 153]), (0.05, [48, 76, 96]), (0.61, [24, 38, 61, 96])]
 )
 def test_synthesize_when_others_compute_too_then_the_first_window_is_longer_and_the_largest_smaller(
     engine, waited_s, sizes
