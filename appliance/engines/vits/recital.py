@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from appliance.audio.resample import Resampler
 
 MAX_PCM_FRAMES = MAX_UTTERANCE_PCM_BYTES // SAMPLE_WIDTH_BYTES
-BUSY_S, LATE_S = 0.03, 0.4
+BUSY_S, LATE_S = 0.03, 0.6
 """Seconds to the first grant. With less the core was free, since a grant that is free comes with the order.
 With more others compute, too; beyond the second the first sound is late enough.
 Source: docs/decisions/0031-windows-on-a-busy-core.md, also for the two factors."""
