@@ -32,6 +32,8 @@ from appliance.store.statements import STATEMENTS
 
 Result = TypeVar("Result")
 Parameters = Sequence[Any] | Mapping[str, Any]
+PAGES_KIB = 512
+"""Pages that each connection keeps, a quarter of what SQLite does: the system has them, too."""
 LOG_LIMIT_BYTES = 4_194_304
 """What is left of a write-ahead log that has grown, once it begins anew."""
 READ_LIMIT_S = 5.0
@@ -92,7 +94,7 @@ class Database:
         """
         connections: list[aiosqlite.Connection] = []
         try:
-            for mode, pragmas in (("rw", WRITER_PRAGMAS), ("ro", ())):
+            for mode, pragmas in (("rw", (*PRAGMAS, *WRITER_PRAGMAS)), ("ro", PRAGMAS)):
                 connection = aiosqlite.connect(
                     uri(path, mode), uri=True, timeout=BUSY_S, isolation_level=None, cached_statements=64
                 )
@@ -239,6 +241,7 @@ def _busy_timeout(seconds: float) -> str:
     return f"PRAGMA busy_timeout = {round(1000 * seconds)}"
 
 
+PRAGMAS = (f"PRAGMA cache_size = -{PAGES_KIB}",)
 WRITER_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",

@@ -81,7 +81,8 @@ class Admission:
         self._asked_at_s = -math.inf
         self.awaited_count = 0
         """Requests of listeners that wait for their first audio."""
-        self.heard: Callable[[], None] = lambda: None
+        self._heard_at_s = -math.inf
+        self.notify_heard: Callable[[], None] = lambda: None
         """Is called when one of them doesn't any more."""
         self._alive_at_s: dict[str, float] = {}
         self.is_draining = False
@@ -111,11 +112,8 @@ class Admission:
         excess_s = self._excess_s(first.engine, client, queue, limit_s)
         if excess_s > 0:
             raise self._overloaded(client, first, excess_s)
-        if client != PROBE_CLIENT:
-            now_s = time.monotonic()
-            if not is_charged:
-                self._quota.spend(client, now_s)
-            self._asked_at_s = now_s
+        if client != PROBE_CLIENT and not is_charged:
+            self._quota.spend(client, time.monotonic())
         return limit_s
 
     def check_background(self, engine: str, fingerprint: bytes) -> None:
@@ -166,14 +164,26 @@ class Admission:
         self._quota.spend(client, time.monotonic())
 
     def unasked_s(self) -> float:
-        """Return the seconds since a listener, no probe, was let in for something to be spoken."""
+        """Return the seconds since a listener began to wait for something to be spoken."""
         return time.monotonic() - self._asked_at_s
+
+    def unheard_s(self) -> float:
+        """Return the seconds since a listener's wait for a first sound was over."""
+        return time.monotonic() - self._heard_at_s
 
     def enter(self, stream: Stream) -> None:
         """Count each listener of a request as one that waits for its first audio."""
         stream.is_awaited = True
         self._backlogs.update(stream.listeners)
-        self.awaited_count += stream.request_class is not RequestClass.BACKGROUND
+        self.note_listener(stream)
+
+    def note_listener(self, stream: Stream) -> None:
+        """Count a request among those whose first audio a listener waits for, once it is one; no probe is."""
+        is_listeners = stream.request_class is not RequestClass.BACKGROUND and stream.client != PROBE_CLIENT
+        if is_listeners and stream.is_awaited and not stream.is_listened:
+            stream.is_listened = True
+            self.awaited_count += 1
+            self._asked_at_s = time.monotonic()
 
     def leave(self, stream: Stream) -> None:
         """Count none any more: the first audio is there, or it has ended without; does nothing twice."""
@@ -181,9 +191,11 @@ class Admission:
             stream.is_awaited = False
             for client in stream.listeners:
                 self._take_off(client)
-            if stream.request_class is not RequestClass.BACKGROUND:
+            if stream.is_listened:
+                stream.is_listened = False
                 self.awaited_count -= 1
-                self.heard()
+                self._heard_at_s = time.monotonic()
+                self.notify_heard()
 
     def add_listener(self, stream: Stream, client: str) -> None:
         """Count one more listener of a request, if it waits for the first audio, too."""

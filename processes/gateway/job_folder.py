@@ -1,7 +1,7 @@
 """The files of jobs: `data/jobs/ID/`, one folder for each.
 
 Owns: names and forms of the files, and that each is whole under its name: written under another one, forced
-to the disk, renamed.
+to the disk, renamed; an utterance's audio tells by its hash whether it is.
 Refuses to know: rows, workers, what is in an audio file. Everything here blocks.
 
     upload           what a client sends, while it comes and is read
@@ -22,7 +22,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -154,11 +154,10 @@ class JobFolder:
         Raises:
             OSError: It can't be deleted.
         """
-        for folder in (self.path, self.path / SPOKEN_NAME):
-            with suppress(FileNotFoundError):
-                for path in folder.iterdir():
-                    if path.name.endswith(PARTIAL_SUFFIX):
-                        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            for path in self.path.iterdir():
+                if path.name.endswith(PARTIAL_SUFFIX):
+                    path.unlink(missing_ok=True)
 
     def has_audio(self) -> bool:
         """Return whether there is a result."""
@@ -266,28 +265,23 @@ class JobFolder:
             StoreFullError: Too little space would be left.
             OSError: It can't be written.
         """
-        with self._new_file(name) as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        sync((self.path / name).parent)
-
-    @contextmanager
-    def _new_file(self, name: str) -> Iterator[BinaryIO]:
-        """Open a file for writing, that gets its name once the block is left as it should be."""
         final = self.path / name
         partial = final.with_name(f"{final.name}-{time.monotonic_ns()}{PARTIAL_SUFFIX}")
         self.check_room()
         try:
             with private(partial) as file:
-                yield file
+                file.writelines(parts)
+                file.flush()
+                os.fsync(file.fileno())
             partial.replace(final)
-        except BaseException:
+            sync(final.parent)
+        finally:
             partial.unlink(missing_ok=True)
-            raise
 
     def put_spoken(self, name: str, spoken: SpokenUtterance) -> str:
         """Write an utterance's audio, whose row has to wait for `sync_spoken`; return the hash of it.
+
+        It has its name from the beginning: what a kill has cut short is told by the hash in front.
 
         Raises:
             StoreFullError, OSError: It can't be written.
@@ -297,19 +291,32 @@ class JobFolder:
         digest = hashlib.sha256(head)
         digest.update(spoken.pcm)
         sha256 = digest.hexdigest()
-        with self._new_file(f"{SPOKEN_NAME}/{name}") as file:
-            file.writelines([sha256.encode() + b"\n" + head, spoken.pcm])
+        path = self.path / SPOKEN_NAME / name
+        self.check_room()
+        try:
+            with private(path) as file:
+                file.writelines([sha256.encode() + b"\n" + head, spoken.pcm])
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         return sha256
 
     def sync_spoken(self, names: Iterable[str]) -> None:
-        """Have utterances' audio on the disk; together, since each file by itself costs a commit.
+        """Have utterances' audio on the disk, and their names all at once.
 
         Raises:
-            OSError: One isn't there, or can't be written through.
+            OSError: One isn't there, or can't be written through. All of them are deleted then: the system
+                says so once, and what it still holds of them looks whole.
         """
-        for name in names:
-            sync(self.path / SPOKEN_NAME / name)
-        sync(self.path / SPOKEN_NAME)
+        paths = [self.path / SPOKEN_NAME / name for name in names]
+        try:
+            for path in paths:
+                sync(path)
+            sync(self.path / SPOKEN_NAME)
+        except OSError:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            raise
 
     def find_spoken(self, name: str) -> tuple[SpokenUtterance, str] | None:
         """Return an utterance's audio and the hash of it, if it is there and as it was written.

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from appliance.audio.files import Tags
 from appliance.errors import NothingToSpeakError
@@ -41,10 +41,10 @@ from processes.gateway.job_speaker import JobSpeaker
 from processes.gateway.job_text import JobUtterance, as_line, find_utterances, from_line
 from processes.gateway.single_flight import SingleFlight
 
-LINES = 16
-"""Utterances read, and encoded, at a time."""
-BATCH = 32
-BATCH_S = 1.0
+BATCH = 16
+"""Utterances read, looked for and encoded at a time."""
+ROWS = 32
+ROWS_S = 1.0
 """Rows are written together: so many, or what has come in so many seconds."""
 MENDS = 3
 """Times that damaged audio is spoken anew before the job fails."""
@@ -62,6 +62,8 @@ class Progress:
     began_at_s: float = field(default_factory=time.monotonic)
     began_done: int = 0
     """Utterances that had been done when this run began."""
+    has_gone_on: bool = False
+    """Whether this run has written any of its own into the database."""
 
     def left_s(self) -> float | None:
         """Return the seconds that speaking the rest is likely to take; None while nothing tells."""
@@ -69,6 +71,14 @@ class Progress:
         if self.step != "speaking" or new <= 0:
             return None
         return (time.monotonic() - self.began_at_s) / new * (self.utterances - self.done)
+
+
+class Stored(NamedTuple):
+    """An utterance's audio on the disk; the rest of its row but for the number."""
+
+    name: str
+    sha256: str
+    audio_s: float
 
 
 def request_of(row: Row) -> SpeechRequest:
@@ -113,7 +123,9 @@ class JobRun:
         self._speaker = speaker
         self._threads = threads
         self._progress = progress
-        self._flights = SingleFlight[tuple[str, str, float]]()
+        self._flights = SingleFlight[Stored]()
+        self._known: dict[str, Stored] = {}
+        self._put_lately: dict[str, Stored] = {}
         self._unwritten: list[DoneUtterance] = []
         self._written_at_s = time.monotonic()
 
@@ -180,12 +192,14 @@ class JobRun:
         progress.step, progress.done, progress.audio_s = "speaking", done, audio_s
         progress.began_done, progress.began_at_s = done, time.monotonic()
         under_way: deque[asyncio.Task[DoneUtterance]] = deque()
+        self._known, self._put_lately = {}, {}
         try:
-            async with aclosing(self._utterances(done)) as utterances:
-                async for found in utterances:
-                    under_way.append(asyncio.create_task(self._speak(found, voice.sample_rate_hz)))
-                    if len(under_way) > self._speaker.cores:
-                        await self._note(await under_way.popleft())
+            async with aclosing(self._batches(done)) as batches:
+                async for batch in batches:
+                    for name, found in await self._look_up(batch):
+                        under_way.append(asyncio.create_task(self._speak(name, found, voice.sample_rate_hz)))
+                        if len(under_way) > self._speaker.cores:
+                            await self._note(await under_way.popleft())
             while under_way:
                 await self._note(await under_way.popleft())
             await self._write_rows()
@@ -194,46 +208,65 @@ class JobRun:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _utterances(self, first: int) -> AsyncGenerator[JobUtterance, None]:
+    async def _batches(self, first: int) -> AsyncGenerator[list[JobUtterance], None]:
         at_byte = await self._threads.run_out(lambda: self._folder.place_of(first))
         while True:
             lines, at_byte = await self._threads.run_out(
-                lambda at_byte=at_byte: self._folder.read_lines(at_byte, LINES)  # type: ignore[misc]  # bound now
+                lambda at_byte=at_byte: self._folder.read_lines(at_byte, BATCH)  # type: ignore[misc]  # bound now
             )
             if not lines:
                 if first != self._progress.utterances:
                     raise JobDamagedError("Utterances are missing")
                 return
-            for line in lines:
-                yield from_line(line, first)
-                first += 1
+            yield [from_line(line, first + place) for place, line in enumerate(lines)]
+            first += len(lines)
 
-    async def _speak(self, found: JobUtterance, rate_hz: int) -> DoneUtterance:
-        """Return an utterance that is on the disk: from an earlier run or an equal one, or spoken now.
+    async def _look_up(self, batch: list[JobUtterance]) -> list[tuple[str, JobUtterance]]:
+        """Return utterances with the names of their sounds; see which are on the disk already.
+
+        What has been put there since the batch before is remembered: it may have come behind this look.
+        """
+        sounds = self._speaker.sounds
+        named = [(sounds.utterance_name(found.utterance) or uuid.uuid4().hex, found) for found in batch]
+        stored = await self._threads.run_out(lambda: self._find_spoken({name for name, _ in named}))
+        self._known, self._put_lately = self._put_lately | stored, {}
+        return named
+
+    def _find_spoken(self, names: set[str]) -> dict[str, Stored]:
+        stored: dict[str, Stored] = {}
+        for name in names:
+            found = self._folder.find_spoken(name)
+            if found is not None:
+                stored[name] = Stored(name, found[1], found[0].audio_s)
+        return stored
+
+    async def _speak(self, name: str, found: JobUtterance, rate_hz: int) -> DoneUtterance:
+        """Return an utterance that has its file: from an earlier run or an equal one, or spoken now."""
+        utterance = found.utterance
+        stored = await self._flights.do(name, lambda: self._put(name, utterance, rate_hz))
+        return DoneUtterance(utterance.index, *stored)
+
+    async def _put(self, name: str, utterance: Utterance, rate_hz: int) -> Stored:
+        """See that an utterance's audio has its file, which is forced to the disk before its row.
 
         What was spoken while its voice was made anew gets a name of its own, under which only its row finds
         it: nobody knows which of the two voices that is.
         """
-        utterance = found.utterance
-        name = self._speaker.sounds.utterance_name(utterance) or uuid.uuid4().hex
-        stored = await self._flights.do(name, lambda: self._put(name, utterance, rate_hz))
-        return DoneUtterance(utterance.index, *stored)
-
-    async def _put(self, name: str, utterance: Utterance, rate_hz: int) -> tuple[str, str, float]:
-        """See that an utterance's audio is on the disk; return its name, its file's hash and its seconds."""
-        stored = await self._threads.run_out(lambda: self._folder.find_spoken(name))
+        stored = self._known.get(name)
         if stored is None:
             spoken = await self._speaker.speak(name, utterance, self._row["id"], rate_hz)
             if self._speaker.sounds.utterance_name(utterance) != name:
                 name = uuid.uuid4().hex
-            stored = spoken, await self._threads.run_out(lambda: self._folder.put_spoken(name, spoken))
-        return name, stored[1], stored[0].audio_s
+            sha256 = await self._threads.run_out(lambda: self._folder.put_spoken(name, spoken))
+            stored = Stored(name, sha256, spoken.audio_s)
+            self._known[name] = self._put_lately[name] = stored
+        return stored
 
     async def _note(self, done: DoneUtterance) -> None:
         self._unwritten.append(done)
         self._progress.done += 1
         self._progress.audio_s += done.audio_s
-        if len(self._unwritten) >= BATCH or time.monotonic() - self._written_at_s >= BATCH_S:
+        if len(self._unwritten) >= ROWS or time.monotonic() - self._written_at_s >= ROWS_S:
             await self._write_rows()
 
     async def _write_rows(self) -> None:
@@ -244,6 +277,7 @@ class JobRun:
             await record_utterances(
                 self._database, self._row["job"], self._unwritten, progress.done, progress.audio_s
             )
+            progress.has_gone_on = True
         self._unwritten = []
         self._written_at_s = time.monotonic()
 
@@ -258,14 +292,9 @@ class JobRun:
         job_format, tags = JobFormat(self._row["format"]), Tags(self._row["title"], self._row["voice"])
         audio = await self._threads.run_out(lambda: JobAudio(self._folder, job_format, tempo, tags))
         try:
-            batch: list[JobUtterance] = []
-            async with aclosing(self._utterances(0)) as utterances:
-                async for found in utterances:
-                    batch.append(found)
-                    if len(batch) >= LINES:
-                        await self._add(audio, batch)
-                        batch = []
-            await self._add(audio, batch)
+            async with aclosing(self._batches(0)) as batches:
+                async for batch in batches:
+                    await self._add(audio, batch)
             audio_s, size_bytes = await self._threads.run_out(audio.finish)
             if request.wants_word_times:
                 await self._threads.run_out(audio.write_captions)
@@ -276,8 +305,6 @@ class JobRun:
             await self._threads.run_out(audio.close)
 
     async def _add(self, audio: JobAudio, batch: list[JobUtterance]) -> None:
-        if not batch:
-            return
         job, first = self._row["job"], batch[0].utterance.index
         rows = await list_utterances(self._database, job, first, len(batch))
         names = [row.number for row in rows]

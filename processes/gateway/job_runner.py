@@ -289,7 +289,7 @@ class JobRunner:
             job_id,
             error.code,
             time.monotonic(),
-            has_gone_on=progress.done > progress.began_done,
+            has_gone_on=progress.has_gone_on,
             is_everybodys=isinstance(error, StorageError),
         )
         if is_news:

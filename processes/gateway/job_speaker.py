@@ -1,12 +1,13 @@
 """The utterances of jobs on their way through the pool, as the scheduler's last class.
 
-Owns: how many of them are spoken at a time, how often one is tried.
+Owns: how many of them are spoken at a time, when they step back for listeners, how often one is tried.
 Refuses to know: files, rows, which job is next.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -40,8 +41,10 @@ QUICK_S = 0.1
 """An utterance with at most so much expected work may hold the last free worker: nobody notices."""
 QUIET_S = 10.0
 """As long after a listener has asked, the last worker is left to the next one all the same."""
-STEP_BACK_S = 1.0
-"""As long an utterance steps back, at most, for those who wait for a first sound."""
+STEP_BACK_S = 0.2
+"""As long an utterance steps back, at most, for those who wait for a first sound or have just heard one."""
+JUST_HEARD_S = 0.1
+"""Who reads out an answer sentence by sentence asks for the next one soon."""
 RETRYABLE = (WorkerLostError, SynthesisTimeoutError, EngineFailedError)
 
 
@@ -67,7 +70,7 @@ class JobSpeaker:
         self._speaking: Counter[str] = Counter()
         self._flights = SingleFlight[SpokenUtterance]()
         self._freed = asyncio.Event()
-        dispatcher.admission.heard = self._freed.set
+        dispatcher.admission.notify_heard = self._freed.set
         self.cores = cores
 
     def check(self, engine: str) -> None:
@@ -118,16 +121,19 @@ class JobSpeaker:
     @asynccontextmanager
     async def _turn(self, utterance: Utterance) -> AsyncIterator[None]:
         """Wait until jobs may have one more worker of an engine, and hold it for the block."""
-        engine, steps_back_until_s = utterance.engine, time.monotonic() + STEP_BACK_S
+        engine, steps_back_until_s = utterance.engine, math.inf
         while True:
             self._freed.clear()
             if self._speaking[engine] >= self._limit(utterance):
                 await self._freed.wait()
-            elif self._is_core_awaited() and time.monotonic() < steps_back_until_s:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._freed.wait(), steps_back_until_s - time.monotonic())
-            else:
+                continue
+            steps_back_until_s = min(steps_back_until_s, time.monotonic() + STEP_BACK_S)
+            left_s = min(self._awaited_s(), steps_back_until_s - time.monotonic())
+            if left_s <= 0:
                 break
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._freed.wait()
         self._speaking[engine] += 1
         try:
             yield
@@ -142,10 +148,15 @@ class JobSpeaker:
         is_quiet = self._dispatcher.admission.unasked_s() >= QUIET_S
         return max(1, min(self.cores, alive if is_quick and is_quiet else alive - 1))
 
-    def _is_core_awaited(self) -> bool:
-        """Return whether those who wait for a first sound need a core each, and one more for this process."""
-        awaited = self._dispatcher.admission.awaited_count
-        return bool(awaited) and self._speaking.total() + awaited + 1 >= self.cores
+    def _awaited_s(self) -> float:
+        """Return for how long listeners need the cores, each one and one more for this process.
+
+        Infinite while somebody waits for a first sound, not positive where nobody does or a core is to spare.
+        """
+        admission = self._dispatcher.admission
+        if self._speaking.total() + max(1, admission.awaited_count) + 1 < self.cores:
+            return 0.0
+        return math.inf if admission.awaited_count else JUST_HEARD_S - admission.unheard_s()
 
     async def _spoken(self, utterance: Utterance, job_id: str) -> SpokenUtterance:
         delivery = self._dispatcher.synthesize(

@@ -80,6 +80,7 @@ class Joining:
         stream.request_class, stream.arrived_at_s = RequestClass.FIRST, now_s
         stream.may_wait_s = 0.0
         self._change_turn(stream, client)
+        self._admission.note_listener(stream)
         for ticket in stream.tickets:
             if ticket.state is TicketState.WAITING:
                 self._queues[stream.engine].move(ticket, stream.next_class(), now_s)

@@ -105,6 +105,8 @@ class Stream:
     """The client of each request that hears it: first of all of the one that it was made for."""
     is_awaited: bool = False
     """Whether each of them is counted as one that waits for its first sound."""
+    is_listened: bool = False
+    """Whether it is counted as a request for whose first sound somebody waits, no job and no probe."""
     tickets: deque[Ticket] = field(default_factory=deque)
     """Not yet delivered, in order of the text."""
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)

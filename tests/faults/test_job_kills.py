@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from processes.gateway.job_folder import SPOKEN_NAME, JobFolder
 from tests.parts.appliance import Appliance, eventually, running_appliance
 from tests.parts.asked import asked
 from tests.parts.inserted import HELD_AT_FILE, inserted_code
@@ -97,15 +98,16 @@ def kill_at(appliance: Appliance, breakpoint_: Breakpoint) -> None:
 
 
 def spoken_of(appliance: Appliance, job_id: str) -> int:
-    """How many utterances of a job lie on the disk."""
-    folder = appliance.base / "data" / "jobs" / job_id / "spoken"
-    return sum(1 for path in folder.iterdir() if path.suffix != ".partial") if folder.exists() else 0
+    """How many utterances of a job lie on the disk, whole."""
+    folder = JobFolder(appliance.base / "data", job_id, 1.0)
+    spoken = folder.path / SPOKEN_NAME
+    return sum(folder.find_spoken(path.name) is not None for path in spoken.glob("*"))
 
 
 STEPS = {
     "splitting begins": "open .*/text$",
     "the utterances get their name": "os.rename .*/utterances.jsonl-",
-    "an utterance gets its name": "os.rename .*/spoken/",
+    "utterances are forced to the disk": "open .*/spoken$",
     "encoding begins": "open .*/audio-[0-9]+.partial$",
     "the audio gets its name": "os.rename .*/audio-[0-9]+.partial$",
     "the captions get their name": "os.rename .*/captions.srt-[0-9]+.partial$",

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.test_http_jobs import result
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.jobs import ended, job_of, sent, submitted
+from tests.parts.scrape import scrape
 
 pytestmark = pytest.mark.timeout(120)
 TEXT = "".join(f"This is sentence number {number} of a long book. " for number in range(400))
@@ -38,6 +39,16 @@ def lose_a_row(appliance: Appliance, job_id: str) -> None:
     with contextlib.closing(sqlite3.connect(appliance.base / "data" / "appliance.sqlite")) as other, other:
         (job,) = other.execute("SELECT job FROM jobs WHERE id = ?", (job_id,)).fetchone()
         assert other.execute("DELETE FROM job_utterances WHERE job = ? AND number = 3", (job,)).rowcount == 1
+
+
+def test_job_when_sentences_come_again_then_each_is_spoken_once(speaking: Appliance) -> None:
+    """Within a batch, in the next one, and long after."""
+    counted = scrape(speaking.base_url)[("tts_job_utterances_total",)]
+    verses = [f"This is the verse with the number {number}.\n\n" for number in range(60)]
+    text = ("This is the chorus.\n\n" * 2).join(verses) + verses[0]
+    job = ended(speaking, submitted(speaking, text))
+    assert (job["state"], job["utterances"]) == ("completed", 60 + 2 * 59 + 1)
+    assert scrape(speaking.base_url)[("tts_job_utterances_total",)] - counted == 60 + 1
 
 
 @pytest.mark.parametrize("spoil", [damage_a_file, lose_a_file, lose_a_row])

@@ -12,6 +12,7 @@ from appliance.errors import EngineFailedError, NoWorkersError, PoisonRequestErr
 from appliance.settings import DispatchSettings, load_settings
 from appliance.voices import VoiceCatalog
 from processes.gateway import job_speaker
+from processes.gateway.admission import PROBE_CLIENT
 from processes.gateway.imports import Imports
 from processes.gateway.job_folder import SpokenUtterance
 from processes.gateway.job_speaker import JobSpeaker
@@ -154,26 +155,68 @@ async def test_speak_when_somebody_has_just_listened_then_jobs_leave_a_worker_un
         assert await most_busy("c") == 2
 
 
+class Watched:
+    """What happens to a job's utterance while somebody waits for a first sound."""
+
+    def __init__(self, rig: DispatchRig, speaker: JobSpeaker) -> None:
+        self.rig, self.speaker = rig, speaker
+        self.seen: list[tuple[bool, int]] = []
+        """Whether the person had heard something, and how many workers were busy, again and again."""
+
+    async def watch(self) -> None:
+        """Let a person ask, hand in an utterance of a job meanwhile, and wait until both are over."""
+        person = self.rig.ask("I listen.", client="person")
+        hearing = asyncio.create_task(self.rig.hear(person))
+        await self.rig.until(lambda: self.rig.dispatcher.running_count() == 1)
+        job = speaking(self.speaker, "It can wait.")
+
+        def is_over() -> bool:
+            self.seen.append(
+                (person.stream.first_audio_at_s is not None, self.rig.dispatcher.running_count())
+            )
+            return job.done()
+
+        await self.rig.until(is_over)
+        await asyncio.gather(hearing, job)
+
+    def most_busy(self, *, is_heard: bool) -> int:
+        return max((running for heard, running in self.seen if heard is is_heard), default=0)
+
+
 async def test_speak_when_somebody_waits_for_a_first_sound_then_jobs_begin_nothing_until_it_has_come(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On two cores: one for the sentence, one for what is between it and the listener."""
     monkeypatch.setattr(job_speaker, "STEP_BACK_S", PATIENCE_S)
+    monkeypatch.setattr(job_speaker, "JUST_HEARD_S", 0.05)
     async with dispatch_rig(run_dir, 3, cores=2, APPLIANCE_TONE_DELAY_S="0.1") as rig:
-        speaker = await speaker_of(rig, 2)
-        person = rig.ask("I listen.", client="person")
-        hearing = asyncio.create_task(rig.hear(person))
+        watched = Watched(rig, await speaker_of(rig, 2))
+        await watched.watch()
+        assert watched.most_busy(is_heard=False) == 1
+        heard_s = rig.dispatcher.admission.unheard_s()
+        assert heard_s >= job_speaker.JUST_HEARD_S + 0.1  # after which it was spoken, for 0.1 s
+
+
+async def test_speak_when_a_core_is_to_spare_then_jobs_do_not_step_back(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_speaker, "STEP_BACK_S", PATIENCE_S)
+    async with dispatch_rig(run_dir, 3, cores=4, APPLIANCE_TONE_DELAY_S="0.3") as rig:
+        watched = Watched(rig, await speaker_of(rig, 4))
+        await watched.watch()
+        assert watched.most_busy(is_heard=False) == 2
+
+
+async def test_speak_when_only_a_probe_waits_then_jobs_do_not_step_back(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_speaker, "STEP_BACK_S", PATIENCE_S)
+    async with dispatch_rig(run_dir, 2, cores=1) as rig:
+        speaker = await speaker_of(rig, 1)
+        probing = asyncio.create_task(rig.hear(rig.ask("__HANG__ Probe.", client=PROBE_CLIENT)))
         await rig.until(lambda: rig.dispatcher.running_count() == 1)
-        job = speaking(speaker, "It can wait.")
-        seen: list[tuple[bool, int]] = []
-
-        def has_begun() -> bool:
-            seen.append((person.stream.first_audio_at_s is not None, rig.dispatcher.running_count()))
-            return job.done()
-
-        await rig.until(has_begun)
-        await asyncio.gather(hearing, job)
-        assert max(running for is_heard, running in seen if not is_heard) == 1
+        assert (await speaking(speaker, "It goes on.")).pcm == wanted_pcm("It goes on.")
+        probing.cancel()
 
 
 async def test_speak_when_somebody_waits_longer_than_a_job_steps_back_then_the_job_goes_on(

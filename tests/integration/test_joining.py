@@ -164,9 +164,13 @@ async def test_join_when_nobody_has_listened_then_it_is_spoken_before_the_rest_o
             hearing.ask(name, client=name, request_class=BACKGROUND)[0] for name in ("one", "two", "heard")
         ]
         await hearing.waiting(3)
+        admission = hearing.rig.dispatcher.admission
+        assert admission.awaited_count == 1
         hearing.rig.dispatcher.joining.join(ahead[2].stream, "joiner")
         assert ahead[2].stream.may_wait_s == 600
+        assert admission.awaited_count == 2
         assert await hearing.all() == ["Somebody is being served.", "heard", "one", "two"]
+        assert admission.awaited_count == 0
 
 
 async def test_join_when_it_is_being_spoken_and_its_worker_dies_then_it_waits_as_a_listeners(

@@ -37,18 +37,21 @@ def test_spoken_when_written_then_found_as_it_was(folder: JobFolder) -> None:
     assert folder.find_spoken("another") is None
 
 
-@pytest.mark.parametrize("place", ["pcm", "marks"])
-def test_spoken_when_the_disk_has_changed_a_bit_then_it_is_not_found_by_its_name(
+@pytest.mark.parametrize("place", ["pcm", "marks", "end", "all"])
+def test_spoken_when_it_is_not_as_it_was_written_then_it_is_not_found_by_its_name(
     folder: JobFolder, place: str
 ) -> None:
     sha256 = folder.put_spoken("name", SPOKEN)
     path = folder.path / SPOKEN_NAME / "name"
     sha256_line, head, pcm = path.read_bytes().split(b"\n", 2)
-    if place == "pcm":
-        pcm = b"\x03" + pcm[1:]
-    else:
-        head = json.dumps(json.loads(head) | {"rate": 16_000}).encode()
-    path.write_bytes(b"\n".join([sha256_line, head, pcm]))
+    other_head = json.dumps(json.loads(head) | {"rate": 16_000}).encode()
+    changed = {
+        "pcm": [sha256_line, head, b"\x03" + pcm[1:]],
+        "marks": [sha256_line, other_head, pcm],
+        "end": [sha256_line, head, pcm[:-2]],  # as a kill leaves it
+        "all": [b""],
+    }
+    path.write_bytes(b"\n".join(changed[place]))
     assert folder.find_spoken("name") is None
     assert folder.read_spoken("name", sha256) is None
     assert not path.exists()
@@ -60,11 +63,14 @@ def test_spoken_when_its_row_says_something_else_then_it_is_not_read(folder: Job
     assert folder.find_spoken("name") is None
 
 
-def test_sync_when_an_utterance_has_gone_meanwhile_then_it_does_not_get_a_row(folder: JobFolder) -> None:
+def test_sync_when_one_can_not_be_forced_to_the_disk_then_none_is_found_by_its_name(
+    folder: JobFolder,
+) -> None:
     folder.put_spoken("name", SPOKEN)
     folder.sync_spoken(["name"])
     with pytest.raises(FileNotFoundError):
         folder.sync_spoken(["name", "another"])
+    assert folder.find_spoken("name") is None
 
 
 def test_sweep_when_something_else_lies_among_the_folders_then_it_is_nobodys_business(

@@ -34,7 +34,6 @@ LEFT = (
     "utterances.jsonl-7.partial",
     "audio.partial",
     "spoken/a",
-    "spoken/b-7.partial",
 )
 
 
