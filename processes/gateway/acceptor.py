@@ -14,6 +14,7 @@ import asyncio
 import errno
 import resource
 import socket
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,8 @@ NO_DESCRIPTOR = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 """What accept(2) gives where it isn't the client's fault, and where trying again at once is of no use."""
 
 
+UNACKED = struct.Struct("24xI")
+"""Of `struct tcp_info`."""
 DESCRIPTORS = Path("/proc/self/fd")
 
 
@@ -146,6 +149,19 @@ def watch_peer(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(VANISHED_S * 1000))
+
+
+def queued_connections(listener: socket.socket) -> int:
+    """Return how many connections wait in a listening TCP socket to be accepted.
+
+    Raises:
+        OSError: It isn't a TCP socket.
+
+    Source: linux/tcp.h, `tcpi_unacked`, the fifth number behind eight bytes; inet_diag(7) for its meaning.
+    """
+    information = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, UNACKED.size)
+    waiting: int = UNACKED.unpack(information)[0]
+    return waiting
 
 
 def descriptor_limit() -> int:

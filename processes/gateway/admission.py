@@ -49,6 +49,9 @@ MOST_CROWD_S = 10.0
 SHARED_BY_OTHERS = 3
 """Times a client's own waiting work that others' work may always keep it waiting, as in a burst: four who ask
 for the same share."""
+FORBEAR_S = 3.0
+"""As long after a start into a crowd, first sounds may wait as long, whatever the setting: who has waited for
+the gateway to come back isn't sent away for a second more."""
 KEPT_WAITING = 2.0
 """Times as long as it may that others' work may really keep a first sound waiting; then it is refused."""
 LEAST_REST_LIMIT_S = 2.0
@@ -78,7 +81,7 @@ class Admission:
         self._returns: defaultdict[str, ReturnBook] = defaultdict(ReturnBook)
         self._deaths: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         self._started_at_s = time.monotonic()
-        self._asked_at_s = -math.inf
+        self._asked_at_s = self._forbears_until_s = -math.inf
         self.awaited_count = 0
         """Requests of listeners that wait for their first audio."""
         self._heard_at_s = -math.inf
@@ -163,6 +166,10 @@ class Admission:
             raise DrainingError(retry_after_s=spread(DRAINED_S))
         self._quota.spend(client, time.monotonic())
 
+    def forbear(self) -> None:
+        """For a moment refuse less: those who waited for this gateway to start come all at once."""
+        self._forbears_until_s = time.monotonic() + FORBEAR_S
+
     def unasked_s(self) -> float:
         """Return the seconds since a listener began to wait for something to be spoken."""
         return time.monotonic() - self._asked_at_s
@@ -239,12 +246,16 @@ class Admission:
 
     def _crowd_limit_s(self, engine: str) -> float:
         crowd_s = CROWD * self._costs.usual_s(engine) / self._workers(engine)
-        return max(self._settings.first_audio_limit_s, min(crowd_s, MOST_CROWD_S))
+        return max(self._least_limit_s(), min(crowd_s, MOST_CROWD_S))
+
+    def _least_limit_s(self) -> float:
+        limit_s = self._settings.first_audio_limit_s
+        return max(limit_s, FORBEAR_S) if time.monotonic() < self._forbears_until_s else limit_s
 
     def _rest_limit_s(self, engine: str) -> float:
         """Return the seconds that anybody's rest may be late, whoever asks for more."""
         shared_s = SHARED_BY_OTHERS * self._costs.usual_s(engine) / self._workers(engine)
-        return max(self._settings.first_audio_limit_s, LEAST_REST_LIMIT_S, shared_s)
+        return max(self._least_limit_s(), LEAST_REST_LIMIT_S, shared_s)
 
     def _excess_s(self, engine: str, client: str, queue: FairQueue, limit_s: float) -> float:
         """Return by how many seconds others' work is too much for one more request of a client.

@@ -14,9 +14,10 @@ import time
 from typing import Protocol
 
 from aiohttp import web
+from loguru import logger
 
 from appliance.lifecycle import BACKLOG
-from processes.gateway.acceptor import Acceptor
+from processes.gateway.acceptor import Acceptor, queued_connections
 from processes.gateway.app import make_app
 from processes.gateway.connection import ClientConnection
 from processes.gateway.connection_watch import LOOK_S, ConnectionWatch
@@ -119,6 +120,9 @@ class PublicServer(HttpServer):
         self._acceptor: Acceptor | None = None
 
     async def _listen(self, listener: socket.socket) -> Listening:
+        if waiting := queued_connections(listener):
+            logger.info("connections_waited", count=waiting)
+            self._gateway.dispatcher.admission.forbear()
         self._acceptor = Acceptor(listener, self._connection, self._gateway.metrics)
         return self._acceptor
 
