@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.missing import give_up
 from tests.parts.slow_clients import LIVE, LONG_TEXT, closed, sample, speech, status
 
 pytestmark = pytest.mark.timeout(120)
@@ -47,7 +48,7 @@ def house() -> Iterator[str]:
     if os.geteuid() != 0:
         pytest.skip("needs root, for a network namespace")
     if shutil.which("ip") is None:
-        pytest.skip("needs ip: apt-get install iproute2")
+        give_up("needs ip: apt-get install iproute2")
     name, cable = f"tts-{os.getpid()}", f"tts{os.getpid() % 1_000_000}"
     made = ip("netns", "add", name)
     if made.returncode:
