@@ -40,7 +40,7 @@ class Process:
     is_ready: bool = False
     """Whether it said READY=1 to the watchdog."""
     hangs: int = 0
-    """Times that the watchdog killed it because it hung."""
+    """Times that it was killed because it hung: by the watchdog, and the watchdog by the launcher."""
     is_degraded: bool = False
     """Whether it ends again and again, and the watchdog backs off from starting it."""
 
@@ -122,7 +122,9 @@ def _process_metrics(processes: Iterable[Process]) -> Iterator[Metric]:
         "tts_process_ready", "Programs that said they are ready; workers don't.", labels=("program",)
     )
     hangs = CounterMetricFamily(
-        "tts_process_hangs", "Programs that the watchdog killed because they hung.", labels=("program",)
+        "tts_process_hangs",
+        "Programs that were killed because they hung: by the watchdog, and that by the launcher.",
+        labels=("program",),
     )
     degraded = GaugeMetricFamily(
         "tts_process_degraded",

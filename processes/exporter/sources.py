@@ -73,7 +73,7 @@ class Sources:
         """Look at all that blocks; runs in a thread."""
         launcher = read_json(self._run_dir / LAUNCHER_FILE)
         return {
-            "processes": _processes(self._run_dir),
+            "processes": _processes(self._run_dir, int(launcher.get("watchdog_hangs", 0))),
             "log_lines_dropped": int(launcher.get("log_lines_dropped", 0)) + dropped_lines(),
             "log_lines_suppressed": int(launcher.get("log_lines_suppressed", 0)) + suppressed_lines(),
             "db_bytes": _size_bytes(self._database),
@@ -93,13 +93,20 @@ async def _bounded_body(response: aiohttp.ClientResponse) -> bytes:
     return bytes(body)
 
 
-def _processes(run_dir: Path) -> tuple[Process, ...] | None:
+def _processes(run_dir: Path, watchdog_hangs: int) -> tuple[Process, ...] | None:
+    """Look at supervisord's programs, where it answers.
+
+    Args:
+        run_dir: Where the watchdog has written what it knows of all of them.
+        watchdog_hangs: Times that the launcher killed the watchdog, which knows nothing of that.
+    """
     try:
         with supervisor_rpc(run_dir, SUPERVISORD_S) as supervisor:
             infos = supervisor.getAllProcessInfo()
     except RPC_ERRORS:
         return None
     watched = read_json(run_dir / PROGRAMS_FILE)
+    watched["watchdog"] = {**watched.get("watchdog", {}), "hangs": watchdog_hangs}
     return tuple(_process(info, watched.get(info["name"], {})) for info in infos)
 
 

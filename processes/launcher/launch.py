@@ -183,10 +183,11 @@ class Launch:
             self._wait(STOP_TICK_S)
 
     def _publish(self) -> None:
-        """Write `launcher.json` when the counts of lost lines have changed."""
+        """Write `launcher.json` when one of its counts has changed."""
         counts = {
             "log_lines_dropped": self._writer.dropped_lines,
             "log_lines_suppressed": self._writer.repeats.suppressed_lines,
+            "watchdog_hangs": self._watchdog.hangs,
         }
         if counts == self._written_counts:
             return

@@ -33,6 +33,8 @@ class WatchdogCare:
         """
         self._run_dir = run_dir
         self._silence_s = silence_s
+        self.hangs = 0
+        """Times that it was killed because it hung."""
         self._beat = ""
         self._changed_s = self._looked_s = time.monotonic()
 
@@ -56,5 +58,6 @@ class WatchdogCare:
                     return
                 logger.error("watchdog_hung", silence_s=self._silence_s)
                 supervisor.signalProcess("watchdog", "KILL")
+                self.hangs += 1
         except RPC_ERRORS as error:  # it has just ended, or supervisord hangs too: seen after the same time
             logger.warning("supervisord_refused", error=str(error))

@@ -215,6 +215,7 @@ def test_watchdog_when_it_missed_ends_that_were_not_early_then_it_holds_nobody(
 
 def test_watchdog_when_it_hangs_then_live_names_it_and_it_is_replaced(appliance: Appliance) -> None:
     watchdog, seen = appliance.program("watchdog"), len(appliance.lines)
+    hangs = metric(appliance, "tts_process_hangs_total", program="watchdog")
     watchdog.suspend()
     hung_s = time.monotonic()
     done = eventually(lambda: dead_parts(appliance), SEEN_WITHIN_S)
@@ -228,6 +229,7 @@ def test_watchdog_when_it_hangs_then_live_names_it_and_it_is_replaced(appliance:
     eventually(lambda: run_ttsctl(appliance, "live").returncode == ExitCode.OK)
     healed_s = time.monotonic() - hung_s
     eventually(lambda: appliance.programs()["watchdog"]["pid"] not in {0, watchdog.pid})
+    eventually(lambda: metric(appliance, "tts_process_hangs_total", program="watchdog") == hangs + 1)
     print(f"watchdog: hang seen after {seen_s:.1f} s, alive again after {healed_s:.1f} s")
 
 
