@@ -46,7 +46,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(rounds(240, 900))]
 
 STOP_ROUNDS = rounds(5, 30)
 START_ROUNDS = rounds(2, 20)
-"""Rows S7 and S6 of the fault matrix; each round takes some five seconds."""
+"""Rows S7 and S6 of the fault matrix. Tens and not hundreds, as each round takes some five seconds."""
 CLIENTS = 4
 FATAL_WITHIN_S = 10.0
 """Bound of row S2."""

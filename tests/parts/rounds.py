@@ -1,7 +1,8 @@
-"""How often a fault is repeated and how exact its bounds are: `make test` is short, `make faults` is full.
+"""How often a fault is repeated and what its bounds allow for: `make test` is short, `make faults` is full.
 
 Unit-speed machines are shared, so that the short form allows for what else they run. The full form allows
-for nothing: there the bounds are those of the fault matrix.
+for nothing: there a bound is the least that its row promises, which is not always the best that could be
+aimed at. Where a round takes seconds, the full form has tens of them, not hundreds.
 """
 
 from __future__ import annotations
