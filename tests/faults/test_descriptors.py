@@ -35,8 +35,8 @@ from tests.parts.ttsctl import run_ttsctl
 pytestmark = pytest.mark.timeout(120)
 
 DESCRIPTORS = 144
-"""128 until the store, jobs and kept answers came: the gateway keeps more files open for these, and clients are
-to have as many as before."""
+"""128 until the store, jobs and kept answers came: the gateway keeps more files open for these, and clients
+are to have as many as before."""
 PAUSE_AT = 116
 """80 % of them, in whole ones."""
 ANSWER_S = 0.1
