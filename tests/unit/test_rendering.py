@@ -106,6 +106,7 @@ def test_programs_when_listed_then_each_starts_a_package_of_processes(tmp_path):
         assert name.partition(":")[2].startswith(package)
         assert int(parser[name]["startsecs"]) >= 3
         assert parser[name]["autorestart"] == "true"
+    assert int(parser["eventlistener:watchdog"]["buffer_size"]) == 1000
 
 
 def test_programs_when_ordered_then_they_stop_gateway_workers_exporter_watchdog(tmp_path):
