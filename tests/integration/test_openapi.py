@@ -22,11 +22,15 @@ from schemathesis.specs.openapi.checks import (
 
 from processes.gateway.app import add_routes
 from processes.gateway.openapi import description
+from processes.gateway.openapi_parts import JSON
 from tests.parts.appliance import Appliance
 from tests.parts.ttsctl import run_ttsctl
 
 CONFORMANCE = [status_code_conformance, content_type_conformance, response_schema_conformance]
-LINKED_PATHS = {"/v1/audio/voices", "/v1/audio/speech", "/v1/models", "/v1/models/{model}"}
+LINKED_PATHS = {
+    *("/v1/audio/voices", "/v1/audio/speech", "/v1/models", "/v1/models/{model}"),
+    *("/v1/jobs", "/v1/jobs/{id}", "/v1/jobs/{id}/{change}"),
+}
 load_all_checks()
 schema = schemathesis.openapi.from_dict(description())
 
@@ -35,13 +39,14 @@ def validate(case: schemathesis.Case[Any], answer: schemathesis.Response) -> Non
     """Hold an answer against every check there is.
 
     No schema can say of a text whether anything in it can be spoken, whether it is sound SSML, and of a file
-    whether it is what it should be.
+    whether it is what it should be, nor of a key whether another job was asked for under it.
     That `timestamps` need events is said by the description of the field alone.
     """
     is_json = answer.headers.get("content-type", [""])[0].startswith("application/json")
     error = answer.json().get("error", {}) if is_json and answer.status_code >= 400 else {}
     is_file = case.method == "POST" and case.path == "/v1/jobs" and case.media_type != "application/json"
-    is_excused = is_file or error.get("param") in {"input", "timestamps"}
+    is_used = error.get("code") == "idempotency_conflict"
+    is_excused = is_file or is_used or error.get("param") in {"input", "timestamps"}
     excluded: list[Any] = [positive_data_acceptance] if is_excused else []
     checks: list[Any] = CHECKS.get_all()
     case.validate_response(answer, checks=checks, excluded_checks=excluded)
@@ -93,15 +98,22 @@ def test_description_when_it_names_another_part_then_that_is_there() -> None:
 
 
 def linked_description() -> dict[str, Any]:
-    """The description with what a client does next: what it was told goes into what it asks."""
+    """The description with what a client does next: what it was told goes into what it asks.
+
+    Jobs are of texts, as no file that is made up can be read, and their list is for operators.
+    """
     linked: dict[str, Any] = copy.deepcopy(description())
     linked["paths"] = {path: item for path, item in linked["paths"].items() if path in LINKED_PATHS}
+    hand_in = linked["paths"]["/v1/jobs"]["post"]
+    hand_in["requestBody"]["content"] = {JSON: hand_in["requestBody"]["content"][JSON]}
+    del linked["paths"]["/v1/jobs"]["get"]
     speak, listen = "#/paths/~1v1~1audio~1speech/post", "#/paths/~1v1~1audio~1speech/get"
     model = "#/paths/~1v1~1models~1{model}/get"
 
-    def link(path: str, name: str, target: str, **given: Any) -> None:
-        answers = linked["paths"][path]["get"]["responses"]
-        answers["200"].setdefault("links", {})[name] = {"operationRef": target, **given}
+    def link(path: str, name: str, target: str, of: tuple[str, str] = ("get", "200"), **given: Any) -> None:
+        method, status = of
+        answer = linked["paths"][path][method]["responses"][status]
+        answer.setdefault("links", {})[name] = {"operationRef": target, **given}
 
     voice, first_model = "$response.body#/voices/0/id", "$response.body#/data/0/id"
     link("/v1/audio/voices", "Speak", speak, requestBody={"input": "Hello.", "voice": voice})
@@ -110,6 +122,11 @@ def linked_description() -> dict[str, Any]:
     link("/v1/models", "Speak", speak, requestBody={"input": "Hello.", "model": first_model})
     named = {"query.text": "Hello.", "query.voice": "$response.body#/voices/0/name"}
     link("/v1/models/{model}", "Listen", listen, parameters=named)
+    jobs = "#/paths/~1v1~1jobs"
+    link("/v1/audio/voices", "HandIn", f"{jobs}/post", requestBody={"input": "Hello.", "voice": voice})
+    handed_in, job = ("post", "202"), {"path.id": "$response.body#/id"}
+    for name, target in (("Look", "{id}/get"), ("End", "{id}/delete"), ("Change", "{id}~1{change}/post")):
+        link("/v1/jobs", name, f"{jobs}~1{target}", handed_in, parameters=job)
     return linked
 
 
@@ -142,6 +159,9 @@ def test_api_when_answers_lead_to_requests_then_every_answer_is_as_described(spe
     assert answered["POST", "/v1/audio/speech", 200]
     assert answered["GET", "/v1/audio/speech", 200]
     assert answered["GET", "/v1/models/{model}", 200]
+    assert answered["GET", "/v1/jobs/{id}", 200]
+    assert answered["DELETE", "/v1/jobs/{id}", 200]
+    assert any(answered["POST", "/v1/jobs/{id}/{change}", status] for status in (200, 409))
 
 
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
