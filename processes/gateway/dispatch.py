@@ -340,6 +340,7 @@ class Dispatcher:
             waited_s = min(seen_s, time.monotonic() - ticket.queued_at_s)
             error = self.admission.kept_waiting(ticket, queue, waited_s)
             if error is not None:
+                error.has_waited = True
                 queue.remove(ticket)
                 self._fail(ticket, error)
 

@@ -26,11 +26,12 @@ from appliance.errors import (
     ApplianceError,
     CapacityError,
     DrainingError,
+    OverloadedError,
     PoisonRequestError,
     QueueFullError,
     QuotaExceededError,
 )
-from appliance.metrics import GatewayMetrics
+from appliance.metrics import OUTCOMES, GatewayMetrics
 from appliance.speech import SpeechRequest
 from appliance.store.errors import StorageError
 from appliance.store.history import RUNNING, HistoryRow
@@ -107,7 +108,7 @@ class RequestLedger:
         self.recent: deque[RecentRequest] = deque(maxlen=RECENT)
         self.accepted = 0
         self.rejected = 0
-        self.finished = {"completed": 0, "failed": 0, "cancelled": 0, "interrupted": 0}
+        self.finished = dict.fromkeys(OUTCOMES, 0)
         self.is_stopping = False
         """Set when the gateway cuts requests short: what is cancelled then wasn't left by its client."""
         self._idle = asyncio.Event()
@@ -201,6 +202,8 @@ class RequestRecord:
             self._end("interrupted", "stop")
         elif isinstance(error, asyncio.CancelledError | ConnectionError):
             self._end("cancelled", "client")
+        elif isinstance(error, OverloadedError) and error.has_waited:
+            self._end("expired", error.code)
         else:
             self._end("failed", error.code if isinstance(error, ApplianceError) else "internal_error")
 

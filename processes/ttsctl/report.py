@@ -80,7 +80,8 @@ def _numbers(overview: dict[str, Any]) -> Iterator[str]:
     yield (
         f"requests  {requests['accepted']} accepted, {requests['in_flight']} in flight, "
         f"{finished['completed']} completed, {finished['failed']} failed, "
-        f"{finished['cancelled']} cancelled, {finished['interrupted']} interrupted, "
+        f"{finished['expired']} expired, {finished['cancelled']} cancelled, "
+        f"{finished['interrupted']} interrupted, "
         f"{requests['rejected']} rejected"
     )
     yield (

@@ -160,6 +160,7 @@ async def test_admission_when_others_work_keeps_first_sounds_waiting_then_they_a
         refused = [answer for answer in answers if not isinstance(answer, list)]
         assert refused
         assert all(isinstance(each, OverloadedError) and each.retry_after_s > 0 for each in refused)
+        assert all(each.has_waited for each in refused)
         assert [wanted_pcm("Nothing was learned.")] in answers[1:6]
         await rig.idle()
         assert rig.dispatcher.waiting_count() == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from appliance.errors import InvalidRequestError
+from appliance.errors import InvalidRequestError, OverloadedError
 from appliance.metrics import STORE_ERRORS, GatewayMetrics
 from appliance.speech import RequestClass, SpeechRequest
 from appliance.store import errors as store_errors
@@ -89,6 +89,12 @@ async def test_requests_when_they_end_in_every_way_then_each_has_its_one_state(d
     run_through(ledger, "completed")
     with pytest.raises(InvalidRequestError), accepted(ledger, "failed"):
         raise InvalidRequestError
+    with pytest.raises(OverloadedError), accepted(ledger, "failed"):
+        raise OverloadedError  # before it has waited
+    late = OverloadedError()
+    late.has_waited = True
+    with pytest.raises(OverloadedError), accepted(ledger, "expired"):
+        raise late
     with pytest.raises(asyncio.CancelledError), accepted(ledger, "cancelled"):
         raise asyncio.CancelledError
     ledger.is_stopping = True

@@ -29,7 +29,7 @@ GATEWAY = {
     "requests": {
         "accepted": 3,
         "in_flight": 0,
-        "finished": {"completed": 3, "failed": 0, "cancelled": 0, "interrupted": 0},
+        "finished": {"completed": 3, "failed": 0, "cancelled": 0, "expired": 0, "interrupted": 0},
         "rejected": 0,
     },
     "latency": {

@@ -20,7 +20,10 @@ def test_format_overview_when_all_is_well_then_every_number_is_shown():
         "gateway  running  30   1 min 0 s  0         exit code 1",
         "",
         "queue     0 waiting, 0 running, expected wait 0 ms",
-        "requests  3 accepted, 0 in flight, 3 completed, 0 failed, 0 cancelled, 0 interrupted, 0 rejected",
+        (
+            "requests  3 accepted, 0 in flight, 3 completed, 0 failed, 0 expired, 0 cancelled, "
+            "0 interrupted, 0 rejected"
+        ),
         "latency   first audio p50 4 ms, p90 9 ms; whole p50 20 ms, p90 50 ms (3 requests)",
         "success   100.00%",
         "",
