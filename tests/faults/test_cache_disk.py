@@ -1,4 +1,4 @@
-"""The disk of kept answers hangs while they are asked for: row D11."""
+"""The disk of kept answers hangs or is full while they are asked for: rows D3 and D11."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.parts.appliance import Appliance, eventually
-from tests.parts.disks import Disk, file_disk
+from tests.parts.disks import Disk, file_disk, memory_disk
 from tests.parts.scrape import scrape
 
 pytestmark = pytest.mark.timeout(180)
@@ -93,3 +93,38 @@ def test_cache_when_its_disk_hangs_then_equal_requests_are_spoken_once_as_ever_a
         numbers = iter(range(100, 1_000))
         eventually(lambda: spoken(appliance, f"After {next(numbers)}.") and file_bytes(appliance) > before)
         assert appliance.stop() == 0
+
+
+def kept_on(disk: Disk) -> list[Path]:
+    return [path for path in disk.folder.rglob("*") if path.is_file() and path.name != "others"]
+
+
+def speak_until_one_is_kept(appliance: Appliance) -> None:
+    """Ask for one text after the other until the disk has an answer."""
+    numbers = iter(range(100, 1_000))
+    eventually(lambda: spoken(appliance, f"After {next(numbers)}.") and file_bytes(appliance) > 0)
+
+
+def test_cache_when_its_disk_is_full_then_requests_are_spoken_and_later_kept(run_dir: Path) -> None:
+    (run_dir / "data").mkdir()
+    with memory_disk(run_dir / "data" / "cache", "16m") as disk:
+        filler = disk.fill()
+        with started(run_dir) as appliance:
+            for number in range(3):
+                assert [result for result, _ in spoken(appliance, f"{TEXT} {number}")] == ["miss"]
+            assert (kept_on(disk), file_bytes(appliance)) == ([], 0)
+            filler.unlink()
+            speak_until_one_is_kept(appliance)
+            assert kept_on(disk)
+
+
+def test_cache_when_no_answer_fits_on_its_disk_then_requests_are_spoken_and_later_kept(run_dir: Path) -> None:
+    (run_dir / "data").mkdir()
+    with memory_disk(run_dir / "data" / "cache", "64k") as disk, started(run_dir) as appliance:
+        for number in range(3):
+            assert [result for result, _ in spoken(appliance, f"{TEXT} {number}")] == ["miss"]
+        appliance.wait_for("cache_disk_failed", reason="No space left on device")
+        assert (kept_on(disk), file_bytes(appliance)) == ([], 0)
+        disk.remount("size=16m")
+        speak_until_one_is_kept(appliance)
+        appliance.wait_for("cache_disk_recovered")

@@ -1,4 +1,4 @@
-"""Rows W6, W10, D3 and D5 for jobs: what passes holds those that it concerns, no others, and fails none."""
+"""Rows W6, W10, D3, D4, D5 for jobs: what passes holds those that it concerns, no others, and fails none."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from appliance.store.check import connect
 from tests.parts.appliance import Appliance, eventually
-from tests.parts.asked import asked
+from tests.parts.asked import asked, database_state, spoken
 from tests.parts.disks import Disk, memory_disk
 from tests.parts.jobs import ended, job_of, sent, submitted
 from tests.parts.scrape import scrape
@@ -106,6 +106,40 @@ def test_jobs_when_accepted_together_then_no_space_is_promised_twice(run_dir: Pa
         assert sent(appliance, "POST", "/v1/jobs", body)[0] == 507
         assert sent(appliance, "DELETE", f"/v1/jobs/{accepted['id']}")[1]["state"] == "cancelled"
         assert sent(appliance, "POST", "/v1/jobs", body)[0] == 202
+
+
+def test_job_when_the_disk_is_fuller_than_may_be_then_507_and_nothing_is_left_and_later_accepted(
+    run_dir: Path,
+) -> None:
+    body = {"input": SENTENCE, "voice": "tone-low"}
+    with on_a_disk(run_dir) as (appliance, disk):
+        filler = disk.fill_to(0.97)
+        appliance.wait_for("disk_state", state="refuse")
+        status, refused = sent(appliance, "POST", "/v1/jobs", body)
+        assert (status, refused["error"]["code"]) == (507, "storage_full")
+        assert scrape(appliance.base_url)[("tts_requests_rejected_total", "storage")] == 1
+        assert asked(appliance, "/v1/jobs")["data"] == []
+        assert list((disk.folder / "data" / "jobs").iterdir()) == []
+        filler.unlink()
+        appliance.wait_for("disk_state", state="ok")
+        assert ended(appliance, submitted(appliance, SENTENCE))["state"] == "completed"
+
+
+def test_job_when_the_disk_is_read_only_then_503_and_speech_goes_on_and_later_accepted(run_dir: Path) -> None:
+    with memory_disk(run_dir / "disk", "64m") as disk:
+        disk.remount("ro")
+        made = Appliance(run_dir, DATA_DIR=disk.folder / "data", VOICES_DEFAULT="tone-low")
+        with contextlib.closing(made) as appliance:
+            appliance.wait_until_ready()
+            body = {"input": SENTENCE, "voice": "tone-low"}
+            status, refused = sent(appliance, "POST", "/v1/jobs", body)
+            assert (status, refused["error"]["code"]) == (503, "storage_readonly")
+            assert scrape(appliance.base_url)[("tts_requests_rejected_total", "storage")] == 1
+            assert len(spoken(appliance, "meanwhile")) > 1000
+            disk.remount("rw")
+            eventually(lambda: database_state(appliance) == "ok")
+            appliance.wait_for("disk_state", state="ok")
+            assert ended(appliance, submitted(appliance, SENTENCE))["state"] == "completed"
 
 
 def test_retry_when_the_disk_has_too_little_room_then_507_and_the_job_stays_failed(run_dir: Path) -> None:
