@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import shutil
+import string
 import urllib.error
 import urllib.request
 import wave
+from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -16,14 +19,19 @@ from typing import Any
 import av
 import pytest
 
+from appliance.speech import AudioFormat
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.asked import asked
+from tests.parts.audio import RATE_HZ, decode
 from tests.parts.jobs import ended, job_of, sent, submitted
+from tests.parts.onsets import onsets_s
 from tests.parts.scrape import scrape
 from tests.parts.speaking import speak
 
 SENTENCE = "This is a sentence of a long book. "
 ENDLESS = SENTENCE * 20_000
+LETTERS = ["".join(pair) for pair in itertools.product(string.ascii_lowercase[:9], repeat=2)]
+"""What tells paragraphs apart, without a number, which would be spoken as several words."""
 
 
 def result(appliance: Appliance, job_id: str) -> Path:
@@ -276,3 +284,49 @@ def test_events_when_followed_then_progress_grows_to_one_end(speaking: Appliance
     done = [json.loads(data)["utterances_done"] for _, data in told]
     assert done == sorted(done)
     assert raw(speaking, f"/v1/jobs/{job_id}/events")[2].startswith(b"event: completed\ndata: ")
+
+
+def told(appliance: Appliance, job_id: str) -> Iterator[dict[str, Any]]:
+    """What the events tell of a job, as they come."""
+    with urllib.request.urlopen(f"{appliance.base_url}/v1/jobs/{job_id}/events", timeout=30) as answer:
+        for line in answer:
+            if line.startswith(b"data: "):
+                yield json.loads(line[6:])
+
+
+def test_events_when_a_job_is_long_then_its_audio_grows_and_its_end_is_estimated(speaking: Appliance) -> None:
+    # No two alike, as those would be spoken once.
+    text = "".join(f"This is sentence number {number} of a long book. " for number in range(10_000))
+    job_id = submitted(speaking, text)
+    seen: list[dict[str, Any]] = []
+    with contextlib.closing(told(speaking, job_id)) as events:
+        for job in events:
+            seen.append(job)
+            if sum(job["left_s"] is not None for job in seen) == 3:
+                break
+    sent(speaking, "DELETE", f"/v1/jobs/{job_id}")
+    estimated = [job for job in seen if job["left_s"] is not None]
+    assert len(estimated) == 3
+    assert min(job["left_s"] for job in estimated) > 0
+    audio_s = [job["audio_s"] for job in seen]
+    assert audio_s == sorted(audio_s)
+    assert audio_s[-1] > audio_s[0]
+
+
+@pytest.mark.parametrize(("audio_format", "silence_s"), [("wav", 0.015), ("mp3", 0.04)])
+def test_captions_when_a_job_is_long_then_each_word_begins_with_its_sound_to_the_end(
+    speaking: Appliance, audio_format: str, silence_s: float
+) -> None:
+    text = "\n\n".join(f"This is paragraph {name} of a book." for name in LETTERS)
+    job_id = submitted(speaking, text, captions=True, response_format=audio_format)
+    assert ended(speaking, job_id)["audio_s"] > 60
+    pcm = decode(AudioFormat(audio_format), raw(speaking, f"/v1/jobs/{job_id}/audio")[2])
+    cues = json.loads(raw(speaking, f"/v1/jobs/{job_id}/captions.json")[2])["cues"]
+    words = [word for cue in cues for word in cue["words"]]
+    assert [word["word"] for word in words] == text.split()
+    if audio_format == "mp3":  # which fills the 25 ms between two words, but no pause between paragraphs
+        words = [word for word in words if word["word"] == "This"]
+    onsets = onsets_s(pcm, RATE_HZ, silence_s)
+    assert len(onsets) == len(words)
+    late_s = [word["start"] - onset_s for word, onset_s in zip(words, onsets, strict=True)]
+    assert max(map(abs, late_s)) < 0.05, late_s

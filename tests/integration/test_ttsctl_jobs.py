@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
+from appliance.progress_bar import BAR_CHARS
+from appliance.settings import ROOT
 from processes.ttsctl.outcome import ExitCode
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.books import book
@@ -39,6 +47,46 @@ def test_job_when_submitted_and_watched_then_lines_to_its_end_and_its_audio(
     listed = run_ttsctl(speaking, "jobs", "--state", "completed")
     assert listed.stdout.startswith("JOB ")
     assert jobs[-1]["id"] in listed.stdout
+
+
+def test_job_when_watched_at_a_terminal_then_a_bar_that_grows_to_its_end(
+    speaking: Appliance, tmp_path: Path
+) -> None:
+    file = job_file(tmp_path, SENTENCE * 40)
+    command = [
+        sys.executable,
+        "-m",
+        "processes.ttsctl",
+        "jobs",
+        "submit",
+        file,
+        "--voice",
+        "tone-low",
+        "--watch",
+    ]
+    master, slave = os.openpty()
+    with os.fdopen(master, "rb", buffering=0) as terminal:
+        with subprocess.Popen(command, cwd=ROOT, env=speaking.environment, stdout=slave) as process:
+            os.close(slave)
+            shown = read_to_the_end(terminal).decode()
+        assert process.returncode == ExitCode.OK
+    *drawn, rest = shown.removeprefix("\r").replace("\r\n", "\n").split("\r")
+    last = rest.removesuffix("\n")
+    shares = [int(share) for share in re.findall(r"\] (\d+)%, ", shown)]
+    assert len(shares) == len(drawn) + 1
+    assert shares == sorted(shares)
+    assert shares[-1] == 100
+    assert re.fullmatch(rf"completed   \[{'#' * BAR_CHARS}\] 100%, \d+ s of audio *", last), last
+    assert rest.endswith("\n")
+
+
+def read_to_the_end(terminal: BinaryIO) -> bytes:
+    """What was written to a terminal until nobody has it open any more, which a read says with EIO."""
+    shown = b""
+    with contextlib.suppress(OSError):
+        while piece := terminal.read(65_536):
+            shown += piece
+    return shown
 
 
 def test_book_when_submitted_then_its_chapters_are_spoken(speaking: Appliance, tmp_path: Path) -> None:
