@@ -42,12 +42,18 @@ from appliance.store.errors import (
 from appliance.store.history import count_surplus, delete_some
 from appliance.store.restoring import take_note
 from processes.gateway.history import History
+from processes.gateway.watched_database import WatchedDatabase
 
 FLUSH_S = 0.25
 """Seconds between two batches of rows; so many of them a kill can cost at most."""
 LOOK_S = 1.0
 """Seconds between two looks at the files and the disk, and between two tries after an error."""
 TIDY_S = 60.0
+DOUBT_S = 60.0
+"""Seconds between two looks at all of the database that others' statements give cause for.
+
+They may meet what such a look doesn't find, again and again, and it is closed meanwhile.
+"""
 STALLED_S = 2 * BUSY_S + 1.0
 """Seconds after which a write isn't waiting for another process any more, but for a disk that hangs.
 
@@ -85,6 +91,10 @@ class StoreKeeper:
         self._opened_as = "ok"
         self._is_suspect = False
         """Whether damage was met since it was checked."""
+        self._told: StorageError | None = None
+        """What others have met since then."""
+        self._doubted_at_s = -math.inf
+        """When it was last checked for damage that was met."""
         self._looked_at_s = -math.inf
         self._tidied_at_s = -math.inf
         self._surplus = (0, 0)
@@ -112,6 +122,14 @@ class StoreKeeper:
         """Return what `/health` says of it."""
         since = self.since.isoformat(timespec="seconds")
         return {"state": self.state, "since": since, "sqlite": SQLITE_VERSION}
+
+    def tell(self, error: StorageError) -> None:
+        """Learn what a statement of others has met; comes back at once, and `run` does what is to be done.
+
+        Only damage counts: what passes, and a disk that takes nothing, the keeper's own writes meet as well.
+        """
+        if isinstance(error, StoreCorruptError):
+            self._told = error
 
     async def run(self) -> None:
         """Open the store and keep it until cancelled; then write the rest and close it.
@@ -143,9 +161,12 @@ class StoreKeeper:
             return
         self._lock = await asyncio.to_thread(opening.StoreLock, self._path)
         opened = await asyncio.to_thread(opening.prepare, self._path, is_suspect=self._is_suspect)
-        self._is_suspect = False
+        if self._is_suspect:
+            self._is_suspect, self._told, self._doubted_at_s = False, None, time.monotonic()
         await self._say_replaced(opened)
-        self._database = await Database.open(self._path, self._metrics.db_commit_s.observe)
+        self._database = await WatchedDatabase.open_watched(
+            self._path, self._metrics.db_commit_s.observe, self.tell
+        )
         if self._history is not None:
             self._metrics.history_unrecorded.inc(await self._history.join(self._database))
         self._looked_at_s = self._tidied_at_s = -math.inf
@@ -175,6 +196,8 @@ class StoreKeeper:
             StorageError: It has to be opened again.
         """
         await asyncio.sleep(FLUSH_S)
+        if self._told is not None and time.monotonic() - self._doubted_at_s >= DOUBT_S:
+            raise self._told
         try:
             is_look_due = time.monotonic() - self._looked_at_s >= LOOK_S
             if is_look_due and await self._are_files_gone():

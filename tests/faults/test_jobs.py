@@ -242,7 +242,7 @@ LEAF = 0x0A
 """Source: sqlite.org/fileformat2.html, b-tree pages: a leaf of an index, as such tables are."""
 
 
-def test_job_when_a_page_of_its_rows_cannot_be_read_then_it_is_held_and_others_run_and_it_goes_on_alone(
+def test_job_when_a_page_of_its_rows_is_damaged_then_health_says_so_and_a_backup_is_put_back_and_it_goes_on(
     appliance_factory: Callable[..., Appliance],
 ) -> None:
     appliance = appliance_factory(VOICES_DEFAULT="tone-low", JOBS_RUNNING=1)
@@ -253,12 +253,13 @@ def test_job_when_a_page_of_its_rows_cannot_be_read_then_it_is_held_and_others_r
     job_id = submitted(appliance, TEXT)
     eventually(lambda: done_of(appliance, job_id) > 150)
     assert sent(appliance, "POST", f"/v1/jobs/{job_id}/pause")[0] == 200
+    kept = job_of(appliance, job_id)
+    assert run_ttsctl(appliance, "backup", "create").returncode == 0
     path = appliance.base / "data" / "appliance.sqlite"
     with contextlib.closing(connect(path)) as other:
         (name,) = other.execute("SELECT name FROM job_utterances WHERE number = 0").fetchone()
         assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
     pages = pages_of(path, name)
-    whole = path.read_bytes()
     with path.open("r+b") as file:
         for at in pages:
             file.seek(at)
@@ -266,15 +267,14 @@ def test_job_when_a_page_of_its_rows_cannot_be_read_then_it_is_held_and_others_r
     assert pages
     assert sent(appliance, "POST", f"/v1/jobs/{job_id}/resume")[0] == 200
     appliance.wait_for("job_held", job=job_id, code="storage_corrupt")
-    assert (job_of(appliance, job_id)["state"], job_of(appliance, job_id)["reason"]) == (
-        "paused",
-        "storage_corrupt",
-    )
+    appliance.wait_for("store_failed", state="corrupt")
+    appliance.wait_for("store_replaced", state="restored")
+    eventually(lambda: database_state(appliance) == "restored")
+    assert asked(appliance, "/health")["status"] == "degraded"
+    assert scrape(appliance.base_url)[("tts_db_errors_total", "corrupt")] > 0
     assert ended(appliance, submitted(appliance, SENTENCE))["state"] == "completed"
-    with path.open("r+b") as file:
-        for at in pages:
-            file.seek(at)
-            file.write(whole[at : at + 1])
+    eventually(lambda: job_of(appliance, job_id) == kept)
+    assert sent(appliance, "POST", f"/v1/jobs/{job_id}/resume")[0] == 200
     assert ended(appliance, job_id)["state"] == "completed"
     assert audio_of(appliance, job_id) == audio_of(appliance, undisturbed)
     assert scrape(appliance.base_url)[("tts_jobs_finished_total", "failed")] == 0

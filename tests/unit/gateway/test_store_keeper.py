@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from appliance.settings import Settings, load_settings
 from appliance.store import database as database_module
 from appliance.store import history as stored
 from appliance.store.ballast import BALLAST_NAME
-from appliance.store.check import BUSY_S
+from appliance.store.check import BUSY_S, connect
+from appliance.store.errors import StoreBusyError, StoreCorruptError
 from appliance.store.history import AcceptedCounter, HistoryRow
 from appliance.store.opening import prepare
 from appliance.store.statements import STATEMENTS
@@ -27,6 +29,8 @@ from tests.parts.disks import Disk, memory_disk
 
 OLD_ROWS = 200
 PAGE_BYTES = 4096
+LEAF = 0x0D
+"""First byte of a page that has rows of a table. Source: sqlite.org/fileformat2.html, 1.6."""
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
 ROW = HistoryRow(
     "new", 4e9, 4e9, "completed", "completed", "tone-low", "wav", 4, 1, 0.0, 0.0, 0.1, 0.1, 0.1, 1, "w", None
@@ -44,12 +48,12 @@ def settings(tmp_path: Path) -> Settings:
     return settings_for(tmp_path)
 
 
-def fill(path: Path) -> None:
-    """Make a database with requests of long ago."""
+def fill(path: Path, accepted_at: float = 0.0) -> None:
+    """Make a database with requests, by default of long ago."""
     prepare(path)
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        old = [(number, *ROW._replace(request_id="old", accepted_at=0.0)) for number in range(OLD_ROWS)]
-        connection.executemany(STATEMENTS["put_request"], old)
+        old = ROW._replace(request_id="old", accepted_at=accepted_at)
+        connection.executemany(STATEMENTS["put_request"], [(number, *old) for number in range(OLD_ROWS)])
 
 
 @contextlib.asynccontextmanager
@@ -83,6 +87,71 @@ def is_in(keeper: StoreKeeper, state: str) -> Callable[[], Awaitable[bool]]:
 async def rows_in(keeper: StoreKeeper) -> int:
     ((count,),) = await keeper.database.read("count_requests")
     return int(count)
+
+
+async def is_one_more_written(history: History) -> None:
+    """Have a row written, after whatever the keeper does first."""
+
+    async def is_written() -> bool:
+        return not history.is_waiting
+
+    history.end(history.accept(lambda: ROW), ROW)
+    await until(is_written)
+
+
+def damage_rows(path: Path) -> None:
+    """Make every page of requests unreadable, while somebody has the database open."""
+    with contextlib.closing(connect(path)) as other:
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    content = bytearray(path.read_bytes())
+    for start in range(0, len(content), PAGE_BYTES):
+        if content[start] == LEAF and b"tone-low" in content[start : start + PAGE_BYTES]:
+            content[start] = 0xFF
+    path.write_bytes(content)
+
+
+async def test_damage_when_only_a_list_meets_it_then_said_and_replaced_as_ever(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_keeper, "FLUSH_S", 0.01)
+    monkeypatch.setattr(store_keeper, "LOOK_S", 0.01)
+    await asyncio.to_thread(fill, settings.store_path(), time.time())
+    async with kept(settings) as (keeper, _):
+        await until(is_in(keeper, "ok"))
+        await asyncio.to_thread(damage_rows, settings.store_path())
+        with pytest.raises(StoreCorruptError):
+            await stored.list_requests(keeper.database, stored.Filter())
+        await until(is_in(keeper, "lost"))
+        assert not keeper.is_well
+        assert await stored.list_requests(keeper.database, stored.Filter()) == []
+
+
+async def test_damage_when_told_and_none_is_found_then_opened_again_and_not_for_a_while(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_keeper, "FLUSH_S", 0.01)
+    monkeypatch.setattr(store_keeper, "LOOK_S", 0.01)
+    async with kept(settings) as (keeper, history):
+        await until(is_in(keeper, "ok"))
+        before = keeper.database
+
+        async def is_opened_again() -> bool:
+            return keeper.is_well and keeper._database not in (None, before)
+
+        keeper.tell(StoreBusyError())
+        for _ in range(2):  # the first may be of a round that had begun before
+            await is_one_more_written(history)
+        assert keeper.database is before
+        keeper.tell(StoreCorruptError())
+        await until(is_in(keeper, "corrupt"))
+        await until(is_opened_again)
+        before = keeper.database
+        keeper.tell(StoreCorruptError())
+        for _ in range(2):
+            await is_one_more_written(history)
+        assert keeper.database is before
+        monkeypatch.setattr(store_keeper, "DOUBT_S", 0.0)
+        await until(is_opened_again)
 
 
 async def test_history_when_much_of_it_is_too_old_then_rows_are_written_between_what_is_deleted(
