@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from appliance.settings import ROOT, load_settings
+from loadtests.durability import CONTROL
 from processes.launcher.listeners import SocketHandOver
 from tests.parts.appliance import launcher_environment
 
@@ -106,11 +107,12 @@ def environment(base: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running_gateways(base: Path) -> Iterator[Gateways]:
+def running_gateways(base: Path, *, is_control: bool = False) -> Iterator[Gateways]:
     """Make what gateways are started from; all of it ends with the block.
 
     Args:
         base: Gets `run/`, `data/` and the log; a short path.
+        is_control: Whether their databases force nothing to the disk.
     """
     known = load_settings(
         {name: text for name, text in environment(base).items() if name.startswith("APPLIANCE_")}
@@ -121,7 +123,7 @@ def running_gateways(base: Path) -> Iterator[Gateways]:
         log = stack.enter_context((base / "log").open("ab"))
         nursery = stack.enter_context(
             subprocess.Popen(
-                [sys.executable, "-m", "loadtests.durability.nursery"],
+                [sys.executable, "-m", "loadtests.durability.nursery", *([CONTROL] if is_control else [])],
                 cwd=ROOT,
                 env=environment(base),
                 stdin=subprocess.PIPE,

@@ -8,6 +8,9 @@ Refuses to know: who kills it, and why.
 
 Loading the modules takes a second of CPU, which a thousand kills would have to wait for. What runs then is
 the shipped gateway in a process of its own, from its `main` on.
+
+With `--control` its database forces nothing to the disk, which no setting can do: what a power cut takes then
+shows that a loss would be seen.
 """
 
 from __future__ import annotations
@@ -16,12 +19,18 @@ import os
 import sys
 
 from appliance.lifecycle import die_with_parent
+from appliance.store import database
+from loadtests.durability import CONTROL
 from processes.gateway.__main__ import main as run_gateway
+
+FORCED, UNFORCED = "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"
 
 
 def main() -> None:
     """Fork gateways until standard input ends."""
     die_with_parent()
+    if CONTROL in sys.argv:
+        _force_nothing()
     for _ in sys.stdin:
         parent = os.getpid()
         pid = os.fork()
@@ -32,6 +41,17 @@ def main() -> None:
         print(pid, flush=True)
         os.waitpid(pid, 0)
         print("ended", flush=True)
+
+
+def _force_nothing() -> None:
+    """Have databases that are opened from now on leave it to the system when what reaches the disk.
+
+    Raises:
+        ValueError: They aren't told otherwise by the pragma that is known here.
+    """
+    pragmas = list(database.WRITER_PRAGMAS)
+    pragmas[pragmas.index(FORCED)] = UNFORCED
+    vars(database)["WRITER_PRAGMAS"] = tuple(pragmas)
 
 
 if __name__ == "__main__":

@@ -59,18 +59,38 @@ def run_cuts(rounds: int, say: Callable[[str], None], limit_s: float = math.inf)
     Raises:
         OSError: The disk can't be copied at one moment.
     """
+    made, broken = _cut(rounds, say, limit_s, is_control=False)
+    return [
+        *_figures("power cuts", made),
+        Figure("file systems that weren't whole after cuts", broken, "", most=0),
+    ]
+
+
+def run_control(rounds: int, say: Callable[[str], None], limit_s: float = math.inf) -> list[Figure]:
+    """Cut the power of gateways whose database forces nothing to the disk: jobs have to be lost.
+
+    The arguments and errors are those of `run_cuts`.
+    """
+    made, _ = _cut(rounds, say, limit_s, is_control=True)
+    return [
+        Figure("power cuts with PRAGMA synchronous=OFF", made.rounds, ""),
+        Figure("jobs acknowledged among these", len(made.clients.orders), ""),
+        Figure("jobs lost by these", len(made.seen.lost), "", least=1),
+    ]
+
+
+def _cut(rounds: int, say: Callable[[str], None], limit_s: float, *, is_control: bool) -> tuple[_Made, int]:
+    """Return what was done and found, and how many file systems weren't whole."""
     with tempfile.TemporaryDirectory(prefix="cut-") as folder, contextlib.ExitStack() as stack:
         base = Path(folder)
         disk = stack.enter_context(_CutDisk(base))
-        gateways = stack.enter_context(running_gateways(base))
+        gateways = stack.enter_context(running_gateways(base, is_control=is_control))
 
         def cut() -> None:
             gateways.stand_still()
             disk.cut(gateways.kill)
 
-        made = _rounds(rounds, gateways, cut, say, limit_s)
-        broken = Figure("file systems that weren't whole after cuts", disk.broken, "", most=0)
-        return [*_figures("power cuts", made), broken]
+        return _rounds(rounds, gateways, cut, say, limit_s), disk.broken
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from loadtests.durability.strikes import run_cuts, run_kills
+from loadtests.durability.strikes import run_control, run_cuts, run_kills
 from loadtests.figures import Figure
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
@@ -23,3 +23,7 @@ def test_jobs_when_the_gateway_is_killed_amid_commits_then_each_is_spoken_once_a
 
 def test_jobs_when_the_power_goes_amid_commits_then_each_is_spoken_once_and_whole() -> None:
     assert missed(run_cuts(5, print)) == []
+
+
+def test_cuts_when_nothing_is_forced_to_the_disk_then_jobs_are_seen_to_be_lost() -> None:
+    assert missed(run_control(8, print)) == []
