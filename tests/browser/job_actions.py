@@ -66,6 +66,29 @@ def heard(card: Locator) -> dict[str, Any]:
     )
 
 
+def note_marked_words(card: Locator) -> None:
+    """Have the page keep each word that is marked from now on, for `marked_words`."""
+    card.evaluate("""(card) => {
+        window.marked = [];
+        let last = card.querySelector(".said");
+        new MutationObserver(() => {
+            const word = card.querySelector(".said");
+            if (word && word !== last) {
+                const is_in_line = word.closest(".cue").hasAttribute("aria-current");
+                const at_s = card.querySelector("audio").currentTime;
+                window.marked.push({ word: word.textContent.trim(), at_s, is_in_line });
+                last = word;
+            }
+        }).observe(card, { subtree: true, attributes: true, attributeFilter: ["class"] });
+    }""")
+
+
+def marked_words(card: Locator, count: int) -> list[dict[str, Any]]:
+    """Wait until so many words have been marked; return each with the audio's position then, in seconds."""
+    card.page.wait_for_function("(count) => window.marked.length >= count", arg=count)
+    return list(card.page.evaluate("window.marked"))
+
+
 def wait_for_audio(card: Locator) -> None:
     """Wait until the player knows its file and the captions are there."""
     card.locator(".cue").first.wait_for()

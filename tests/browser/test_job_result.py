@@ -10,12 +10,15 @@ from tests.browser.job_actions import (
     BOOK,
     heard,
     job_id_of,
+    marked_words,
+    note_marked_words,
     part,
     start_job,
     wait_for_audio,
     wait_for_job,
 )
 from tests.parts.appliance import Appliance, eventually
+from tests.parts.asked import asked
 from tests.parts.jobs import job_of
 
 NEAR_S = 0.3
@@ -46,6 +49,23 @@ def test_captions_when_moved_in_by_keys_then_one_line_is_reached_and_enter_plays
     card.page.keyboard.press("Home")
     expect(lines.first).to_be_focused()
     assert card.locator(".cue[tabindex='0']").count() == 1
+
+
+def test_captions_when_played_then_the_marked_word_moves_on_with_the_sound(
+    card: Locator, appliance: Appliance
+) -> None:
+    cues = asked(appliance, f"/v1/jobs/{job_id_of(card.page)}/captions.json")["cues"]
+    spoken = [word for cue in cues for word in cue["words"]]
+    assert heard(card)["word"].strip() in ("", spoken[0]["word"])
+    note_marked_words(card)
+    card.locator("audio").evaluate("(audio) => audio.play()")
+    marked = marked_words(card, 8)
+    rest = iter(spoken)
+    for each in marked:  # in their order, if some are too short for a slow browser to draw
+        word = next((word for word in rest if word["word"] == each["word"]), None)
+        assert word is not None, marked
+        assert each["is_in_line"]
+        assert word["start"] - NEAR_S < each["at_s"] < word["end"] + NEAR_S, marked
 
 
 def test_chapter_when_clicked_then_heard_from_there(card: Locator, appliance: Appliance) -> None:
