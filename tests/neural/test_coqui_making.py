@@ -66,12 +66,13 @@ def change_config(folder, **values) -> None:
     (folder / "config.json").write_text(json.dumps({**config, **values}), "utf-8")
 
 
-def assert_refused(model, store, error_class) -> None:
+def assert_refused(model, store, error_class) -> str:
     with pytest.raises(VoiceImportError) as caught:
         make(model, store)
     assert type(caught.value) is error_class, caught.value
     assert "Traceback" not in caught.value.message
     assert list(store.folder.iterdir()) == []
+    return caught.value.message
 
 
 @pytest.mark.parametrize("kind", ["bark", "Tortoise"])
@@ -93,6 +94,19 @@ def test_config_when_it_is_no_json_then_refused(model, store) -> None:
 def test_config_when_it_is_another_models_then_refused(model, store) -> None:
     change_config(model, model="glow_tts")
     assert_refused(model, store, CheckpointMismatchError)
+
+
+def test_text_when_it_needs_a_package_that_is_not_there_then_refused_with_its_name(model, store) -> None:
+    change_config(model, use_phonemes=True, phonemizer="bn_phonemizer", phoneme_language="bn")
+    message = assert_refused(model, store, ModelUnsupportedError)
+    assert message.endswith("`bn_phonemizer` requires: bangla, bnnumerizer, bnunicodenormalizer")
+
+
+def test_text_when_no_phonemizer_knows_its_language_then_refused_with_its_name(model, store) -> None:
+    datasets = [{"language": "zh-cn", "phonemizer": ""}]
+    change_config(model, use_phonemes=True, phonemizer="multi_phonemizer", datasets=datasets)
+    message = assert_refused(model, store, ModelUnsupportedError)
+    assert "No phonemizer found for language zh-cn" in message
 
 
 def test_checkpoint_when_missing_then_refused(model, store) -> None:

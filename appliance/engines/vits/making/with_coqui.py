@@ -51,6 +51,10 @@ FETCHING_MODELS = ("bark", "tortoise")
 """Kinds of models that fetch parts of themselves from the network whenever they are loaded."""
 MAX_FILE_BYTES = 8_589_934_592
 """A larger file isn't copied; the largest of XTTS has 1.9 GB."""
+LACKING = re.compile(r"(?:ImportError|ModuleNotFoundError): (.+)|ValueError: (No phonemizer found .+)")
+"""What Coqui says of a package that it has no use for but with some languages: pypinyin, fugashi, gruut.
+
+Source: get_phonemizer_by_name, get_default_phonemizer in TTS/tts/utils/text/phonemizers."""
 STAGES = {"copy": 0.0, "load": 0.3, "judge": 0.6, "store": 0.95}
 """Stage → the part of the time that has passed when it begins."""
 TEST_TEXT = "This is a test: one, two, three."
@@ -164,6 +168,10 @@ def _load(folder: Path) -> CoquiVoice:
         if "UnpicklingError" in error.message:
             message = "The model holds pickled code or classes, which are never loaded, or is damaged"
             raise CheckpointUnsafeError(message) from None
+        if lacking := LACKING.search(error.message):
+            said = (lacking[1] or lacking[2]).partition(" Install with")[0].rstrip(".")
+            message = f"The model's text needs a package that isn't installed. Coqui says: {said}"
+            raise ModelUnsupportedError(message) from None
         raise CheckpointMismatchError(error.message) from None
 
 
