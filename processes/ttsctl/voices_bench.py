@@ -15,6 +15,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from appliance.packages import HOW_TO_INSTALL, missing_packages
 from appliance.settings import load_settings
 from appliance.voices import FALLBACK_ENGINE
 from processes.ttsctl.gateway_socket import ask_for_speech, ask_json, fallback_note, pieces
@@ -172,8 +173,9 @@ def _coqui(checkpoint: Path | None, stack: ExitStack) -> CoquiServer | str:
         return f"{checkpoint} has no model.pth with a config.json"
     try:
         return stack.enter_context(running_coqui_server(checkpoint.absolute()))
-    except TimeoutError:
-        return "tts-server doesn't start; make .venv/neural.stamp installs Coqui"
+    except TimeoutError as error:
+        missing = missing_packages("coqui")
+        return f"{', '.join(missing)} can't be imported; {HOW_TO_INSTALL}" if missing else str(error)
 
 
 def _worker_start(voice: dict[str, Any]) -> Figure:
