@@ -24,8 +24,13 @@ XTTS_LANGUAGES = ("en", "de", "pl", "ja")
 XTTS_SPEAKERS = ("Ana Florence", "Łukasz")
 
 
-def make_glow_tts(folder: Path) -> Path:
-    """Make a GlowTTS model with its vocoder in a folder, and return it. Blocks for some seconds."""
+def make_glow_tts(folder: Path, phoneme_language: str = "") -> Path:
+    """Make a GlowTTS model with its vocoder in a folder, and return it. Blocks for some seconds.
+
+    Args:
+        folder: Made where there is none.
+        phoneme_language: espeak's name of the language whose phonemes the model reads; letters where empty.
+    """
     import torch
 
     import_coqui()
@@ -47,6 +52,9 @@ def make_glow_tts(folder: Path) -> Path:
         },
         text_cleaner="basic_cleaners",
     )
+    if phoneme_language:
+        config.use_phonemes, config.phonemizer = True, "espeak"
+        config.phoneme_language = phoneme_language
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(SEED)
         model = GlowTTS(config)

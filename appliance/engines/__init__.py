@@ -7,11 +7,14 @@ Refuses to know: workers, wire frames, scheduling.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from appliance.engines.base import Engine
 from appliance.errors import ConfigurationError, EngineFailedError
 from appliance.packages import HOW_TO_INSTALL
-from appliance.settings import Settings
-from appliance.voice_store import VoiceStore
+
+if TYPE_CHECKING:  # `coqui.espeak_program` starts for each piece of a text, and pydantic takes 0.2 s
+    from appliance.settings import Settings
 
 ENGINES = ("coqui", "espeak", "tone", "vits")
 """Names of all engines."""
@@ -49,6 +52,8 @@ def _create_coqui(settings: Settings) -> Engine:
         from appliance.engines.coqui.engine import CoquiEngine
     except ImportError as error:
         raise _not_installed(error) from None
+    from appliance.voice_store import VoiceStore
+
     return CoquiEngine(settings.coqui, VoiceStore(settings.data.dir))
 
 
@@ -57,6 +62,8 @@ def _create_vits(settings: Settings) -> Engine:
         from appliance.engines.vits.engine import VitsEngine
     except ImportError as error:
         raise _not_installed(error) from None
+    from appliance.voice_store import VoiceStore
+
     return VitsEngine(settings.vits, VoiceStore(settings.data.dir), settings.voices.default)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from appliance.engines.coqui.espeak_program import write_program
 from appliance.engines.vits.front_end import EspeakPhonemizer, Tokenizer, chinese_numbers, english_numbers
 from appliance.engines.vits.front_end.cleaners import CLEANERS, clean
 from appliance.engines.vits.front_end.spelling import spell_out
@@ -19,7 +20,6 @@ from appliance.errors import NothingToSpeakError
 from appliance.voice_store import FrontEnd
 from loadtests.checkpoints import make_checkpoint
 from tests.parts.checkpoints import KINDS as CHECKPOINTS
-from tests.parts.espeak_program import write_program
 from tests.parts.front_ends import CORPUS, HARD
 
 pytest.importorskip("torch", reason="needs torch, Coqui and the extras neural and coqui")
