@@ -84,5 +84,5 @@ class VitsSettings(Section):
         ge=16,
         le=1000,
         description="Model frames to which the windows computed in one go grow; "
-        "1.6 times that for a listener who is alone.",
+        "1.6 times that in a request's first utterance for a listener who is alone.",
     )

@@ -21,8 +21,9 @@ from appliance.speech import Utterance
 INITIAL_S_PER_CHAR = 50e-6
 """Source: espeak-ng takes about 48 µs of CPU per character (measurements A 2)."""
 NEURAL_S_PER_CHAR = {"vits": 0.011, "coqui": 0.05}
-"""The same of neural engines. Source: docs/benchmarks.md, 1.7 s of one core for 150 characters of a full-size
-voice, and 7.3 s with Coqui's own server."""
+"""The same of neural engines, a first guess that the first utterances replace. Source: an early run of
+`loadtests.bench neural`, 1.7 s of one core for 150 characters of a full-size voice, and 7.3 s with Coqui's
+own server; docs/benchmarks.md has the latest run."""
 WEIGHT = 0.2
 """Weight of the newest utterance in the moving average."""
 LEAST_CHARS = 20
