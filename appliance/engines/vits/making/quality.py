@@ -20,7 +20,8 @@ from appliance.engines.vits.making.verdict import Measured
 from appliance.engines.vits.windows import WindowPlan
 
 WINDOW_FRAMES = 96
-"""The engine's largest window. Source: measurements C9."""
+"""The engine's largest window, but for a listener who is alone: there it grows to 1.6 times that, 153 frames.
+Source: measurements C9, docs/decisions/0031-windows-on-a-busy-core.md."""
 ROUNDS = 3
 """Each form is timed so often, in turn with the others; the median counts."""
 FFT, HOP, BANDS = 1024, 256, 80
