@@ -1,11 +1,13 @@
 """The voices that are measured: made of random weights once, imported by the real importer, and kept.
 
-Owns: which checkpoints and voices there are, and where they lie (`build/neural`, for the next run).
+Owns: which checkpoints and voices there are, where they lie (`build/neural`, for the next run), and that
+somebody's own checkpoint (`NEURAL_CHECKPOINT`) is read only and gets a folder beside the others.
 Refuses to know: what is measured with them.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -18,6 +20,10 @@ FOLDER = ROOT / "build" / "neural"
 """`make clean` removes it."""
 FULL, HUNDRED = "full", "hundred"
 """Ids of the voices: full size with one speaker, tiny with a hundred."""
+CHECKPOINT_FILES = ("model.pth", "config.json")
+"""What Coqui's own server is started with."""
+OWN_CHECKPOINT = "NEURAL_CHECKPOINT"
+"""The variable that names a folder with these two, which are taken in place of `FULL`'s random weights."""
 _OPTIONS: dict[str, list[str]] = {FULL: [], HUNDRED: ["--tiny", "--speakers", "100"]}
 
 
@@ -32,8 +38,11 @@ def checkpoint(name: str) -> Path:
         name: `FULL` or `HUNDRED`.
 
     Raises:
-        VoiceNotMadeError: torch or Coqui isn't installed, or doesn't work.
+        VoiceNotMadeError: torch or Coqui isn't installed, or doesn't work; or there is no checkpoint in the
+            folder that somebody has named.
     """
+    if (own := _own_checkpoint(name)) is not None:
+        return own
     folder = FOLDER / "checkpoints" / name
     if not (folder / "config.json").exists():  # written last
         _run("loadtests.checkpoints", name, str(folder), *_OPTIONS[name])
@@ -44,22 +53,48 @@ def voice(name: str) -> VoiceManifest:
     """Return what the store says of a voice; imports it if it isn't there, which blocks for minutes.
 
     Raises:
-        VoiceNotMadeError: The importer has failed and said why.
+        VoiceNotMadeError: The importer has failed and said why; or the checkpoint that somebody has named
+            is one for Coqui itself, which has nothing to measure here.
     """
     store = VoiceStore(data_dir(name))
     if name not in {manifest.id for manifest in store.manifests()}:
-        _run("processes.importer", name, str(checkpoint(name)), "--id", name, "--language", "en")
-    return store.read(name)
+        language = [] if _own_checkpoint(name) else ["--language", "en"]
+        _run("processes.importer", name, str(checkpoint(name)), "--id", name, *language)
+    manifest = store.read(name)
+    if manifest.engine != "vits":
+        raise VoiceNotMadeError(f"no voice of the vits engine: {' '.join(manifest.reasons)}")
+    return manifest
 
 
 def data_dir(name: str) -> Path:
-    """Return the data folder of an appliance that has this voice and no other."""
-    return FOLDER / name
+    """Return the data folder of an appliance that has this voice and no other.
+
+    Somebody's own checkpoint has one of its own, and another when it has changed.
+
+    Raises:
+        VoiceNotMadeError: There is no checkpoint in the folder that somebody has named.
+    """
+    own = _own_checkpoint(name)
+    if own is None:
+        return FOLDER / name
+    found = [(own / file).stat() for file in CHECKPOINT_FILES]
+    marks = repr([str(own), *((each.st_size, each.st_mtime_ns) for each in found)])
+    return FOLDER / f"own-{hashlib.sha256(marks.encode()).hexdigest()[:12]}"
 
 
 def place(name: str) -> Path:
     """Return the folder of a voice."""
     return VoiceStore(data_dir(name)).path(name)
+
+
+def _own_checkpoint(name: str) -> Path | None:
+    named = os.environ.get(OWN_CHECKPOINT)
+    if name != FULL or not named:
+        return None
+    folder = Path(named).resolve()
+    if not all((folder / file).is_file() for file in CHECKPOINT_FILES):
+        raise VoiceNotMadeError(f"{OWN_CHECKPOINT}: {folder} has no {' with a '.join(CHECKPOINT_FILES)}")
+    return folder
 
 
 def _run(module: str, name: str, *arguments: str) -> None:
