@@ -34,8 +34,23 @@ def make_glow_tts(folder: Path, phoneme_language: str = "") -> Path:
     import torch
 
     import_coqui()
-    from TTS.tts.configs.glow_tts_config import GlowTTSConfig
     from TTS.tts.models.glow_tts import GlowTTS
+
+    config = _glow_tts_config(phoneme_language)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(SEED)
+        model = GlowTTS(config)
+        model.encoder.duration_predictor.proj.weight.zero_()
+        model.encoder.duration_predictor.proj.bias.fill_(math.log(1 + FRAMES_PER_TOKEN))
+        for parameter in model.decoder.parameters():  # or else its flow does nothing
+            parameter.add_(torch.randn_like(parameter) * 0.01)
+        _save(folder, model, config)
+        _make_vocoder(folder)
+    return folder
+
+
+def _glow_tts_config(phoneme_language: str) -> Any:
+    from TTS.tts.configs.glow_tts_config import GlowTTSConfig
 
     config = GlowTTSConfig(
         hidden_channels_enc=32,
@@ -55,16 +70,7 @@ def make_glow_tts(folder: Path, phoneme_language: str = "") -> Path:
     if phoneme_language:
         config.use_phonemes, config.phonemizer = True, "espeak"
         config.phoneme_language = phoneme_language
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(SEED)
-        model = GlowTTS(config)
-        model.encoder.duration_predictor.proj.weight.zero_()
-        model.encoder.duration_predictor.proj.bias.fill_(math.log(1 + FRAMES_PER_TOKEN))
-        for parameter in model.decoder.parameters():  # or else its flow does nothing
-            parameter.add_(torch.randn_like(parameter) * 0.01)
-        _save(folder, model, config)
-        _make_vocoder(folder)
-    return folder
+    return config
 
 
 def make_tacotron2(folder: Path, statistics: dict[str, Any] | None = None) -> Path:
