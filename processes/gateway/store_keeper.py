@@ -41,8 +41,8 @@ from appliance.store.errors import (
 )
 from appliance.store.history import count_surplus, delete_some
 from appliance.store.restoring import take_note
+from appliance.store.watched_database import WatchedDatabase
 from processes.gateway.history import History
-from processes.gateway.watched_database import WatchedDatabase
 
 FLUSH_S = 0.25
 """Seconds between two batches of rows; so many of them a kill can cost at most."""

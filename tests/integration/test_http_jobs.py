@@ -11,7 +11,7 @@ import string
 import urllib.error
 import urllib.request
 import wave
-from collections.abc import Iterator
+from collections.abc import Generator
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -286,7 +286,7 @@ def test_events_when_followed_then_progress_grows_to_one_end(speaking: Appliance
     assert raw(speaking, f"/v1/jobs/{job_id}/events")[2].startswith(b"event: completed\ndata: ")
 
 
-def told(appliance: Appliance, job_id: str) -> Iterator[dict[str, Any]]:
+def told(appliance: Appliance, job_id: str) -> Generator[dict[str, Any], None, None]:
     """What the events tell of a job, as they come."""
     with urllib.request.urlopen(f"{appliance.base_url}/v1/jobs/{job_id}/events", timeout=30) as answer:
         for line in answer:

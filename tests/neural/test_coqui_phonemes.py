@@ -35,7 +35,7 @@ def test_model_when_its_phonemes_need_a_program_that_is_not_there_then_imported_
     subprocess.run(importer, cwd=ROOT, env=os.environ | environment, check=True)
     with (
         WorkersSocket(run_dir) as gateway,
-        WorkerProcess(run_dir, "coqui", **environment) as worker,
+        WorkerProcess(run_dir, "coqui", slot=1, give_up_s=30.0, **environment) as worker,
     ):
         worker.wait_for_event("engine_warm", WARM_UP_S)
         with gateway.accept() as link:
