@@ -217,8 +217,7 @@ class OverloadedError(CapacityError):
     """Other clients' work would keep this request waiting too long."""
 
     code = "overloaded"
-    has_waited = False
-    """Whether it was let in, and its time has run out while it waited."""
+    has_waited = False  # true where it was let in, and its time has run out while it waited
 
 
 class NoWorkersError(CapacityError):

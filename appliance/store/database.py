@@ -69,25 +69,31 @@ class Database:
         writer: aiosqlite.Connection,
         reader: aiosqlite.Connection,
         observe_commit: Callable[[float], None],
+        tell: Callable[[StorageError], None],
     ) -> None:
         """Take the connections; use `open`."""
         self.path = path
         self._writer = writer
         self._reader = reader
         self._observe_commit = observe_commit
+        self._tell = tell
         self._write_turn = asyncio.Lock()
         self._read_turn = asyncio.Lock()
         self._files: dict[str, tuple[int, int] | None] = {}
 
     @classmethod
     async def open(
-        cls, path: Path, observe_commit: Callable[[float], None] = lambda _seconds: None
+        cls,
+        path: Path,
+        observe_commit: Callable[[float], None] = lambda _seconds: None,
+        tell: Callable[[StorageError], None] = lambda _error: None,
     ) -> Database:
         """Open a database that `opening.prepare` has seen whole.
 
         Args:
             path: The file; the caller holds its `StoreLock`.
             observe_commit: Is told the seconds that each commit took.
+            tell: Is told what any statement has met, before its caller is.
 
         Raises:
             StorageError: It can't be opened.
@@ -102,7 +108,7 @@ class Database:
                 connection.row_factory = sqlite3.Row
                 for pragma in pragmas:
                     await connection.execute_fetchall(pragma)
-            database = cls(path, connections[0], connections[1], observe_commit)
+            database = cls(path, connections[0], connections[1], observe_commit, tell)
             async with database.transaction():  # the log's files exist from here on
                 pass
             database._files = await asyncio.to_thread(_file_ids, path)
@@ -233,7 +239,9 @@ class Database:
                 await self._run("rollback")
 
     async def _ours(self, error: sqlite3.Error | OSError | UnicodeDecodeError) -> StorageError:
-        return await asyncio.to_thread(storage_error, error, self.path.parent)
+        ours = await asyncio.to_thread(storage_error, error, self.path.parent)
+        self._tell(ours)
+        return ours
 
 
 def _busy_timeout(seconds: float) -> str:

@@ -41,7 +41,6 @@ from appliance.store.errors import (
 )
 from appliance.store.history import count_surplus, delete_some
 from appliance.store.restoring import take_note
-from appliance.store.watched_database import WatchedDatabase
 from processes.gateway.history import History
 
 FLUSH_S = 0.25
@@ -164,9 +163,7 @@ class StoreKeeper:
         if self._is_suspect:
             self._is_suspect, self._told, self._doubted_at_s = False, None, time.monotonic()
         await self._say_replaced(opened)
-        self._database = await WatchedDatabase.open_watched(
-            self._path, self._metrics.db_commit_s.observe, self.tell
-        )
+        self._database = await Database.open(self._path, self._metrics.db_commit_s.observe, self.tell)
         if self._history is not None:
             self._metrics.history_unrecorded.inc(await self._history.join(self._database))
         self._looked_at_s = self._tidied_at_s = -math.inf

@@ -11,7 +11,8 @@ What is in the way of `import TTS` (coqui-tts 0.28.0, torch 2.13.0 for the CPU):
 3. It imports `six`, which its metadata doesn't name: our extra `coqui` does.
 4. For phonemes it starts `espeak-ng` or `espeak`, which it looks for on PATH when its models are imported.
    Where neither is, a folder with a program over the appliance's own library (`espeak_program`) is put in
-   front of PATH, for this process and what it starts, and goes when the process ends by itself.
+   front of PATH, for this process and what it starts; it goes when the process ends, or, where that was
+   killed, when the next one begins.
 
 Speaking needs neither 1 nor 2: they read and write audio files and resample for training. So each becomes
 an empty module where the real one can't be imported. Whatever does need it then says so. XTTS builds a part
@@ -44,6 +45,8 @@ STAND_INS = {("torchaudio", "transforms"): "appliance.engines.coqui.stand_ins"}
 """Parts of those that models are built with: module and attribute → what stands for it."""
 ESPEAK_PROGRAMS = ("espeak-ng", "espeak")
 """Those that Coqui looks for. Source: TTS/tts/utils/text/phonemizers/espeak_wrapper.py."""
+FOLDER = "tts-espeak-"
+"""Begins the name of the folder, before the process's number."""
 
 
 class AbsentModule(ModuleType):
@@ -92,11 +95,20 @@ def offer_espeak() -> None:
     """
     if any(shutil.which(name) for name in ESPEAK_PROGRAMS):
         return
-    folder = Path(tempfile.mkdtemp(prefix="tts-espeak-"))  # nobody else can read or write it
+    _forget_left_folders()
+    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))  # nobody else can read or write it
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_program(folder)
     path = os.environ.get("PATH", os.defpath)
     os.environ["PATH"] = f"{folder}{os.pathsep}{path}" if path else str(folder)
+
+
+def _forget_left_folders() -> None:
+    """Delete the folders of processes that were killed before they could do so."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
+        pid = folder.name.removeprefix(FOLDER).partition("-")[0]
+        if folder.is_dir() and folder.lstat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _import_or_stand_in(name: str) -> None:

@@ -73,6 +73,20 @@ def test_offer_when_there_is_no_program_then_in_a_private_folder_until_the_proce
     assert list(tmp_path.iterdir()) == []
 
 
+def test_offer_when_a_killed_process_has_left_its_folder_then_it_goes_and_that_of_a_live_one_stays(
+    tmp_path,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    left, live = (tmp_path / f"tts-espeak-{pid}-x" for pid in (ended.pid, os.getpid()))
+    for folder in (left, live):
+        folder.mkdir()
+        write_program(folder)
+    environment = os.environ | {"PATH": "", "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", OFFER], env=environment, stdout=subprocess.PIPE, check=True)
+    assert list(tmp_path.iterdir()) == [live]
+
+
 def test_offer_when_there_is_a_program_then_nothing_is_done(tmp_path) -> None:
     write_program(tmp_path)
     environment = os.environ | {"PATH": str(tmp_path)}
