@@ -141,7 +141,8 @@ class ProgramTable:
             state: The state's name, after `PROCESS_STATE_`.
             fields: The event's fields: processname, from_state, and pid, expected or tries.
             now_s: Monotonic clock, seconds.
-            is_late: Whether it waited to be read, nobody knows for how long: then no end is an early death.
+            is_late: Whether it waited to be read, nobody knows for how long: then an EXITED isn't an early
+                death. A BACKOFF is one whenever it is read, since supervisord has measured it itself.
 
         Source: supervisor 4.3, `supervisor.events`: EXITED, STOPPING and STOPPED carry the pid.
         """
@@ -155,7 +156,7 @@ class ProgramTable:
             program = replace(program, last_exit=_last_exit(program, state, fields))
         if state in ASKED_FOR:
             program = _asked_to_end(program, int(fields.get("pid", 0)))
-        elif name not in UNCOUNTED and not (is_late and state in LAST_EXITS):
+        elif name not in UNCOUNTED and not (is_late and state == "EXITED"):
             program = self._after_end(name, program, state, now_s)
         self._programs[name] = program
 

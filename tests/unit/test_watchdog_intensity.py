@@ -88,16 +88,25 @@ def test_intensity_when_a_worker_is_recycled_then_it_does_not_count():
 
 
 @pytest.mark.parametrize("is_late", [True, False])
-def test_intensity_when_ends_are_read_long_after_then_none_of_them_is_early(is_late):
+def test_intensity_when_exits_are_read_long_after_then_none_of_them_is_early(is_late):
     slot = Slot()
     for _ in range(intensity.MAX_EARLY_DEATHS):
         slot.tell("EXITED", "RUNNING", expected="0", pid=str(slot.pid), is_late=is_late)
         slot.start("EXITED")
-        slot.tell("BACKOFF", "STARTING", tries="1", is_late=is_late)
     assert slot.program.degraded is not is_late
     assert slot.program.restarts == intensity.MAX_EARLY_DEATHS or not is_late
     slot.tell("FATAL", "BACKOFF", is_late=is_late)
     assert slot.program.degraded
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_intensity_when_failed_starts_are_read_long_after_then_they_count(is_late):
+    """As at the watchdog's own start, while the workers beside it fail already."""
+    slot = Slot()
+    for _ in range(intensity.MAX_EARLY_DEATHS - 1):
+        slot.tell("BACKOFF", "STARTING", tries="1", is_late=is_late)
+        slot.tell("STARTING", "BACKOFF", tries="1", is_late=is_late)
+    assert slot.program.early_deaths == intensity.MAX_EARLY_DEATHS - 1
 
 
 def test_intensity_when_somebody_restarts_it_then_it_does_not_count():
