@@ -209,7 +209,7 @@ async def change_job(database: Database, change: str, job_id: str, reason: str =
     async with database.transaction() as transaction:
         rows = await transaction.execute(f"{change}_job", values)
         if rows and change == "cancel":
-            await _forget_utterances(transaction, rows[0]["job"], 0)
+            await _forget_utterances(transaction, rows[0]["job"])
     return dict(rows[0]) if rows else None
 
 
@@ -223,7 +223,7 @@ async def complete_job(database: Database, row: Row, result: JobResult) -> Row |
     async with database.transaction() as transaction:
         rows = await transaction.execute("complete_job", values)
         if rows:
-            await _forget_utterances(transaction, row["job"], 0)
+            await _forget_utterances(transaction, row["job"])
     return dict(rows[0]) if rows else None
 
 
@@ -278,16 +278,6 @@ async def sum_utterances(database: Database, job: int) -> tuple[int, float]:
     return int(done), float(audio_s)
 
 
-async def forget_utterances(database: Database, job: int, first: int) -> None:
-    """Forget a job's utterances from one on, whose file is broken or gone.
-
-    Raises:
-        StorageError: Nothing has changed.
-    """
-    async with database.transaction() as transaction:
-        await _forget_utterances(transaction, job, first)
-
-
 async def list_ended(database: Database, before: int, limit: int) -> list[Row]:
     """Return jobs that have ended and whose number is below one, the newest first.
 
@@ -307,5 +297,5 @@ async def list_old(database: Database, max_age_s: float, limit: int) -> list[str
     return [row["id"] for row in await database.read("list_old_jobs", values)]
 
 
-async def _forget_utterances(transaction: Transaction, job: int, first: int) -> None:
-    await transaction.execute("delete_job_utterances", {"job": job, "first": first})
+async def _forget_utterances(transaction: Transaction, job: int) -> None:
+    await transaction.execute("delete_job_utterances", {"job": job})

@@ -228,7 +228,7 @@ WHERE job = :job AND number >= :first ORDER BY number LIMIT :limit
 SELECT count(*) AS done, coalesce(sum(audio_s), 0.0) AS audio_s FROM job_utterances WHERE job = :job
 
 -- name: delete_job_utterances
-DELETE FROM job_utterances WHERE job = :job AND number >= :first
+DELETE FROM job_utterances WHERE job = :job
 
 -- name: delete_job
 DELETE FROM jobs WHERE id = :id AND state IN ('completed', 'failed', 'cancelled') RETURNING *

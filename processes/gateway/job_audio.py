@@ -78,14 +78,13 @@ class JobAudio:
             path.unlink(missing_ok=True)
 
     def add(self, found: JobUtterance, spoken: SpokenUtterance) -> None:
-        """Take the next utterance.
+        """Take the next utterance; whether there is room for it is the caller's business.
 
         Raises:
             EncoderFailedError: Its rate isn't the others', or the encoder failed.
             AudioTooLargeError: A wav file can't hold so much.
-            StoreFullError, OSError: It can't be written.
+            OSError: It can't be written.
         """
-        self._folder.check_room()
         if not self._rate_hz:
             self._open(spoken.sample_rate_hz)
         begins_at_s = self._joined_bytes / (SAMPLE_WIDTH_BYTES * self._rate_hz)
@@ -105,7 +104,7 @@ class JobAudio:
         """End the audio; return its duration in seconds and its size in bytes.
 
         Raises:
-            EncoderFailedError, AudioTooLargeError, StoreFullError, OSError: As `add`.
+            EncoderFailedError, AudioTooLargeError, OSError: As `add`, and chapters as captions.
         """
         if self._stretcher is not None:
             self._encode(self._stretcher.finish())

@@ -245,19 +245,6 @@ class JobFolder:
                 lines.append(line)
             return lines, file.tell()
 
-    def place_of(self, number: int) -> int:
-        """Return where an utterance's line begins.
-
-        Raises:
-            JobDamagedError: A line before it is missing.
-            OSError: The lines can't be read.
-        """
-        with (self.path / UTTERANCES_NAME).open("rb") as file:
-            for _ in range(number):
-                if not file.readline():
-                    raise JobDamagedError("Utterances are missing")
-            return file.tell()
-
     def write(self, name: str, parts: Iterable[bytes]) -> None:
         """Write a file that is whole and on the disk under its name, or isn't there.
 
@@ -281,10 +268,11 @@ class JobFolder:
     def put_spoken(self, name: str, spoken: SpokenUtterance) -> str:
         """Write an utterance's audio, whose row has to wait for `sync_spoken`; return the hash of it.
 
-        It has its name from the beginning: what a kill has cut short is told by the hash in front.
+        It has its name from the beginning: what a kill has cut short is told by the hash in front. Whether
+        there is room for it is the caller's business: several are written at a time.
 
         Raises:
-            StoreFullError, OSError: It can't be written.
+            OSError: It can't be written.
         """
         marks = [[mark.start_char, mark.end_char, mark.time_s] for mark in spoken.marks]
         head = json.dumps({"rate": spoken.sample_rate_hz, "marks": marks}).encode() + b"\n"
@@ -292,7 +280,6 @@ class JobFolder:
         digest.update(spoken.pcm)
         sha256 = digest.hexdigest()
         path = self.path / SPOKEN_NAME / name
-        self.check_room()
         try:
             with private(path) as file:
                 file.writelines([sha256.encode() + b"\n" + head, spoken.pcm])

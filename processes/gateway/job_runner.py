@@ -31,7 +31,8 @@ from appliance.voices import Voice
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.job_bounds import bytes_with_one_more
 from processes.gateway.job_folder import JobFolder
-from processes.gateway.job_run import JobRun, Progress, described
+from processes.gateway.job_progress import Progress, described
+from processes.gateway.job_run import JobRun
 from processes.gateway.job_speaker import JobSpeaker
 from processes.gateway.job_tidying import JobTidying
 from processes.gateway.job_turns import JobTurns

@@ -128,18 +128,35 @@ class JobSpeaker:
                 await self._freed.wait()
                 continue
             steps_back_until_s = min(steps_back_until_s, time.monotonic() + STEP_BACK_S)
-            left_s = min(self._awaited_s(), steps_back_until_s - time.monotonic())
-            if left_s <= 0:
+            if not await self._stepped_back(steps_back_until_s):
                 break
-            with suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
-                    await self._freed.wait()
         self._speaking[engine] += 1
         try:
             yield
         finally:
             self._speaking[engine] -= 1
             self._freed.set()
+
+    async def step_back(self) -> None:
+        """Wait while listeners need the cores, as long as an utterance does: encoding takes one, too."""
+        until_s = time.monotonic() + STEP_BACK_S
+        self._freed.clear()
+        while await self._stepped_back(until_s):
+            self._freed.clear()
+
+    def is_awaited(self) -> bool:
+        """Tell whether a listener waits for a first sound; any thread may ask."""
+        return self._dispatcher.admission.awaited_count > 0
+
+    async def _stepped_back(self, until_s: float) -> bool:
+        """Wait for a moment, if listeners need the cores; return whether they did."""
+        left_s = min(self._awaited_s(), until_s - time.monotonic())
+        if left_s <= 0:
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                await self._freed.wait()
+        return True
 
     def _limit(self, utterance: Utterance) -> int:
         """Return how many workers of an engine jobs may hold; one is left to listeners."""

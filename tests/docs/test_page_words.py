@@ -14,6 +14,7 @@ from appliance.store.errors import StorageError
 from processes.gateway import (
     job_audio,
     job_folder,
+    job_making,
     job_run,
     job_runner,
     job_speaker,
@@ -22,7 +23,16 @@ from processes.gateway import (
 )
 from tests.docs.checkout import ROOT
 
-MODULES = (job_audio, job_folder, job_run, job_runner, job_speaker, job_text, job_tidying)
+MODULES = (
+    job_audio,
+    job_folder,
+    job_making,
+    job_run,
+    job_runner,
+    job_speaker,
+    job_text,
+    job_tidying,
+)
 """What works at a job."""
 FAMILIES = (StorageError, SynthesisError)
 """Of which any may be why it waits or has failed."""

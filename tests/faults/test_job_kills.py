@@ -107,8 +107,9 @@ def spoken_of(appliance: Appliance, job_id: str) -> int:
 STEPS = {
     "splitting begins": "open .*/text$",
     "the utterances get their name": "os.rename .*/utterances.jsonl-",
+    "the audio is begun": "open .*/audio-[0-9]+.partial$",
+    "an utterance is kept": "open .*/spoken/[0-9a-f]+$",
     "utterances are forced to the disk": "open .*/spoken$",
-    "encoding begins": "open .*/audio-[0-9]+.partial$",
     "the audio gets its name": "os.rename .*/audio-[0-9]+.partial$",
     "the captions get their name": "os.rename .*/captions.srt-[0-9]+.partial$",
     "its end is in the row": "shutil.rmtree .*/spoken$",
@@ -164,7 +165,7 @@ def test_job_when_paused_and_the_gateway_is_killed_then_it_rests_until_resumed(
 ) -> None:
     appliance, breakpoint_ = held
     appliance.wait_until_running()
-    breakpoint_.set("open .*/audio-[0-9]+.partial$")
+    breakpoint_.set(STEPS["the audio gets its name"])
     job_id = submitted(appliance, TEXT)
     eventually(breakpoint_.is_reached)
     with left_waiting(lambda: sent(appliance, "POST", f"/v1/jobs/{job_id}/pause")):

@@ -1,0 +1,269 @@
+"""The utterances of a job on their way into its audio, in order: spoken or found, kept, encoded, noted.
+
+Owns: how many are under way, when files and rows are written, what becomes of what the disk has lost.
+Refuses to know: how a text is split, how the audio ends, what becomes of an error, SQL.
+
+    utterance ──spoken, or found on the disk──▶ its file ──▶ the job's audio ──▶ its row
+
+What was done before a kill is read and encoded anew, and not spoken again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from appliance.job_errors import JobDamagedError
+from appliance.store.database import Database
+from appliance.store.jobs import DoneUtterance, Row, list_utterances, record_utterances, sum_utterances
+from processes.gateway.encoding import EncoderThreads
+from processes.gateway.job_audio import JobAudio
+from processes.gateway.job_folder import JobFolder, SpokenUtterance
+from processes.gateway.job_progress import Progress
+from processes.gateway.job_speaker import JobSpeaker
+from processes.gateway.job_text import JobUtterance, from_line
+from processes.gateway.single_flight import SingleFlight
+
+BATCH = 16
+"""Utterances read and looked for at a time."""
+HEARD = 8
+HEARD_BYTES = 1_048_576
+"""Utterances are written and encoded together: so many, so much PCM, or what has come in `WRITE_S`."""
+ROWS = 32
+WRITE_S = 1.0
+"""Rows are written together: so many, or what has come in so many seconds."""
+
+
+class Stored(NamedTuple):
+    """An utterance's audio on the disk; the rest of its row but for the number."""
+
+    name: str
+    sha256: str
+    audio_s: float
+
+
+@dataclass(slots=True)
+class Heard:
+    """An utterance on its way."""
+
+    found: JobUtterance
+    name: str
+    """Of its sound, and of the file."""
+    stored: Stored | None = None
+    """What lies on the disk; None before it is there."""
+    spoken: SpokenUtterance | None = None
+    """Its audio; None where that lies on the disk."""
+    has_row: bool = False
+    """Whether its row says what lies on the disk."""
+
+    @property
+    def number(self) -> int:
+        """Its place in the job, from 0."""
+        return self.found.utterance.index
+
+
+class JobMaking:
+    """One try of a job's utterances. Where it is cancelled none of its threads is at the job's files."""
+
+    def __init__(
+        self,
+        row: Row,
+        database: Database,
+        folder: JobFolder,
+        speaker: JobSpeaker,
+        threads: EncoderThreads,
+        progress: Progress,
+    ) -> None:
+        """Take the job and what it is done with.
+
+        Args:
+            row: The job, running.
+            database: Where its utterances are noted.
+            folder: Its files.
+            speaker: Speaks.
+            threads: Where files are read and written, and audio is encoded.
+            progress: Is kept up to date.
+        """
+        self._job: int = row["job"]
+        self._job_id: str = row["id"]
+        self._database = database
+        self._folder = folder
+        self._speaker = speaker
+        self._threads = threads
+        self._progress = progress
+        self._flights = SingleFlight[tuple[str, SpokenUtterance]]()
+        self._unkept: dict[str, SpokenUtterance] = {}
+        self._known: dict[str, Stored] = {}
+        self._kept_lately: dict[str, Stored] = {}
+        self._heard: list[Heard] = []
+        self._unwritten: list[DoneUtterance] = []
+        self._encoded_at_s = self._written_at_s = time.monotonic()
+
+    async def make(self, audio: JobAudio, rate_hz: int) -> None:
+        """Bring every utterance into the audio, in order; some are spoken side by side.
+
+        Args:
+            audio: Takes them.
+            rate_hz: Hertz of an utterance that has no sound in its voice.
+
+        Raises:
+            ApplianceError, OSError: It can't be done, or not now.
+        """
+        self._progress.begin(*await sum_utterances(self._database, self._job))
+        under_way: deque[asyncio.Task[Heard]] = deque()
+        try:
+            async with aclosing(self._batches()) as batches:
+                async for batch in batches:
+                    for each in await self._look_up(batch):
+                        under_way.append(asyncio.create_task(self._hear(each, rate_hz)))
+                        if len(under_way) > self._speaker.cores:
+                            await self._take(audio, await under_way.popleft(), rate_hz)
+            while under_way:
+                await self._take(audio, await under_way.popleft(), rate_hz)
+            await self._encode(audio, rate_hz)
+            await self._write_rows()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _batches(self) -> AsyncGenerator[list[JobUtterance], None]:
+        first = at_byte = 0
+        while True:
+            lines, at_byte = await self._threads.run_out(
+                lambda at_byte=at_byte: self._folder.read_lines(at_byte, BATCH)  # type: ignore[misc]  # bound now
+            )
+            if not lines:
+                if first != self._progress.utterances:
+                    raise JobDamagedError("Utterances are missing")
+                return
+            yield [from_line(line, first + place) for place, line in enumerate(lines)]
+            first += len(lines)
+
+    async def _look_up(self, batch: list[JobUtterance]) -> list[Heard]:
+        """See which utterances have rows, and which lie on the disk without one.
+
+        What has been put there since the batch before is remembered: it may have come behind this look.
+        """
+        first = batch[0].utterance.index
+        rows: dict[int, Stored] = {}
+        if first < self._progress.began_done:
+            done = await list_utterances(self._database, self._job, first, len(batch))
+            rows = {each.number: Stored(each.name, each.sha256, each.audio_s) for each in done}
+        heard = [self._with_row(found, rows.get(found.utterance.index)) for found in batch]
+        names = {each.name for each in heard if not each.has_row}
+        stored = await self._threads.run_out(lambda: self._find_spoken(names))
+        self._known, self._kept_lately = self._kept_lately | stored, {}
+        if names:
+            self._progress.speak()
+        return heard
+
+    def _with_row(self, found: JobUtterance, row: Stored | None) -> Heard:
+        if row is not None:
+            return Heard(found, row.name, row, has_row=True)
+        return Heard(found, self._speaker.sounds.utterance_name(found.utterance) or uuid.uuid4().hex)
+
+    def _find_spoken(self, names: set[str]) -> dict[str, Stored]:
+        stored: dict[str, Stored] = {}
+        for name in names:
+            found = self._folder.find_spoken(name)
+            if found is not None:
+                stored[name] = Stored(name, found[1], found[0].audio_s)
+        return stored
+
+    async def _hear(self, each: Heard, rate_hz: int) -> Heard:
+        """Return an utterance with its audio: from an earlier run or an equal one, or spoken now."""
+        if not each.has_row:
+            each.stored = self._known.get(each.name)
+        if each.stored is None:
+            name = each.name
+            each.name, each.spoken = await self._flights.do(name, lambda: self._speak(name, each, rate_hz))
+        return each
+
+    async def _speak(self, name: str, each: Heard, rate_hz: int) -> tuple[str, SpokenUtterance]:
+        """Return an utterance's audio and the name of its file.
+
+        What was spoken while its voice was made anew gets a name of its own, under which only its row finds
+        it: nobody knows which of the two voices that is.
+        """
+        spoken = self._unkept.get(name)
+        if spoken is None:
+            utterance = each.found.utterance
+            spoken = await self._speaker.speak(name, utterance, self._job_id, rate_hz)
+            if self._speaker.sounds.utterance_name(utterance) != name:
+                name = uuid.uuid4().hex
+            self._unkept[name] = spoken
+        return name, spoken
+
+    async def _take(self, audio: JobAudio, each: Heard, rate_hz: int) -> None:
+        self._heard.append(each)
+        heard_bytes = sum(len(each.spoken.pcm) for each in self._heard if each.spoken is not None)
+        is_old = time.monotonic() - self._encoded_at_s >= WRITE_S
+        if len(self._heard) >= HEARD or heard_bytes >= HEARD_BYTES or is_old:
+            await self._encode(audio, rate_hz)
+        if len(self._unwritten) >= ROWS or time.monotonic() - self._written_at_s >= WRITE_S:
+            await self._write_rows()
+
+    async def _encode(self, audio: JobAudio, rate_hz: int) -> None:
+        """Keep and encode what has been heard, without a break unless a listener comes."""
+        while self._heard:
+            await self._speaker.step_back()
+            count, is_lost = await self._threads.run_out(lambda: self._encode_some(audio))
+            for each in self._heard[:count]:
+                self._note(each)
+            self._heard = self._heard[count:]
+            if is_lost:
+                lost = self._heard[0]
+                self._known.pop(lost.name, None)
+                self._kept_lately.pop(lost.name, None)
+                lost.stored, lost.has_row = None, False
+                await self._hear(lost, rate_hz)
+        self._encoded_at_s = time.monotonic()
+
+    def _encode_some(self, audio: JobAudio) -> tuple[int, bool]:
+        """Return how many were encoded, and whether the next one isn't on the disk as it was."""
+        self._folder.check_room()
+        for place, each in enumerate(self._heard):
+            if place and self._speaker.is_awaited():
+                return place, False
+            spoken = each.spoken
+            if spoken is not None:
+                each.stored = self._keep(each.name, spoken)
+            elif each.stored is not None:
+                spoken = self._folder.read_spoken(each.stored.name, each.stored.sha256)
+            if spoken is None:
+                return place, True
+            audio.add(each.found, spoken)
+        return len(self._heard), False
+
+    def _keep(self, name: str, spoken: SpokenUtterance) -> Stored:
+        """See that an utterance's audio has its file, which is forced to the disk before its row."""
+        stored = self._known.get(name)
+        if stored is None:
+            stored = Stored(name, self._folder.put_spoken(name, spoken), spoken.audio_s)
+            self._known[name] = self._kept_lately[name] = stored
+        return stored
+
+    def _note(self, each: Heard) -> None:
+        self._unkept.pop(each.name, None)
+        if each.stored is not None and not each.has_row:
+            self._unwritten.append(DoneUtterance(each.number, *each.stored))
+            self._progress.note(each.number, each.stored.audio_s)
+
+    async def _write_rows(self) -> None:
+        if self._unwritten:
+            names = {done.name for done in self._unwritten}
+            await self._threads.run_out(lambda: self._folder.sync_spoken(names))
+            progress = self._progress
+            await record_utterances(
+                self._database, self._job, self._unwritten, progress.done, progress.audio_s
+            )
+            progress.has_gone_on = True
+        self._unwritten = []
+        self._written_at_s = time.monotonic()
