@@ -85,7 +85,7 @@ class IdempotencyConflictError(RequestError):
 
 
 class JobDamagedError(ApplianceError):
-    """The job's text or audio on the disk is gone or damaged."""
+    """The job's text on the disk is gone or damaged."""
 
     code = "job_damaged"
 

@@ -324,16 +324,17 @@ class JobFolder:
         return SpokenUtterance(data[end + 1 :], values["rate"], marks), digits.decode()
 
     def read_spoken(self, name: str, sha256: str) -> SpokenUtterance | None:
-        """Return an utterance's audio; None, and it is deleted, if it isn't as its row says.
+        """Return an utterance's audio; None if it isn't as its row says.
 
         Raises:
             OSError: The disk can't be read.
         """
         found = self.find_spoken(name)
-        if found is not None and found[1] == sha256:
-            return found[0]
-        (self.path / SPOKEN_NAME / name).unlink(missing_ok=True)
-        return None
+        return found[0] if found is not None and found[1] == sha256 else None
+
+    def has_spoken(self, name: str) -> bool:
+        """Return whether there is a file of an utterance's audio, whole or not."""
+        return (self.path / SPOKEN_NAME / name).exists()
 
 
 def private(path: Path) -> BinaryIO:

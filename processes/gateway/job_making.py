@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from appliance.job_errors import JobDamagedError
+from appliance.speech import SAMPLE_WIDTH_BYTES
 from appliance.store.database import Database
 from appliance.store.jobs import DoneUtterance, Row, list_utterances, record_utterances, sum_utterances
 from processes.gateway.encoding import EncoderThreads
@@ -36,6 +37,10 @@ HEARD = 8
 HEARD_BYTES = 1_048_576
 """Utterances are written and encoded together: so many, so much PCM, or what has come in `WRITE_S`."""
 ROWS = 32
+COPIES = 2
+"""Of an utterance's PCM at most: its own file, and a wav file."""
+GO_S = 0.03
+"""Seconds for which is encoded in one go though a listener waits."""
 WRITE_S = 1.0
 """Rows are written together: so many, or what has come in so many seconds."""
 
@@ -66,6 +71,12 @@ class Heard:
     def number(self) -> int:
         """Its place in the job, from 0."""
         return self.found.utterance.index
+
+    def pcm_bytes(self, rate_hz: int) -> float:
+        """Return the size of its audio."""
+        if self.spoken is not None:
+            return len(self.spoken.pcm)
+        return 0.0 if self.stored is None else self.stored.audio_s * rate_hz * SAMPLE_WIDTH_BYTES
 
 
 class JobMaking:
@@ -123,11 +134,10 @@ class JobMaking:
                     for each in await self._look_up(batch):
                         under_way.append(asyncio.create_task(self._hear(each, rate_hz)))
                         if len(under_way) > self._speaker.cores:
-                            await self._take(audio, await under_way.popleft(), rate_hz)
+                            await self._take(audio, under_way, rate_hz)
             while under_way:
-                await self._take(audio, await under_way.popleft(), rate_hz)
-            await self._encode(audio, rate_hz)
-            await self._write_rows()
+                await self._take(audio, under_way, rate_hz)
+            await self._keep_all(audio, rate_hz)
         finally:
             for task in under_way:
                 task.cancel()
@@ -147,35 +157,41 @@ class JobMaking:
             first += len(lines)
 
     async def _look_up(self, batch: list[JobUtterance]) -> list[Heard]:
-        """See which utterances have rows, and which lie on the disk without one.
+        """See which utterances have rows and files, and which lie on the disk without a row.
 
-        What has been put there since the batch before is remembered: it may have come behind this look.
+        What has been kept since the batch before is remembered for those that were on their way meanwhile.
         """
         first = batch[0].utterance.index
         rows: dict[int, Stored] = {}
         if first < self._progress.began_done:
             done = await list_utterances(self._database, self._job, first, len(batch))
             rows = {each.number: Stored(each.name, each.sha256, each.audio_s) for each in done}
-        heard = [self._with_row(found, rows.get(found.utterance.index)) for found in batch]
-        names = {each.name for each in heard if not each.has_row}
-        stored = await self._threads.run_out(lambda: self._find_spoken(names))
+        heard, stored = await self._threads.run_out(lambda: self._find_all(batch, rows))
         self._known, self._kept_lately = self._kept_lately | stored, {}
-        if names:
+        if not all(each.has_row for each in heard):
             self._progress.speak()
         return heard
 
-    def _with_row(self, found: JobUtterance, row: Stored | None) -> Heard:
-        if row is not None:
-            return Heard(found, row.name, row, has_row=True)
-        return Heard(found, self._speaker.sounds.utterance_name(found.utterance) or uuid.uuid4().hex)
+    def _find_all(
+        self, batch: list[JobUtterance], rows: dict[int, Stored]
+    ) -> tuple[list[Heard], dict[str, Stored]]:
+        heard: list[Heard] = []
+        for found in batch:
+            row = rows.get(found.utterance.index)
+            if row is not None and self._folder.has_spoken(row.name):
+                heard.append(Heard(found, row.name, row, has_row=True))
+            else:
+                heard.append(Heard(found, self._name_of(found)))
+        names = {each.name for each in heard if not each.has_row}
+        stored = ((name, self._find(name)) for name in names)
+        return heard, {name: found for name, found in stored if found is not None}
 
-    def _find_spoken(self, names: set[str]) -> dict[str, Stored]:
-        stored: dict[str, Stored] = {}
-        for name in names:
-            found = self._folder.find_spoken(name)
-            if found is not None:
-                stored[name] = Stored(name, found[1], found[0].audio_s)
-        return stored
+    def _name_of(self, found: JobUtterance) -> str:
+        return self._speaker.sounds.utterance_name(found.utterance) or uuid.uuid4().hex
+
+    def _find(self, name: str) -> Stored | None:
+        found = self._folder.find_spoken(name)
+        return None if found is None else Stored(name, found[1], found[0].audio_s)
 
     async def _hear(self, each: Heard, rate_hz: int) -> Heard:
         """Return an utterance with its audio: from an earlier run or an equal one, or spoken now."""
@@ -201,53 +217,75 @@ class JobMaking:
             self._unkept[name] = spoken
         return name, spoken
 
-    async def _take(self, audio: JobAudio, each: Heard, rate_hz: int) -> None:
-        self._heard.append(each)
-        heard_bytes = sum(len(each.spoken.pcm) for each in self._heard if each.spoken is not None)
+    async def _take(self, audio: JobAudio, under_way: deque[asyncio.Task[Heard]], rate_hz: int) -> None:
+        """Wait for the next utterance; what has been heard before it isn't left lying meanwhile.
+
+        Raises:
+            ApplianceError: It can't be spoken; what was heard before it is kept.
+        """
+        head = under_way[0]
+        if self._heard:
+            await asyncio.wait([head], timeout=WRITE_S)
+            if not head.done() or head.exception() is not None:
+                await self._keep_all(audio, rate_hz)
+        self._heard.append(await head)
+        del under_way[0]
+        heard_bytes = sum(each.pcm_bytes(rate_hz) for each in self._heard)
         is_old = time.monotonic() - self._encoded_at_s >= WRITE_S
         if len(self._heard) >= HEARD or heard_bytes >= HEARD_BYTES or is_old:
             await self._encode(audio, rate_hz)
         if len(self._unwritten) >= ROWS or time.monotonic() - self._written_at_s >= WRITE_S:
             await self._write_rows()
 
+    async def _keep_all(self, audio: JobAudio, rate_hz: int) -> None:
+        await self._encode(audio, rate_hz)
+        await self._write_rows()
+
     async def _encode(self, audio: JobAudio, rate_hz: int) -> None:
         """Keep and encode what has been heard, without a break unless a listener comes."""
         while self._heard:
             await self._speaker.step_back()
-            count, is_lost = await self._threads.run_out(lambda: self._encode_some(audio))
+            count, is_lost = await self._threads.run_out(lambda: self._encode_some(audio, rate_hz))
             for each in self._heard[:count]:
                 self._note(each)
             self._heard = self._heard[count:]
             if is_lost:
-                lost = self._heard[0]
-                self._known.pop(lost.name, None)
-                self._kept_lately.pop(lost.name, None)
-                lost.stored, lost.has_row = None, False
-                await self._hear(lost, rate_hz)
+                self._heard[0] = await self._hear_anew(self._heard[0], rate_hz)
         self._encoded_at_s = time.monotonic()
 
-    def _encode_some(self, audio: JobAudio) -> tuple[int, bool]:
+    def _encode_some(self, audio: JobAudio, rate_hz: int) -> tuple[int, bool]:
         """Return how many were encoded, and whether the next one isn't on the disk as it was."""
-        self._folder.check_room()
+        self._folder.check_room(COPIES * sum(each.pcm_bytes(rate_hz) for each in self._heard))
+        begun_s = time.monotonic()
         for place, each in enumerate(self._heard):
-            if place and self._speaker.is_awaited():
+            if self._speaker.is_awaited() and place and time.monotonic() - begun_s >= GO_S:
                 return place, False
             spoken = each.spoken
-            if spoken is not None:
-                each.stored = self._keep(each.name, spoken)
-            elif each.stored is not None:
+            if spoken is None and each.stored is not None:
                 spoken = self._folder.read_spoken(each.stored.name, each.stored.sha256)
             if spoken is None:
                 return place, True
+            if each.stored is None:
+                each.stored = self._keep(each.name, spoken)
             audio.add(each.found, spoken)
         return len(self._heard), False
 
+    async def _hear_anew(self, lost: Heard, rate_hz: int) -> Heard:
+        """Return an utterance whose file is damaged or gone: under its name of today, or spoken."""
+        anew = Heard(lost.found, self._name_of(lost.found))
+        stored = await self._threads.run_out(lambda: self._find(anew.name))
+        for known in (self._known, self._kept_lately):
+            known.pop(anew.name, None)
+            if stored is not None:
+                known[anew.name] = stored
+        return await self._hear(anew, rate_hz)
+
     def _keep(self, name: str, spoken: SpokenUtterance) -> Stored:
         """See that an utterance's audio has its file, which is forced to the disk before its row."""
-        stored = self._known.get(name)
+        stored = self._known.get(name) or self._find(name)
         if stored is None:
             stored = Stored(name, self._folder.put_spoken(name, spoken), spoken.audio_s)
-            self._known[name] = self._kept_lately[name] = stored
+        self._known[name] = self._kept_lately[name] = stored
         return stored
 
     def _note(self, each: Heard) -> None:

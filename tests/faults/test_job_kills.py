@@ -107,8 +107,8 @@ def spoken_of(appliance: Appliance, job_id: str) -> int:
 STEPS = {
     "splitting begins": "open .*/text$",
     "the utterances get their name": "os.rename .*/utterances.jsonl-",
-    "the audio is begun": "open .*/audio-[0-9]+.partial$",
-    "an utterance is kept": "open .*/spoken/[0-9a-f]+$",
+    "the audio is begun": "create .*/audio-[0-9]+.partial$",
+    "an utterance is kept": "create .*/spoken/[0-9a-f]+$",
     "utterances are forced to the disk": "open .*/spoken$",
     "the audio gets its name": "os.rename .*/audio-[0-9]+.partial$",
     "the captions get their name": "os.rename .*/captions.srt-[0-9]+.partial$",

@@ -77,6 +77,13 @@ def failing(appliance_factory: Callable[..., Appliance]) -> dict[str, Appliance]
     }
 
 
+def undisturbed_yet(appliance: Appliance) -> Appliance:
+    """Wait until what an operator does can't reach the back-offs that another test counts."""
+    appliance.wait_until_ready()
+    appliance.wait_for("program_held", name=WORKER, hold_s=intensity.hold_s(HOLDS))
+    return appliance
+
+
 @pytest.mark.parametrize("fault", EXITS)
 def test_worker_when_it_ends_again_and_again_then_it_is_held_and_the_others_speak(
     failing: dict[str, Appliance], fault: str
@@ -119,8 +126,7 @@ def test_worker_when_it_ends_again_and_again_then_it_is_held_and_the_others_spea
 def test_rolling_restart_when_a_worker_cannot_start_then_it_says_why_as_soon_as_that_is_known(
     failing: dict[str, Appliance],
 ) -> None:
-    appliance = failing["never ready"]
-    appliance.wait_until_ready()
+    appliance = undisturbed_yet(failing["never ready"])
     ended = run_ttsctl(appliance, "restart", "--rolling", "tone", "--wait-s", "250")
     assert ended.returncode == 1
     # Perhaps it gave up before its state was told for the first time.
@@ -133,10 +139,9 @@ def test_rolling_restart_when_a_worker_cannot_start_then_it_says_why_as_soon_as_
 def test_worker_when_an_operator_removes_a_held_one_then_nothing_starts_it(
     failing: dict[str, Appliance],
 ) -> None:
-    appliance = failing["never ready"]
-    appliance.wait_until_ready()
-    for _ in range(2):  # so that its back-off is long enough to be met
-        appliance.wait_for("program_held", after=len(appliance.lines), name=WORKER)
+    appliance = undisturbed_yet(failing["never ready"])
+    # The next back-off is long enough to be met.
+    appliance.wait_for("program_held", after=len(appliance.lines), name=WORKER)
     # The control: supervisord has stopped it already, and tells nobody that it was asked to again.
     assert "not running" in appliance.supervisorctl("stop", WORKER).stdout
     assert appliance.programs()[WORKER]["held_until_s"] is not None

@@ -231,3 +231,32 @@ async def test_speak_when_somebody_waits_longer_than_a_job_steps_back_then_the_j
         assert (await speaking(speaker, "It can't wait.")).pcm == wanted_pcm("It can't wait.")
         assert person.stream.first_audio_at_s is None
         hearing.cancel()
+
+
+async def test_step_back_when_somebody_waits_for_a_first_sound_then_encoding_waits_until_it_has_come(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_speaker, "STEP_BACK_S", PATIENCE_S)
+    async with dispatch_rig(run_dir, 1, cores=2, APPLIANCE_TONE_DELAY_S="0.1") as rig:
+        speaker = await speaker_of(rig, 2)
+        person = rig.ask("I listen.", client="person")
+        hearing = asyncio.create_task(rig.hear(person))
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        assert speaker.is_awaited()
+        await speaker.step_back()
+        assert person.stream.first_audio_at_s is not None
+        assert not speaker.is_awaited()
+        await hearing
+
+
+async def test_step_back_when_the_first_sound_does_not_come_then_encoding_goes_on(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_speaker, "STEP_BACK_S", 0.05)
+    async with dispatch_rig(run_dir, 1, cores=2) as rig:
+        speaker = await speaker_of(rig, 2)
+        hearing = asyncio.create_task(rig.hear(rig.ask("__HANG__ I listen.", client="person")))
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        await speaker.step_back()
+        assert speaker.is_awaited()
+        hearing.cancel()

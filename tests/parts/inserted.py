@@ -37,6 +37,7 @@ if {package!r} in sys.orig_argv:
 """A program that is replaced by one that exits at once."""
 
 HELD_AT_FILE = """
+import os
 import re
 import sys
 import time
@@ -50,6 +51,8 @@ def _hold(event, arguments):
             step = file.read()
     except OSError:
         return
+    if event == "open" and arguments[2] & os.O_CREAT:
+        event = "create"
     if step and re.search(step, event + " " + str(arguments[0])):
         open({reached!r}, "w").close()
         while True:
@@ -58,7 +61,8 @@ def _hold(event, arguments):
 
 sys.addaudithook(_hold)
 """
-"""A thread that stops for good where it is about to touch a file of a job that another file describes."""
+"""A thread that stops for good where it is about to touch a file of a job that another file describes:
+`open`, `create`, `os.rename` or `shutil.rmtree`, and its path."""
 
 
 @contextmanager

@@ -12,7 +12,7 @@ const STATES = {
   failed: "Failed",
   cancelled: "Cancelled",
 };
-const STEPS = { waiting: "Starting", splitting: "Reading the text", speaking: "Speaking", encoding: "Writing the file" };
+const STEPS = { waiting: "Starting", splitting: "Reading the text", speaking: "Speaking", encoding: "Encoding" };
 const REASONS = {
   storage_full: "The disk is full.",
   storage_failed: "The database can't be read or written.",

@@ -54,13 +54,15 @@ def test_spoken_when_it_is_not_as_it_was_written_then_it_is_not_found_by_its_nam
     path.write_bytes(b"\n".join(changed[place]))
     assert folder.find_spoken("name") is None
     assert folder.read_spoken("name", sha256) is None
-    assert not path.exists()
+    assert folder.put_spoken("name", SPOKEN) == sha256
+    assert folder.read_spoken("name", sha256) == SPOKEN
 
 
 def test_spoken_when_its_row_says_something_else_then_it_is_not_read(folder: JobFolder) -> None:
     folder.put_spoken("name", SPOKEN)
     assert folder.read_spoken("name", "0" * 64) is None
-    assert folder.find_spoken("name") is None
+    assert folder.has_spoken("name")
+    assert not folder.has_spoken("another")
 
 
 def test_sync_when_one_can_not_be_forced_to_the_disk_then_none_is_found_by_its_name(
