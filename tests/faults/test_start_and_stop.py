@@ -57,7 +57,7 @@ SLOW: dict[str, Any] = {"WORKERS_TONE": 2, "VOICES_DEFAULT": "tone-low", "TONE_D
 
 
 def speak(appliance: Appliance, text: str = "One more.") -> int | str:
-    """Have something spoken; return the status, or how the transfer broke."""
+    """Have something spoken; return the status, the code of a refusal, or how the transfer broke."""
     request = urllib.request.Request(
         f"{appliance.base_url}/v1/audio/speech",
         json.dumps({"input": text, "voice": "tone-low", "response_format": "wav"}).encode(),
@@ -67,6 +67,8 @@ def speak(appliance: Appliance, text: str = "One more.") -> int | str:
         with urllib.request.urlopen(request, timeout=60) as answer:
             assert len(answer.read()) > 1000
             return int(answer.status)
+    except urllib.error.HTTPError as refusal:
+        return f"{refusal.status} {json.loads(refusal.read())['error']['code']}"
     except (OSError, http.client.HTTPException) as error:
         return type(error).__name__
 
