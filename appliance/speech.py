@@ -22,6 +22,9 @@ MAX_UTTERANCE_PCM_BYTES = 3_000_000
 """More PCM than this from one utterance is refused: 68 s at 22,050 Hz. The splitter aims at half of it, which
 all that people write stays under; strings of random letters can take longer."""
 
+MAX_NOISE_SCALE = 1.0
+"""Most that a request may ask for: noise as strong as that which models are trained with."""
+
 
 class AudioFormat(StrEnum):
     """What a client can ask to get."""
@@ -83,6 +86,23 @@ class RequestClass(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Randomness:
+    """What is asked of an engine that draws lots; None leaves a thing to the engine and the voice."""
+
+    seed: int | None = None
+    """What the lots are drawn from, 0 ≤ seed < 2^64: the same one gives the same audio."""
+    noise_scale: float | None = None
+    """How much the colour of the sound varies, 0 (not at all) to `MAX_NOISE_SCALE`."""
+    noise_scale_w: float | None = None
+    """How much the durations of the sounds vary, likewise."""
+
+    def given(self) -> dict[str, float]:
+        """Return what isn't left to the engine, by name; nothing where nothing was asked for."""
+        values = {"seed": self.seed, "noise_scale": self.noise_scale, "noise_scale_w": self.noise_scale_w}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechRequest:
     """What a client asked to hear, checked, before the voice is known."""
 
@@ -96,6 +116,7 @@ class SpeechRequest:
     """Factor of the voice's normal pitch; 0.5 to 2.0."""
     volume: float = 1.0
     """Factor of the voice's normal loudness; 0.0 to 2.0."""
+    randomness: Randomness = Randomness()
     format: AudioFormat = AudioFormat.MP3
     stream_format: StreamFormat = StreamFormat.AUDIO
     input_type: InputType = InputType.TEXT
@@ -197,8 +218,7 @@ class Utterance:
     """Seconds that it waited for its first run grant, as others computed; only its worker knows."""
     wants_word_marks: bool = False
     """Whether the engine says when each word sounds: work for nothing where somebody only listens."""
-    seed: int | None = None
-    """What an engine that draws lots draws them from, 0 ≤ seed < 2^64; None leaves it to the engine."""
+    randomness: Randomness = Randomness()
     words: tuple[WrittenWord, ...] = ()
     """The words of the span, where word marks are wanted; the gateway keeps them to itself."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from appliance.errors import BadMessageError, EngineFailedError, SynthesisError
 from appliance.ipc.frames import MAX_META_BYTES, Frame, Kind
-from appliance.speech import PcmChunk, SpokenText, Utterance, WordMark
+from appliance.speech import MAX_NOISE_SCALE, PcmChunk, Randomness, SpokenText, Utterance, WordMark
 from appliance.voices import Variant, Voice
 
 PAGE_BYTES = MAX_META_BYTES // 2
@@ -52,7 +52,7 @@ class Synthesize:
 
     utterance_id: int
     utterance: Utterance
-    """Only what the engine needs: spoken text, voice, speed, pitch, volume, seed."""
+    """Only what the engine needs: spoken text, voice, speed, pitch, volume, randomness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ def _read_hello(meta: dict[str, Any]) -> Hello:
 
 
 def _utterance_meta(utterance: Utterance) -> dict[str, Any]:
-    meta: dict[str, Any] = {
+    return {
         "index": utterance.index,
         "text": utterance.spoken.text,
         "engine": utterance.engine,
@@ -269,10 +269,8 @@ def _utterance_meta(utterance: Utterance) -> dict[str, Any]:
         "is_ssml": utterance.is_ssml,
         "early": utterance.wants_early_sound,
         "marks": utterance.wants_word_marks,
+        **utterance.randomness.given(),
     }
-    if utterance.seed is not None:
-        meta["seed"] = utterance.seed
-    return meta
 
 
 def _read_utterance(meta: dict[str, Any]) -> Utterance:
@@ -290,7 +288,11 @@ def _read_utterance(meta: dict[str, Any]) -> Utterance:
         is_ssml=_flag(meta["is_ssml"]),
         wants_early_sound=_flag(meta["early"]),
         wants_word_marks=_flag(meta["marks"]),
-        seed=_seed(meta["seed"]) if "seed" in meta else None,
+        randomness=Randomness(
+            seed=_seed(meta["seed"]) if "seed" in meta else None,
+            noise_scale=_noise_scale(meta["noise_scale"]) if "noise_scale" in meta else None,
+            noise_scale_w=_noise_scale(meta["noise_scale_w"]) if "noise_scale_w" in meta else None,
+        ),
     )
 
 
@@ -347,6 +349,14 @@ def _seed(value: object) -> int:
         message = f"a seed of more than {SEED_BITS} bits"
         raise ValueError(message)
     return seed
+
+
+def _noise_scale(value: object) -> float:
+    scale = _number(value)
+    if not 0 <= scale <= MAX_NOISE_SCALE:
+        message = f"a noise scale of {scale}"
+        raise ValueError(message)
+    return scale
 
 
 def _number(value: object) -> float:

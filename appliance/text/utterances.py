@@ -104,6 +104,7 @@ def _utterances(
             speed=speed,
             pitch=request.pitch,
             volume=request.volume,
+            randomness=request.randomness,
             is_ssml=request.input_type is InputType.SSML,
             pause_after_s=pause_s * PAUSE_FACTORS[piece.border] if index < last else 0.0,
             wants_early_sound=index == 0,

@@ -16,12 +16,16 @@ import pytest
 from appliance.errors import WorkerLostError
 from appliance.ipc.messages import Audio, Done
 from appliance.ipc.stream_channel import StreamChannel
+from appliance.lifecycle import WORKERS_SOCKET
 from appliance.metrics import EXIT_CAUSES
 from appliance.settings import DispatchSettings
-from appliance.speech import PcmChunk
+from appliance.speech import PcmChunk, Randomness
 from appliance.worker_settings import WorkersSettings
+from processes.gateway.utterance_source import UtteranceSource
 from processes.gateway.worker_link import WorkerLink, WorkerState
 from tests.parts.dispatch_rig import dispatch_rig, wanted_pcm
+from tests.parts.scripted_worker import Bodies, ScriptedWorker
+from tests.parts.tickets import make_utterance
 from tests.parts.worker_link import WorkerProcess
 
 TEXT = "A sentence whose worker is replaced."
@@ -78,6 +82,29 @@ async def test_worker_when_another_takes_its_name_then_its_late_frames_count_for
             assert await hearing == [wanted_pcm(TEXT)]
             assert rig.counted("tts_stale_frames_total") == 2
             assert await rig.hear(rig.ask("The next one.")) == [wanted_pcm("The next one.")]
+
+
+async def test_retry_when_randomness_is_asked_for_then_the_next_worker_gets_the_same(run_dir: Path) -> None:
+    asked = make_utterance(TEXT, randomness=Randomness(5, 0.3, 0.0))
+    async with dispatch_rig(run_dir, 0, workers=WorkersSettings(silence_s=60)) as rig:
+        with Bodies() as bodies:
+            first, second = (ScriptedWorker(bodies.take(), run_dir / WORKERS_SOCKET, slot) for slot in (1, 2))
+            first.hello()
+            await rig.until(lambda: len(rig.pool.links()) == 1)
+            delivery = rig.dispatcher.synthesize(UtteranceSource([asked]), client="a")
+            heard = asyncio.create_task(rig.hear(delivery))
+            await rig.until(lambda: first.read() and first.is_granted)
+            second.hello()
+            await rig.until(lambda: len(rig.pool.links()) == 2)
+            first.close()
+            await rig.until(lambda: second.read() and second.is_granted)
+            for worker in (first, second):
+                assert worker.order is not None
+                assert worker.order.utterance.randomness == asked.randomness
+            second.audio(1.0, ends_window=False)
+            second.end(Done(second.ordered_ids[0], 0.1, 0))
+            assert await heard == [wanted_pcm(TEXT)]
+            second.close()
 
 
 async def test_worker_when_stopped_in_an_utterance_then_it_is_heard_whole_and_counts_as_no_loss(

@@ -12,7 +12,7 @@ from appliance.engines import create_engine
 from appliance.engines.base import NEXT_CHUNK_BYTES
 from appliance.errors import EngineFailedError
 from appliance.settings import DataSettings, Settings
-from appliance.speech import FIRST_CHUNK_BYTES
+from appliance.speech import FIRST_CHUNK_BYTES, Randomness
 from appliance.voice_store import VoiceStore
 from tests.parts.coqui_voices import make_coqui_voices
 from tests.parts.utterances import audio_s, utterance, whole_pcm
@@ -111,7 +111,23 @@ def test_synthesize_when_the_same_is_spoken_again_then_the_same_audio(engine, vo
     assert whole_pcm(speak(engine, voice=voice)) == first
     assert whole_pcm(speak(engine, "Something else.", voice)) != first
     is_random = voice != GLOW  # whose config has no noise
-    assert (whole_pcm(speak(engine, voice=voice, seed=7)) != first) is is_random
+    assert (whole_pcm(speak(engine, voice=voice, randomness=Randomness(7))) != first) is is_random
+
+
+def test_synthesize_when_noise_scales_are_given_then_heard_where_the_model_has_them_and_once(engine) -> None:
+    def spoken(voice: str, seed: int, *scales: float | None) -> bytes:
+        return whole_pcm(speak(engine, voice=voice, randomness=Randomness(seed, *scales)))
+
+    first = {voice: spoken(voice, 7) for voice in (GLOW, VITS, XTTS)}
+    assert len({spoken(VITS, seed, 0.0, 0.0) for seed in (7, 8)}) == 1
+    assert len(spoken(VITS, 7, None, 0.0)) == len(spoken(VITS, 8, None, 0.0))
+    assert (
+        len({first[VITS], spoken(VITS, 7, None, 0.0), spoken(VITS, 7, 0.0), spoken(VITS, 7, 0.0, 0.0)}) == 4
+    )
+    assert len({first[GLOW], spoken(GLOW, 7, 0.5), spoken(GLOW, 8, 0.5)}) == 3
+    assert spoken(GLOW, 7, None, 0.5) == first[GLOW]
+    assert spoken(XTTS, 7, 0.0, 0.0) == first[XTTS]
+    assert {voice: spoken(voice, 7) for voice in first} == first
 
 
 def test_synthesize_when_speaker_or_language_differ_then_other_audio(engine) -> None:
@@ -134,10 +150,13 @@ def test_synthesize_when_volume_is_given_then_louder_and_softer_and_never_wrappe
 
 
 def test_synthesize_when_ssml_then_the_tags_are_not_spoken_and_breaks_are_silent(engine) -> None:
-    plain = whole_pcm(speak(engine, "rock & roll", seed=1))
-    tagged = speak(engine, "<speak>rock &amp; roll</speak>", is_ssml=True, seed=1)
+    one = Randomness(1)
+    plain = whole_pcm(speak(engine, "rock & roll", randomness=one))
+    tagged = speak(engine, "<speak>rock &amp; roll</speak>", is_ssml=True, randomness=one)
     assert whole_pcm(tagged) == plain
-    broken = speak(engine, '<speak>rock &amp; roll<break time="100ms"/></speak>', is_ssml=True, seed=1)
+    broken = speak(
+        engine, '<speak>rock &amp; roll<break time="100ms"/></speak>', is_ssml=True, randomness=one
+    )
     assert whole_pcm(broken) == plain + bytes(2 * 2205)
     assert [chunk.is_last for chunk in broken] == [False] * (len(broken) - 1) + [True]
     (nothing,) = speak(engine, "<speak></speak>", is_ssml=True)

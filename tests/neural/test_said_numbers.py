@@ -11,6 +11,7 @@ from appliance.engine_settings import VitsSettings
 from appliance.engines.vits.engine import VitsEngine
 from appliance.engines.vits.making.make import Wanted, make_voice
 from appliance.engines.vits.making.verdict import Limits
+from appliance.speech import Randomness
 from appliance.voice_store import VoiceManifest, VoiceStore
 from loadtests.checkpoints import Kind, make_checkpoint
 from processes.importer.errand import make_errand
@@ -41,7 +42,7 @@ def test_digits_when_the_voice_was_imported_as_polish_then_spoken_in_polish(data
     engine = VitsEngine(VitsSettings(), VoiceStore(data_dir), polish.id)
     engine.warm_up()
     first, second, other = (
-        whole_pcm(list(engine.synthesize(utterance(text, "letters/0", "vits", seed=3))))
+        whole_pcm(list(engine.synthesize(utterance(text, "letters/0", "vits", randomness=Randomness(3)))))
         for text in (WRITTEN, SAID, "Mam twenty-five lat")
     )
     assert first == second != other

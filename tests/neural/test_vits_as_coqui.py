@@ -80,6 +80,19 @@ def test_voice_when_the_noise_is_the_same_then_it_sounds_as_coqui(made, monkeypa
     assert signal_to_noise_db(expected, audio) >= least_db
 
 
+@pytest.mark.parametrize("scales", [(0.0, 0.0), (0.2, 0.9), (1.0, 0.1)])
+def test_voice_when_noise_scales_are_given_then_they_are_coquis(made, monkeypatch, scales) -> None:
+    data_dir, manifest, model = made
+    sentence = Sentence(IDS, noise_scale=scales[0], duration_noise_scale=scales[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "inference_noise_scale", scales[0])
+        patch.setattr(model, "inference_noise_scale_dp", scales[1])
+        expected = as_coqui(model, manifest, sentence, patch)
+    audio = spoken(data_dir, manifest, sentence, 16)
+    assert audio.shape == expected.shape
+    assert signal_to_noise_db(expected, audio) >= (80 if manifest.variant == "fp32" else LEAST_DB)
+
+
 def signal_to_noise_db(expected: Any, audio: Any) -> float:
     return 10 * math.log10(float((expected**2).sum()) / max(float(((audio - expected) ** 2).sum()), 1e-30))
 

@@ -56,9 +56,19 @@ def spoken(
     return audio
 
 
-@given(first=st.integers(1, 40), most=st.integers(1, 40), length=st.integers(1, 29))
-def test_windows_when_of_any_size_then_equal_to_one_run(tiny, first, most, length) -> None:
-    difference = spoken(tiny, first, most, ids=IDS[:length]) - spoken(tiny, ids=IDS[:length])
+scales = st.none() | st.floats(0, 1)
+
+
+@given(
+    first=st.integers(1, 40),
+    most=st.integers(1, 40),
+    length=st.integers(1, 29),
+    noise_scale=scales,
+    duration_noise_scale=scales,
+)
+def test_windows_when_of_any_size_then_equal_to_one_run(tiny, first, most, length, **noise_scales) -> None:
+    ids = IDS[:length]
+    difference = spoken(tiny, first, most, ids=ids, **noise_scales) - spoken(tiny, ids=ids, **noise_scales)
     assert float(np.abs(difference).max()) <= 1e-6
 
 

@@ -89,7 +89,7 @@ def _choices(*, has_speakers: bool, has_languages: bool = False) -> dict[str, li
     return {name: [1] for name in names}
 
 
-def _draw_text(path: Path, *, has_speakers: bool, has_languages: bool) -> None:
+def _draw_text(path: Path, *, has_speakers: bool, has_languages: bool, is_uneven: bool) -> None:
     drawing = _Drawing(1)
     table = drawing.weight("table", len(LETTERS), CHANNELS)
     rows = drawing.add("Gather", [table, "ids"], "rows")
@@ -98,7 +98,9 @@ def _draw_text(path: Path, *, has_speakers: bool, has_languages: bool) -> None:
     x = drawing.add_embedding(x, "language", LANGUAGES, is_used=has_languages)
     drawing.add("Conv", [x, drawing.weight("w_m", CHANNELS, CHANNELS, 3)], "m", pads=[1, 1])
     drawing.add("Conv", [x, drawing.weight("w_s", CHANNELS, CHANNELS, 3, scale=0.1)], "logs", pads=[1, 1])
-    durations = drawing.add("Conv", ["noise", drawing.weight("w_d", 1, 2, 1, scale=0.1)], "d")
+    durations = drawing.add(
+        "Conv", ["noise", drawing.weight("w_d", 1, 2, 1, scale=1.0 if is_uneven else 0.1)], "d"
+    )
     mean = drawing.constant("mean", [[[np.log(FRAMES_PER_TOKEN - 0.5)]]])
     drawing.add("Add", [durations, mean], "logw")
     drawing.save(
@@ -134,13 +136,23 @@ def _draw_decoder(path: Path, *, has_speakers: bool) -> None:
 
 
 def put_tiny_voice(
-    data_dir: Path, voice_id: str = "tiny", *, has_speakers: bool = False, has_languages: bool = False
+    data_dir: Path,
+    voice_id: str = "tiny",
+    *,
+    has_speakers: bool = False,
+    has_languages: bool = False,
+    is_uneven: bool = False,
 ) -> VoiceManifest:
-    """Put a tiny voice into the store and return its manifest."""
+    """Put a tiny voice into the store and return its manifest.
+
+    The noise of its durations is too little to be heard, unless it is uneven.
+    """
     store = VoiceStore(data_dir)
     folder = store.folder / f"{MAKING_PREFIX}{voice_id}"
     folder.mkdir(parents=True)
-    _draw_text(folder / TEXT_GRAPH, has_speakers=has_speakers, has_languages=has_languages)
+    _draw_text(
+        folder / TEXT_GRAPH, has_speakers=has_speakers, has_languages=has_languages, is_uneven=is_uneven
+    )
     _draw_flow(folder / FLOW_GRAPH, has_speakers=has_speakers)
     _draw_decoder(folder / DECODER_GRAPH, has_speakers=has_speakers)
     manifest = _manifest(voice_id, has_speakers=has_speakers, has_languages=has_languages)

@@ -65,6 +65,12 @@ SYNTHESIZE = frame(
     '{"index":0,"text":"Zażółć 🎉","engine":"espeak","voice":"zlw/pl","speed":1.0,"pitch":1.0,"volume":1.0,'
     '"is_ssml":false,"early":true,"marks":true}',
 )
+RANDOM = frame(
+    "SYNTHESIZE",
+    7,
+    SYNTHESIZE["meta"].removesuffix("}")
+    + ',"seed":18446744073709551615,"noise_scale":0.667,"noise_scale_w":1.0}',
+)
 AUDIO = frame(
     "AUDIO", 7, '{"rate":22050,"last":false,"window":true,"marks":[[0,6,0.0],[7,8,0.5]]}', b"\x01\x00\xff\x7f"
 )
@@ -87,6 +93,7 @@ VALID = [
     ("nothing at all", []),
     ("meta that is an empty object", [frame("DRAIN", 0, "{}")]),
     ("hello of an engine on an accelerator", [HELLO_ON_GPU]),
+    ("synthesize with the highest seed and with noise scales", [RANDOM]),
 ]
 
 INVALID = [
@@ -149,6 +156,19 @@ INVALID = [
         "bad_message",
         "hello that says with a number whether its engine computes on the CPU",
         encoded(frame("HELLO", 0, HELLO["meta"].replace('"is_on_cpu":true', '"is_on_cpu":1'))),
+    ),
+    *(
+        ("bad_message", f"a {about}", encoded(frame("SYNTHESIZE", 7, RANDOM["meta"].replace(right, wrong))))
+        for about, right, wrong in (
+            ("seed of 65 bits", "18446744073709551615", "18446744073709551616"),
+            ("negative seed", "18446744073709551615", "-1"),
+            ("seed that isn't whole", "18446744073709551615", "0.5"),
+            ("noise scale above 1", "0.667", "1.001"),
+            ("negative noise scale", "0.667", "-0.1"),
+            ("noise scale that is null", "0.667", "null"),
+            ("noise scale of the durations above 1", '"noise_scale_w":1.0', '"noise_scale_w":2'),
+            ("noise scale of the durations that is a text", '"noise_scale_w":1.0', '"noise_scale_w":"1"'),
+        )
     ),
 ]
 

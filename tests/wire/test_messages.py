@@ -1,6 +1,7 @@
 """Every message comes out of its wire frame as it went in, and a wrong meta is a BadMessageError."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ from appliance.ipc.messages import (
     hello_pages,
     to_frame,
 )
-from appliance.speech import PcmChunk, SpokenText, Utterance, WordMark
+from appliance.speech import PcmChunk, Randomness, SpokenText, Utterance, WordMark
 from appliance.voices import Gender, Variant, Voice
 from tests.parts.frames import feed
 
@@ -32,7 +33,8 @@ ids = st.integers(0, 2**64 - 1)
 counts = st.integers(0, 2**53)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 factors = st.floats(0, 100)
-seeds = st.none() | st.integers(0, 2**64 - 1)
+scales = st.none() | st.floats(0, 1)
+randomness = st.builds(Randomness, st.none() | st.integers(0, 2**64 - 1), scales, scales)
 pcm = st.binary(max_size=40).filter(lambda data: len(data) % 2 == 0)
 marks = st.lists(st.builds(WordMark, counts, counts, factors), max_size=3).map(tuple)
 voices = st.builds(
@@ -50,9 +52,19 @@ voices = st.builds(
 variants = st.builds(Variant, texts, texts, texts, st.sampled_from(Gender))
 
 
-def as_received(text: str, index: int, speed: float, is_ssml: bool, seed: int | None) -> Utterance:
+def as_received(text: str, index: int, speed: float, is_ssml: bool, randomness: Randomness) -> Utterance:
     """An utterance with just the fields that cross the wire."""
-    return Utterance(index, 0, len(text), SpokenText(text), "tone", "low", speed, is_ssml=is_ssml, seed=seed)
+    return Utterance(
+        index,
+        0,
+        len(text),
+        SpokenText(text),
+        "tone",
+        "low",
+        speed,
+        is_ssml=is_ssml,
+        randomness=randomness,
+    )
 
 
 messages = st.one_of(
@@ -69,7 +81,7 @@ messages = st.one_of(
         texts,
         st.booleans(),
     ),
-    st.builds(Synthesize, ids, st.builds(as_received, texts, counts, factors, st.booleans(), seeds)),
+    st.builds(Synthesize, ids, st.builds(as_received, texts, counts, factors, st.booleans(), randomness)),
     st.builds(
         Audio,
         ids,
@@ -101,6 +113,16 @@ json_values = st.recursive(
 def test_message_when_sent_then_received_alike(message: Message) -> None:
     (frame,) = feed(FrameDecoder(), encode_frame(to_frame(message)))
     assert from_frame(frame) == message
+
+
+def test_synthesize_when_nothing_random_is_asked_for_then_no_byte_says_so() -> None:
+    plain = Utterance(0, 0, 1, SpokenText("a"), "vits", "amy/0")
+    assert (
+        not {"seed", "noise_scale", "noise_scale_w"} & json.loads(to_frame(Synthesize(1, plain)).meta).keys()
+    )
+    asked = replace(plain, randomness=Randomness(seed=0, noise_scale=0.0))
+    meta = json.loads(to_frame(Synthesize(1, asked)).meta)
+    assert (meta["seed"], meta["noise_scale"], "noise_scale_w" in meta) == (0, 0.0, False)
 
 
 @given(st.sampled_from(Kind), st.binary(max_size=60), st.binary(max_size=9))

@@ -5,7 +5,8 @@ Refuses to know: sockets, wire frames, scheduling, how a model works (`voice`).
 
 A model that doesn't stream takes one grant for the whole utterance. XTTS takes one for each piece of 0.9 s.
 With a GPU none of them is one of the cores' own.
-There are no word marks: Coqui doesn't say when a word sounds. Pitch has no effect.
+There are no word marks: Coqui doesn't say when a word sounds. Pitch has no effect, and noise scales have one
+where the model has such (`voice.NOISE_SCALES`).
 """
 
 from __future__ import annotations
@@ -100,12 +101,14 @@ class CoquiEngine:
         manifest = self._manifests.get(choice.voice_id)
         if manifest is None:
             raise EngineFailedError("No imported voice is called so")
-        text = utterance.spoken.text
+        text, randomness = utterance.spoken.text, utterance.randomness
         manner = Manner(
             speaker=_speaker_name(manifest, choice.speaker),
             language=_language_name(manifest, choice.language),
             speed=utterance.speed,
-            seed=seed_of(text, utterance.engine_voice) if utterance.seed is None else utterance.seed,
+            seed=seed_of(text, utterance.engine_voice) if randomness.seed is None else randomness.seed,
+            noise_scale=randomness.noise_scale,
+            noise_scale_w=randomness.noise_scale_w,
         )
         voice = self._voice(manifest)
         parts = cut_document(text) if utterance.is_ssml else [whole(text)]

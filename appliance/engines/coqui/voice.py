@@ -36,6 +36,9 @@ STREAM_TOKENS = 20
 """Tokens of XTTS between two pieces of audio: 0.9 s of it. Source: the default of Xtts.inference_stream."""
 SAMPLING = ("temperature", "length_penalty", "repetition_penalty", "top_k", "top_p")
 """Fields of XTTS's config that say how tokens are drawn. Source: Xtts.synthesize."""
+NOISE_SCALES = ("inference_noise_scale", "inference_noise_scale_dp")
+"""What a model calls its factors of the noise that colours the sound, and of that which durations vary by:
+VITS has both, GlowTTS the first. Source: Vits.inference, GlowTTS.inference."""
 JUDGES = ("disc", "model_d")
 """Source: Vits.init_discriminator, GAN.load_checkpoint."""
 PAUSES = " . . . . . . . ."
@@ -57,6 +60,10 @@ class Manner:
     """Factor of the normal speed; without effect where the voice hasn't got one (`has_speed`)."""
     seed: int = 0
     """The same seed gives the same audio, on the same machine."""
+    noise_scale: float | None = None
+    """Factor of the noise that colours the sound; None for the model's own. See `NOISE_SCALES`."""
+    noise_scale_w: float | None = None
+    """Likewise of the noise that durations vary by."""
 
 
 class CoquiVoice:
@@ -79,6 +86,9 @@ class CoquiVoice:
         self.is_streaming = hasattr(self._model, "inference_stream")
         """Whether audio comes in several pieces."""
         self._length_scale: float = getattr(self._model, "length_scale", 1.0)
+        self._noise_scales = {
+            name: getattr(self._model, name) for name in NOISE_SCALES if hasattr(self._model, name)
+        }
         _bound(self._model, self._synthesizer.tts_config.audio)
         _drop_judges(self._model, self._synthesizer.vocoder_model)
 
@@ -146,6 +156,9 @@ class CoquiVoice:
     def _whole(self, text: str, manner: Manner) -> Samples:
         if hasattr(self._model, "length_scale"):
             self._model.length_scale = self._length_scale / manner.speed
+        for name, wanted in zip(NOISE_SCALES, (manner.noise_scale, manner.noise_scale_w), strict=True):
+            if name in self._noise_scales:
+                setattr(self._model, name, self._noise_scales[name] if wanted is None else wanted)
         try:
             return self._synthesize(text, manner)
         except EngineFailedError:

@@ -86,8 +86,8 @@ class VitsEngine:
         What would take longer than an utterance may is spoken faster.
 
         Args:
-            utterance: Of SSML only `break` and `sub` are heeded. Without a `seed` one follows from its text
-                and voice.
+            utterance: Of SSML only `break` and `sub` are heeded. Without a seed one follows from its text
+                and voice; noise scales that it doesn't name are the voice's own.
 
         Yields:
             A chunk for each window; each but the last has `ends_window`, where nothing but a pause comes in

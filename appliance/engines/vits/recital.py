@@ -197,10 +197,17 @@ class Recital:
         utterance = self._utterance
         speed = min(max(utterance.speed, MIN_SPEED), MAX_SPEED)
         stretch = self._played_hz / self._rate_hz
-        seed = utterance.seed
+        seed = utterance.randomness.seed
         if seed is None:
             seed = seed_of(utterance.spoken.text, utterance.engine_voice)
-        sentence = Sentence(part.tokens.ids, self._choice.speaker, self._language_index, stretch / speed)
+        sentence = Sentence(
+            part.tokens.ids,
+            self._choice.speaker,
+            self._language_index,
+            stretch / speed,
+            noise_scale=utterance.randomness.noise_scale,
+            duration_noise_scale=utterance.randomness.noise_scale_w,
+        )
         room = int(self._room_frames() * stretch) // self._loaded.voice.model.hop_length
         return self._loaded.voice.begin(sentence, Noise(seed, index), room)
 

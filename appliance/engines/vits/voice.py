@@ -58,6 +58,10 @@ class Sentence:
     """Likewise the language's."""
     slowness: float = 1.0
     """Factor of the normal duration, above 0."""
+    noise_scale: float | None = None
+    """Factor of the noise that colours the sound, at least 0; None for the voice's own."""
+    duration_noise_scale: float | None = None
+    """Likewise of the noise that durations vary by; without meaning where the voice's durations don't."""
 
 
 class VitsVoice:
@@ -94,15 +98,24 @@ class VitsVoice:
         """
         ids = np.asarray([sentence.ids], np.int64)
         tokens = len(sentence.ids)
+        scale, duration_scale = self._noise_scales(sentence)
         m, logs, logw = self._text.run(
             ids=ids,
-            noise=noise.durations(tokens) * np.float32(self.model.duration_noise_scale),
+            noise=noise.durations(tokens) * duration_scale,
             speaker=np.asarray([sentence.speaker], np.int64),
             language=np.asarray([sentence.language], np.int64),
         )
         usual = count_frames(logw[0, 0], self.model.length_scale)
         frames = spread_frames(usual, sentence.slowness, max_frames)
-        return Speech(self, sentence, frames, _Latents(m[0], logs[0], frames, noise, self.model))
+        return Speech(self, sentence, frames, _Latents(m[0], logs[0], frames, noise, scale))
+
+    def _noise_scales(self, sentence: Sentence) -> tuple[np.float32, np.float32]:
+        """Return the factors of the noise for the sound and for the durations."""
+        scale, duration_scale = sentence.noise_scale, sentence.duration_noise_scale
+        return (
+            np.float32(self.model.noise_scale if scale is None else scale),
+            np.float32(self.model.duration_noise_scale if duration_scale is None else duration_scale),
+        )
 
     def flow(self, z_p: FloatArray, speaker: int) -> FloatArray:
         """Run the flow over model frames, shape (channels, frames) in and out; blocks.
@@ -185,13 +198,13 @@ class _Latents:
     """z_p: made as far as it is needed: a first sound doesn't wait for the rest of a long sentence."""
 
     def __init__(
-        self, m: FloatArray, logs: FloatArray, frames: IntArray, noise: Noise, model: VitsModel
+        self, m: FloatArray, logs: FloatArray, frames: IntArray, noise: Noise, noise_scale: np.float32
     ) -> None:
         self._m, self._logs = m, logs
         self._token_of: IntArray = np.repeat(np.arange(len(frames)), frames)
         self._noise = noise
-        self._noise_scale = np.float32(model.noise_scale)
-        self._z_p: FloatArray = np.empty((model.hidden_channels, len(self._token_of)), np.float32)
+        self._noise_scale = noise_scale
+        self._z_p: FloatArray = np.empty((len(m), len(self._token_of)), np.float32)
         self._made = 0
 
     def upto(self, end: int) -> FloatArray:

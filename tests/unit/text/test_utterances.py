@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import InvalidRequestError, NothingToSpeakError, RequestError
-from appliance.speech import MAX_UTTERANCE_CHARS, InputType, SpeechRequest
+from appliance.speech import MAX_UTTERANCE_CHARS, InputType, Randomness, SpeechRequest
 from appliance.text.utterances import split_into_utterances
 from appliance.voices import Voice
 
@@ -26,6 +26,13 @@ def test_utterances_carry_the_voice_and_the_request():
     assert (utterance.engine, utterance.engine_voice) == ("espeak", "gmw/en-US")
     assert (utterance.speed, utterance.pitch, utterance.volume) == (2.0, 1.5, 0.5)
     assert (utterance.spoken.text, utterance.is_ssml) == ("Hello.", False)
+
+
+def test_every_utterance_has_the_randomness_of_the_request():
+    asked = Randomness(seed=5, noise_scale=0.0)
+    utterances = split("Hello. " * 100, randomness=asked)
+    assert len(utterances) > 1
+    assert {utterance.randomness for utterance in utterances} == {asked}
 
 
 @pytest.mark.parametrize(("speed", "taken"), [(0.25, 0.46), (1.0, 1.0), (4.0, 3.0)])
