@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 from aiohttp import web
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     Strict,
@@ -30,7 +31,16 @@ from appliance.errors import (
     UnsupportedFormatError,
     UnsupportedMediaTypeError,
 )
-from appliance.speech import AudioFormat, InputType, JobFormat, SpeechRequest, StreamFormat, Timestamps
+from appliance.speech import (
+    MAX_NOISE_SCALE,
+    AudioFormat,
+    InputType,
+    JobFormat,
+    Randomness,
+    SpeechRequest,
+    StreamFormat,
+    Timestamps,
+)
 from appliance.text.ssml import is_ssml
 from processes.gateway.json_text import parse_json
 
@@ -39,6 +49,17 @@ Title = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\
 """On one line, with no control character in it."""
 Number = Annotated[float, Strict()]
 """A JSON number, whole or not; neither `true` nor `"2"`."""
+MAX_SEED = 2**53 - 1
+"""Up to here every JSON client can write a whole number. Source: RFC 8259, section 6."""
+
+
+def _as_whole(value: object) -> object:
+    """Return 5 for 5.0, which JSON doesn't tell apart."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Seed = Annotated[int, Strict(), Field(ge=0, le=MAX_SEED), BeforeValidator(_as_whole)]
+NoiseScale = Annotated[Number, Field(ge=0.0, le=MAX_NOISE_SCALE)]
 
 
 class VoiceReference(BaseModel):
@@ -82,6 +103,20 @@ class SpeechBody(SpokenBody):
     timestamps: Timestamps | None = Field(
         None, description="word: events with the times of the words; with stream_format sse only."
     )
+    seed: Seed | None = Field(
+        None, description="What a neural voice draws its lots from; by text and voice if absent."
+    )
+    noise_scale: NoiseScale | None = Field(
+        None, description="How much the colour of a neural voice varies; the voice's own if absent."
+    )
+    noise_scale_w: NoiseScale | None = Field(
+        None, description="How much a neural voice's durations vary; the voice's own if absent."
+    )
+
+    @property
+    def randomness(self) -> Randomness:
+        """What is asked for of the lots that an engine draws."""
+        return Randomness(self.seed, self.noise_scale, self.noise_scale_w)
 
 
 class JobBody(SpokenBody):
@@ -100,6 +135,9 @@ TEXT_READERS: dict[str, TypeAdapter[Any]] = {
     "speed": TypeAdapter(float),
     "pitch": TypeAdapter(float),
     "volume": TypeAdapter(float),
+    "seed": TypeAdapter(int),
+    "noise_scale": TypeAdapter(float),
+    "noise_scale_w": TypeAdapter(float),
     "normalize": TypeAdapter(bool),
     "captions": TypeAdapter(bool),
     "chapters": TypeAdapter(bool),
@@ -186,6 +224,7 @@ def parse_speech_request(body: SpokenBody, *, default_voice: str, make_speakable
         speed=body.speed,
         pitch=body.pitch,
         volume=body.volume,
+        randomness=body.randomness if isinstance(body, SpeechBody) else Randomness(),
         format=body.response_format if isinstance(body, SpeechBody) else AudioFormat.MP3,
         stream_format=body.stream_format if isinstance(body, SpeechBody) else StreamFormat.AUDIO,
         input_type=input_type,

@@ -26,4 +26,5 @@ def utterance_fingerprint(utterance: Utterance) -> bytes:
         utterance.pitch,
         utterance.volume,
         utterance.is_ssml,
+        *utterance.randomness.given().items(),
     )

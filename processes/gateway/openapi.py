@@ -41,6 +41,7 @@ from processes.gateway.page_files import FILES
 from processes.gateway.warm_list import MAX_WANTED
 
 NOT_MODIFIED = {"description": "The client has these bytes, as its If-None-Match says"}
+RANDOMNESS = ("seed", "noise_scale", "noise_scale_w")
 LIST_FILTERS = ("language", "engine", "legacy", "variants")
 
 
@@ -343,4 +344,6 @@ def _speech_parameters() -> list[dict[str, Any]]:
         parameter("input_type", {"type": "string", "enum": ["text", "ssml"]}),
         parameter("normalize", {"type": "boolean"}),
     ]
-    return parameters + [parameter(name, fields[name]) for name in ("model", "speed", "pitch", "volume")]
+    parameters += [parameter(name, fields[name]) for name in ("model", "speed", "pitch", "volume")]
+    # Without the null of JSON, which a query can't have.
+    return parameters + [parameter(name, fields[name]["anyOf"][0]) for name in RANDOMNESS]

@@ -20,6 +20,7 @@ from processes.gateway.encoding import EncoderThreads
 from processes.gateway.fallback import FALLBACK_HEADER, Replaced
 from processes.gateway.fingerprint import fingerprint
 from processes.gateway.gateway import Gateway
+from processes.gateway.imports import STORE_ENGINES
 from processes.gateway.utterance_source import UtteranceSource
 
 QUICK_WORK_S = 0.1
@@ -66,6 +67,7 @@ class PlannedSpeech:
             request.pitch,
             request.volume,
             request.make_speakable,
+            *request.randomness.given().items(),
         )
 
     def source(self, threads: EncoderThreads, *, is_whole: bool) -> UtteranceSource:
@@ -155,8 +157,19 @@ def _is_just_started(gateway: Gateway) -> bool:
 def _plan(
     gateway: Gateway, request: SpeechRequest, voice: Voice, replaced: Replaced | None = None
 ) -> PlannedSpeech:
-    per_char_s = gateway.dispatcher.costs.per_char_s(voice.engine, voice.engine_voice)
-    is_quick = per_char_s * len(request.text) / request.speed <= QUICK_WORK_S
+    is_quick = _is_quick(gateway, request, voice)
     pause_s = gateway.settings.text.pause_s
     utterances = EarlyUtterances(request, voice, pause_s=pause_s, is_quick=is_quick)
     return PlannedSpeech(request, voice, utterances, replaced)
+
+
+def _is_quick(gateway: Gateway, request: SpeechRequest, voice: Voice) -> bool:
+    """Return whether a text is spoken so soon that it isn't cut for an early first sound.
+
+    One for which a seed counts always is. What a voice costs is learned, and each utterance draws by itself:
+    later the same request would be cut otherwise, and sound so.
+    """
+    if request.randomness.seed is not None and voice.engine in STORE_ENGINES:
+        return False
+    per_char_s = gateway.dispatcher.costs.per_char_s(voice.engine, voice.engine_voice)
+    return per_char_s * len(request.text) / request.speed <= QUICK_WORK_S

@@ -64,6 +64,7 @@ class Sounds:
                 request.input_type.value,
                 request.make_speakable,
                 request.wants_word_times,
+                *request.randomness.given().items(),
             ),
         )
 
@@ -79,6 +80,7 @@ class Sounds:
                 utterance.volume,
                 utterance.is_ssml,
                 utterance.wants_word_marks,
+                *utterance.randomness.given().items(),
             ),
         )
 

@@ -124,7 +124,16 @@ async def test_post_when_a_large_answer_was_finished_first_then_it_is_kept(keepi
 
 @pytest.mark.parametrize(
     "other",
-    [{"speed": 1.5}, {"pitch": 1.2}, {"volume": 0.5}, {"voice": "tone-high"}, {"normalize": True}],
+    [
+        {"speed": 1.5},
+        {"pitch": 1.2},
+        {"volume": 0.5},
+        {"voice": "tone-high"},
+        {"normalize": True},
+        {"seed": 0},
+        {"noise_scale": 0},
+        {"noise_scale_w": 0},
+    ],
 )
 async def test_post_when_anything_that_changes_the_sound_differs_then_it_is_spoken(
     keeping: Appliance, other: dict[str, Any]

@@ -179,8 +179,13 @@ def test_job_when_paused_then_it_rests_until_resumed_and_when_cancelled_then_not
 def test_job_when_it_has_fields_that_mean_nothing_then_the_same_under_its_key(speaking: Appliance) -> None:
     order = {"input": SENTENCE, "voice": "tone-low"}
     first = sent(speaking, "POST", "/v1/jobs", order, Idempotency_Key="two")
-    again = sent(speaking, "POST", "/v1/jobs", {**order, "extra": [[]] * 9}, Idempotency_Key="two")
-    assert first[1]["id"] == again[1]["id"]
+    others: list[dict[str, Any]] = [
+        {"extra": [[]] * 9},
+        {"stream_format": "sse", "seed": -1, "noise_scale": 9, "noise_scale_w": "much"},
+    ]
+    for fields in others:
+        again = sent(speaking, "POST", "/v1/jobs", {**order, **fields}, Idempotency_Key="two")
+        assert first[1]["id"] == again[1]["id"]
 
 
 def test_job_when_its_engine_fails_again_and_again_then_failed_and_it_can_be_retried(

@@ -155,6 +155,18 @@ async def test_speech_when_speed_is_asked_then_the_duration_follows_even_past_th
     assert asked == pytest.approx(normal / speed, rel=0.2)
 
 
+async def test_speech_when_the_engine_draws_no_lots_then_a_seed_and_noise_scales_change_nothing(
+    http: ClientSession,
+) -> None:
+    asked: dict[str, Any] = {"seed": 2**53 - 1, "noise_scale": 0.3, "noise_scale_w": 1}
+    plain, tones = [
+        await speak(http, input="Nothing is random.", voice="tone-low", response_format="pcm", **fields)
+        for fields in ({}, asked)
+    ]
+    assert tones == plain
+    assert heard_s("mp3", await speak(http, input="Nothing is random.", voice="en-us", **asked)) > 0.5
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "code", "param"),
     [
@@ -164,6 +176,11 @@ async def test_speech_when_speed_is_asked_then_the_duration_follows_even_past_th
         ({"input": ["a"]}, 400, "invalid_value", "input"),
         ({"input": "x", "speed": 0.1}, 400, "invalid_value", "speed"),
         ({"input": "x", "speed": "fast"}, 400, "invalid_value", "speed"),
+        ({"input": "x", "seed": -1}, 400, "invalid_value", "seed"),
+        ({"input": "x", "seed": 2**53}, 400, "invalid_value", "seed"),
+        ({"input": "x", "seed": "5", "stream_format": "sse"}, 400, "invalid_value", "seed"),
+        ({"input": "x", "noise_scale": 1.01}, 400, "invalid_value", "noise_scale"),
+        ({"input": "x", "noise_scale_w": True}, 400, "invalid_value", "noise_scale_w"),
         ({"input": "x", "response_format": "ogg"}, 400, "unsupported_format", "response_format"),
         ({"input": "x", "stream_format": "ws"}, 400, "invalid_value", "stream_format"),
         ({"input": "x", "voice": "nobody"}, 404, "voice_not_found", "voice"),

@@ -181,6 +181,9 @@ TEXT = SENTENCE.encode()
         ((file("a.txt", TEXT), file("b.txt", TEXT)), 400, "invalid_value", "file"),
         ((file("a.txt", TEXT), field("input", "x")), 400, "invalid_value", "input"),
         ((file("a.txt", TEXT), field("colour", "red")), 400, "invalid_value", "colour"),
+        ((file("a.txt", TEXT), field("seed", "5")), 400, "invalid_value", "seed"),
+        ((file("a.txt", TEXT), field("noise_scale", "0")), 400, "invalid_value", "noise_scale"),
+        ((file("a.txt", TEXT), field("stream_format", "sse")), 400, "invalid_value", "stream_format"),
         ((file("a.txt", TEXT), ("", "", "", b"x")), 400, "invalid_value", ""),
         (
             (*TONE, field("response_format", "mp3"), file("a.txt", TEXT)),
@@ -251,6 +254,7 @@ def test_form_when_it_is_broken_then_400(speaking: Appliance, fault: str) -> Non
         ("text/plain; charset=latin-1", "", {}, 415, "unsupported_media_type"),
         ("text/plain", "", {"Content-Encoding": "gzip"}, 415, "unsupported_media_type"),
         ("text/plain", "?colour=red", {}, 400, "invalid_value"),
+        ("text/plain", "?noise_scale_w=0", {}, 400, "invalid_value"),
         ("text/plain", "?speed=1&speed=2", {}, 400, "invalid_value"),
         ("text/plain", "", {"Origin": "http://evil.example"}, 403, "origin_not_allowed"),
     ],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import io
 import json
 import urllib.error
 import urllib.request
 import wave
+from array import array
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +73,51 @@ def test_speech_when_asked_for_twice_then_the_same_bytes_and_of_a_sensible_lengt
     assert audio == speak(appliance)
     # Two tokens for a character, three model frames of 4 ms each.
     assert len(TEXT) * 0.015 < len(audio) / 2 / RATE_HZ < len(TEXT) * 0.04 + 0.5
+
+
+def spoken_events(appliance: Appliance, **fields: Any) -> bytes:
+    """Audio that came as server-sent events: never kept."""
+    lines = speak(appliance, stream_format="sse", **fields).splitlines()
+    events = [json.loads(line.removeprefix(b"data: ")) for line in lines if line]
+    assert events[-1]["type"] == "speech.audio.done"
+    return b"".join(base64.b64decode(event["audio"]) for event in events[:-1])
+
+
+def is_same_sound(one: bytes, other: bytes) -> bool:
+    """Whether samples differ by their rounding at most, which depends on the windows."""
+    pairs = zip(array("h", one[44:]), array("h", other[44:]), strict=False)
+    return len(one) == len(other) and all(abs(a - b) <= 1 for a, b in pairs)
+
+
+def test_speech_when_a_seed_is_given_then_the_same_sound_whoever_speaks_and_others_for_another(
+    appliance,
+) -> None:
+    seeds = (0, 1, 2**53 - 1)
+    heard = [spoken_events(appliance, seed=seed) for seed in seeds]
+    with ThreadPoolExecutor(len(seeds)) as threads:  # so that both workers speak
+        again = list(threads.map(lambda seed: spoken_events(appliance, seed=seed), seeds))
+    equal = [[is_same_sound(one, other) for other in again] for one in heard]
+    assert equal == [[place == other for other in range(len(seeds))] for place in range(len(seeds))]
+    assert not any(is_same_sound(speak(appliance), audio) for audio in heard)
+
+
+def test_speech_when_there_is_no_noise_then_the_seed_is_not_heard(appliance) -> None:
+    one, other = (speak(appliance, noise_scale=0, noise_scale_w=0.0, seed=seed) for seed in (1, 2))
+    assert is_same_sound(one, other)
+    assert not is_same_sound(one, speak(appliance, noise_scale=0.3, noise_scale_w=0.0, seed=1))
+
+
+def test_get_when_seeds_or_noise_scales_differ_then_each_answer_is_kept_as_its_own(appliance) -> None:
+    def got(query: str) -> tuple[str, bytes]:
+        url = f"{appliance.base_url}/v1/audio/speech?text=Each+by+itself.&format=wav{query}"
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return answer.headers["X-Cache"], answer.read()
+
+    asked = ("", "&seed=5", "&seed=6", "&seed=5&noise_scale=0.1")
+    spoken = [got(query) for query in asked]
+    assert [result for result, _ in spoken] == ["miss"] * len(asked)
+    assert len({audio for _, audio in spoken}) == len(asked)
+    assert [got(query) for query in asked] == [("hit", audio) for _, audio in spoken]
 
 
 def test_speech_when_another_speaker_is_asked_for_then_another_sound(appliance) -> None:

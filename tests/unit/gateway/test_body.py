@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import InvalidRequestError, RequestError, TextTooLongError, UnsupportedFormatError
-from appliance.speech import AudioFormat, InputType, SpeechRequest, StreamFormat
-from processes.gateway.body import SpeechBody, parse_speech_body, parse_speech_request, read_text_value
+from appliance.speech import AudioFormat, InputType, Randomness, SpeechRequest, StreamFormat
+from processes.gateway.body import (
+    MAX_SEED,
+    JobBody,
+    SpeechBody,
+    parse_fields,
+    parse_speech_body,
+    parse_speech_request,
+    read_text_value,
+)
 
 
 def parsed(values: dict[str, Any], max_input_chars: int = 100) -> SpeechRequest:
@@ -60,6 +68,15 @@ def test_parse_when_mark_up_is_sent_then_it_is_recognised_unless_named(
         ({"input": "x", "speed": "2"}, InvalidRequestError, "speed"),
         ({"input": "x", "pitch": "1"}, InvalidRequestError, "pitch"),
         ({"input": "x", "volume": False}, InvalidRequestError, "volume"),
+        ({"input": "x", "seed": -1}, InvalidRequestError, "seed"),
+        ({"input": "x", "seed": MAX_SEED + 1}, InvalidRequestError, "seed"),
+        ({"input": "x", "seed": 0.5}, InvalidRequestError, "seed"),
+        ({"input": "x", "seed": "5"}, InvalidRequestError, "seed"),
+        ({"input": "x", "seed": True}, InvalidRequestError, "seed"),
+        ({"input": "x", "noise_scale": -0.01}, InvalidRequestError, "noise_scale"),
+        ({"input": "x", "noise_scale": float("nan")}, InvalidRequestError, "noise_scale"),
+        ({"input": "x", "noise_scale_w": 1.01}, InvalidRequestError, "noise_scale_w"),
+        ({"input": "x", "noise_scale_w": "0"}, InvalidRequestError, "noise_scale_w"),
         ({"input": "x", "normalize": "true"}, InvalidRequestError, "normalize"),
         ({"input": "x", "normalize": 1}, InvalidRequestError, "normalize"),
         ({"input": "x", "response_format": "ogg"}, UnsupportedFormatError, "response_format"),
@@ -80,10 +97,36 @@ def test_parse_when_a_number_is_whole_then_it_counts() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "randomness"),
+    [
+        ({}, Randomness()),
+        ({"seed": None, "noise_scale": None}, Randomness()),
+        ({"seed": 0, "noise_scale": 0, "noise_scale_w": 1}, Randomness(0, 0.0, 1.0)),
+        ({"seed": 5.0}, Randomness(5)),  # JSON doesn't tell it from 5
+        ({"seed": MAX_SEED, "noise_scale_w": 0.3}, Randomness(MAX_SEED, None, 0.3)),
+    ],
+)
+def test_parse_when_randomness_is_asked_for_then_just_that(
+    values: dict[str, Any], randomness: Randomness
+) -> None:
+    assert parsed({"input": "x", **values}).randomness == randomness
+
+
+def test_parse_when_a_job_asks_for_randomness_then_it_is_no_field_of_it() -> None:
+    body = parse_fields({"input": "x", "seed": 5, "noise_scale": "no number"}, 100, JobBody)
+    request = parse_speech_request(body, default_voice="default", make_speakable=True)
+    assert request.randomness == Randomness()
+
+
+@pytest.mark.parametrize(
     ("field", "text", "value"),
     [
         ("speed", "2", 2.0),
         ("pitch", "0.5", 0.5),
+        ("seed", "5", 5),
+        ("seed", "5.5", "5.5"),
+        ("noise_scale", "0", 0.0),
+        ("noise_scale_w", "1e-1", 0.1),
         ("normalize", "true", True),
         ("normalize", "0", False),
         ("speed", "fast", "fast"),

@@ -11,7 +11,7 @@ import pytest
 
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
-from appliance.speech import AudioFormat, InputType, SpeechRequest, SpokenText, Utterance
+from appliance.speech import AudioFormat, InputType, Randomness, SpeechRequest, SpokenText, Utterance
 from appliance.voice_store import VoiceStore
 from appliance.voices import Voice, VoiceCatalog
 from appliance.worker_settings import WorkersSettings
@@ -89,6 +89,9 @@ def test_names_when_the_voice_is_gone_then_there_are_none(run_dir: Path) -> None
         {"input_type": InputType.SSML},
         {"make_speakable": False},
         {"wants_word_times": True},
+        {"randomness": Randomness(seed=0)},
+        {"randomness": Randomness(noise_scale=0.0)},
+        {"randomness": Randomness(noise_scale_w=0.0)},
     ],
 )
 def test_answer_name_when_the_request_is_another_then_so_is_it(run_dir: Path, other: dict[str, Any]) -> None:
@@ -96,6 +99,22 @@ def test_answer_name_when_the_request_is_another_then_so_is_it(run_dir: Path, ot
     sounds = sounds_of(settings_of(run_dir))
     assert sounds.answer_name(replace(REQUEST, **other), VOICE) != sounds.answer_name(REQUEST, VOICE)
     assert sounds.answer_name(replace(REQUEST, voice_id="alias"), VOICE) == sounds.answer_name(REQUEST, VOICE)
+
+
+def test_names_when_randomness_is_asked_for_then_one_for_each_thing_asked_for(run_dir: Path) -> None:
+    put(VoiceStore(run_dir))
+    sounds = sounds_of(settings_of(run_dir))
+    asked = [
+        Randomness(),
+        *(Randomness(seed) for seed in (0, 1)),
+        *(Randomness(noise_scale=scale) for scale in (0.0, 1.0)),
+        *(Randomness(noise_scale_w=scale) for scale in (0.0, 1.0)),
+        Randomness(1, 1.0, 1.0),
+    ]
+    found = [sounds.answer_name(replace(REQUEST, randomness=each), VOICE) for each in asked]
+    assert len(set(found)) == len(asked)
+    again = [sounds.answer_name(replace(REQUEST, randomness=replace(each)), VOICE) for each in asked]
+    assert again == found
 
 
 @pytest.mark.parametrize(
@@ -107,6 +126,7 @@ def test_answer_name_when_the_request_is_another_then_so_is_it(run_dir: Path, ot
         {"volume": 0.5},
         {"is_ssml": True},
         {"wants_word_marks": True},
+        {"randomness": Randomness(seed=0)},
         {"engine_voice": "amy/s2"},
     ],
 )
