@@ -140,13 +140,21 @@ class JobFolder:
 
     def remove(self) -> None:
         """Delete all of it, as far as that goes."""
+        self._remove_spoken()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def forget_spoken(self) -> None:
         """Delete what is needed only until there is a result."""
-        shutil.rmtree(self.path / SPOKEN_NAME, ignore_errors=True)
+        self._remove_spoken()
         for name in (TEXT_NAME, UTTERANCES_NAME):
             (self.path / name).unlink(missing_ok=True)
+
+    def _remove_spoken(self) -> None:
+        """Delete the utterances' audio one by one: `rmtree` lists all of it first, megabytes for a book."""
+        with suppress(OSError), os.scandir(self.path / SPOKEN_NAME) as entries:
+            for entry in entries:
+                Path(entry.path).unlink(missing_ok=True)
+        shutil.rmtree(self.path / SPOKEN_NAME, ignore_errors=True)
 
     def forget_partials(self) -> None:
         """Delete what a kill has left half written, while nobody writes.

@@ -29,7 +29,6 @@ from processes.gateway.job_folder import JobFolder, SpokenUtterance
 from processes.gateway.job_progress import Progress
 from processes.gateway.job_speaker import JobSpeaker
 from processes.gateway.job_text import JobUtterance, from_line
-from processes.gateway.single_flight import SingleFlight
 
 BATCH = 16
 """Utterances read and looked for at a time."""
@@ -108,7 +107,7 @@ class JobMaking:
         self._speaker = speaker
         self._threads = threads
         self._progress = progress
-        self._flights = SingleFlight[tuple[str, SpokenUtterance]]()
+        self._hearing: dict[str, asyncio.Task[Heard]] = {}
         self._unkept: dict[str, SpokenUtterance] = {}
         self._known: dict[str, Stored] = {}
         self._kept_lately: dict[str, Stored] = {}
@@ -132,7 +131,7 @@ class JobMaking:
             async with aclosing(self._batches()) as batches:
                 async for batch in batches:
                     for each in await self._look_up(batch):
-                        under_way.append(asyncio.create_task(self._hear(each, rate_hz)))
+                        under_way.append(self._begin(each, rate_hz))
                         if len(under_way) > self._speaker.cores:
                             await self._take(audio, under_way, rate_hz)
             while under_way:
@@ -168,6 +167,7 @@ class JobMaking:
             rows = {each.number: Stored(each.name, each.sha256, each.audio_s) for each in done}
         heard, stored = await self._threads.run_out(lambda: self._find_all(batch, rows))
         self._known, self._kept_lately = self._kept_lately | stored, {}
+        self._hearing = {name: task for name, task in self._hearing.items() if not task.done()}
         if not all(each.has_row for each in heard):
             self._progress.speak()
         return heard
@@ -193,29 +193,38 @@ class JobMaking:
         found = self._folder.find_spoken(name)
         return None if found is None else Stored(name, found[1], found[0].audio_s)
 
-    async def _hear(self, each: Heard, rate_hz: int) -> Heard:
-        """Return an utterance with its audio: from an earlier run or an equal one, or spoken now."""
+    def _begin(self, each: Heard, rate_hz: int) -> asyncio.Task[Heard]:
+        """Begin to hear an utterance; one whose equal is on its way is heard with that."""
+        equal = self._hearing.get(each.name)
+        if equal is not None and not equal.done():
+            return asyncio.create_task(self._hear_with(each, equal))
+        task = asyncio.create_task(self._hear(each, rate_hz))
         if not each.has_row:
-            each.stored = self._known.get(each.name)
-        if each.stored is None:
-            name = each.name
-            each.name, each.spoken = await self._flights.do(name, lambda: self._speak(name, each, rate_hz))
-        return each
+            self._hearing[each.name] = task
+        return task
 
-    async def _speak(self, name: str, each: Heard, rate_hz: int) -> tuple[str, SpokenUtterance]:
-        """Return an utterance's audio and the name of its file.
+    async def _hear_with(self, each: Heard, equal: asyncio.Task[Heard]) -> Heard:
+        await asyncio.wait([equal])
+        other = equal.result()
+        return Heard(each.found, other.name, other.stored, other.spoken)
+
+    async def _hear(self, each: Heard, rate_hz: int) -> Heard:
+        """Return an utterance with its audio: from an earlier run or an equal one, or spoken now.
 
         What was spoken while its voice was made anew gets a name of its own, under which only its row finds
         it: nobody knows which of the two voices that is.
         """
-        spoken = self._unkept.get(name)
-        if spoken is None:
+        if not each.has_row:
+            each.stored = self._known.get(each.name)
+        if each.stored is None:
+            each.spoken = self._unkept.get(each.name)
+        if each.stored is None and each.spoken is None:
             utterance = each.found.utterance
-            spoken = await self._speaker.speak(name, utterance, self._job_id, rate_hz)
-            if self._speaker.sounds.utterance_name(utterance) != name:
-                name = uuid.uuid4().hex
-            self._unkept[name] = spoken
-        return name, spoken
+            each.spoken = await self._speaker.speak(each.name, utterance, self._job_id, rate_hz)
+            if self._speaker.sounds.utterance_name(utterance) != each.name:
+                each.name = uuid.uuid4().hex
+            self._unkept[each.name] = each.spoken
+        return each
 
     async def _take(self, audio: JobAudio, under_way: deque[asyncio.Task[Heard]], rate_hz: int) -> None:
         """Wait for the next utterance; what has been heard before it isn't left lying meanwhile.
