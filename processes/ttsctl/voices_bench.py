@@ -7,6 +7,8 @@ Refuses to know: how the appliance schedules; it should have nothing else to do 
 from __future__ import annotations
 
 import argparse
+import itertools
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -37,6 +39,7 @@ STARTS = 3
 STEPS = 20
 """Looks at a worker's memory, evenly spread over its utterances."""
 WARM_UP_UTTERANCES = 20
+SEED_BITS = 52
 NOT_NEURAL = "is a voice of espeak-ng; the bounds are those of neural ones: ttsctl voices list --engine vits"
 NOT_YOURS = "another user's processes: run ttsctl as the user that runs the appliance"
 
@@ -48,6 +51,7 @@ class RunningAppliance:
         """Take the voice that speaks, as the gateway lists it."""
         self._run_dir = run_dir
         self._voice = voice
+        self._seeds = itertools.count(secrets.randbits(SEED_BITS))
         self.refusal = ""
         """What the gateway last said in the place of the voice's audio."""
 
@@ -56,8 +60,12 @@ class RunningAppliance:
         return self.speak_as(str(self._voice["id"]), text, place)
 
     def speak_as(self, voice_id: str, text: str, place: int = 0) -> Heard:
-        """Have a text spoken by a voice; one that another voice speaks in its place has failed."""
-        body = {"input": text, "voice": voice_id, "response_format": "pcm"}
+        """Have a text spoken by a voice; one that another voice speaks in its place has failed.
+
+        Each time with another seed: what was spoken before is kept, and would be played again.
+        """
+        seed = next(self._seeds)
+        body = {"input": text, "voice": voice_id, "response_format": "pcm", "seed": seed}
         begun_s = time.monotonic()
         first_s: float | None = None
         playback = Playback()

@@ -18,6 +18,7 @@ from processes.importer.exit_code import ExitCode as ImporterExitCode
 from processes.ttsctl.outcome import ExitCode
 from processes.ttsctl.voices_bench import RunningAppliance
 from tests.parts.appliance import Appliance, eventually, launcher_environment, running_appliance
+from tests.parts.scrape import scrape
 from tests.parts.stand_in_coqui import stand_in_coqui
 from tests.parts.stored_voices import put
 from tests.parts.ttsctl import run_ttsctl, run_ttsctl_in
@@ -92,6 +93,16 @@ def test_bench_when_run_then_the_promised_figures_with_verdicts(speaking: Applia
     assert any(name.startswith("20 utterances over 1 speakers") for name in found)
     assert "only imported VITS" in found["windowed against whole, decoder alone, at the import"]["verdict"]
     assert {"first audio of 150 characters", "4 listeners, 1 s"} <= set(done.stderr.splitlines())
+
+
+def test_bench_when_answers_are_kept_then_none_of_them_is_measured(run_dir: Path) -> None:
+    short = ["--count", "1", "--listen-s", "1", "--utterances", "20"]
+    with running_appliance(run_dir, VOICES_DEFAULT="tone-low", CACHE_SPEECH="true") as appliance:
+        for _ in range(2):
+            run_ttsctl(appliance, "voices", "bench", "tone-low", *short)
+        kept = scrape(appliance.base_url)
+    assert kept["tts_cache_requests_total", "hit"] == kept["tts_cache_requests_total", "shared"] == 0
+    assert kept["tts_cache_requests_total", "miss"] > 40
 
 
 def test_bench_when_several_ask_then_each_is_a_client_with_a_quota_of_its_own(run_dir: Path) -> None:
