@@ -169,7 +169,9 @@ def _add_jobs(verbs: argparse._SubParsersAction[Parser]) -> None:
     submit.add_argument("--voice", metavar="VOICE", help="as ttsctl voices lists them")
     submit.add_argument("--format", choices=JOB_FORMATS, default="mp3", help="of the result (default: mp3)")
     submit.add_argument("--speed", type=float, default=1.0, metavar="FACTOR", help="0.25 to 4; 1 is normal")
-    submit.add_argument("--title", default="", metavar="TEXT", help="what the result is called")
+    submit.add_argument(
+        "--title", default="", metavar="TEXT", help="what the result is called; the file's name if absent"
+    )
     submit.add_argument("--captions", action="store_true", help="make captions, too")
     submit.add_argument("--chapters", action="store_true", help="note when headings come")
     submit.add_argument("--watch", action="store_true", help="follow it to its end")

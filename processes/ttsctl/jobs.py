@@ -28,7 +28,9 @@ from processes.ttsctl.place import find_run_dir
 from processes.ttsctl.say import save
 from processes.ttsctl.table import format_size, format_span, format_table
 
-COLUMNS = ("JOB", "STATE", "DONE", "VOICE", "FORMAT", "AUDIO", "SIZE", "CREATED", "REASON")
+COLUMNS = ("JOB", "STATE", "DONE", "VOICE", "FORMAT", "AUDIO", "SIZE", "CREATED", "REASON", "TITLE")
+MAX_TITLE_CHARS = 100
+"""Of a title that is a file's name; the gateway takes twice as many."""
 JOB_ID = re.compile(r"[0-9a-f]{32}")
 ENDED = ("completed", "failed", "cancelled")
 AWAY_S = 30.0
@@ -93,6 +95,7 @@ def _cells(job: dict[str, Any]) -> tuple[object, ...]:
         size,
         created,
         job["reason"] or None,
+        job["title"] or None,
     )
 
 
@@ -101,19 +104,28 @@ def _submit(run_dir: Path, arguments: argparse.Namespace) -> ExitCode:
         "voice": arguments.voice or "",
         "response_format": arguments.format,
         "speed": arguments.speed,
-        "title": arguments.title,
+        "title": arguments.title or _title(arguments.file),
         "captions": arguments.captions,
         "chapters": arguments.chapters,
     }
     with _opened(arguments.file) as (file, media_type):
         job = _handed_in(run_dir, f"/v1/jobs?{urlencode(fields)}", file, media_type)
     if arguments.watch:
+        if sys.stdout.isatty() and not arguments.json:
+            print(job["id"])
         return _watch(run_dir, f"/v1/jobs/{job['id']}", as_json=arguments.json)
     if arguments.json:
         print_json(job)
     else:
         print(job["id"])
     return ExitCode.OK
+
+
+def _title(file: str) -> str:
+    """Return what a person would call a file's job; nothing for standard input."""
+    if file == "-":
+        return ""
+    return "".join(each if each.isprintable() else " " for each in Path(file).stem)[:MAX_TITLE_CHARS]
 
 
 def _handed_in(run_dir: Path, path: str, file: BinaryIO, media_type: str) -> dict[str, Any]:

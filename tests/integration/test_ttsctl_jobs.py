@@ -39,7 +39,7 @@ def test_job_when_submitted_and_watched_then_lines_to_its_end_and_its_audio(
     done = run_ttsctl(speaking, "jobs", "submit", file, "--voice", "tone-low", "--format", "wav", "--watch")
     assert done.returncode == ExitCode.OK, done
     jobs = [json.loads(line) for line in done.stdout.splitlines()]
-    assert jobs[-1]["state"] == "completed"
+    assert (jobs[-1]["state"], jobs[-1]["title"]) == ("completed", "text")
     target = tmp_path / "book.wav"
     fetched = run_ttsctl(speaking, "jobs", "audio", jobs[-1]["id"], "-o", str(target))
     assert (fetched.returncode, fetched.stdout) == (ExitCode.OK, f"{target}\n"), fetched
@@ -70,7 +70,9 @@ def test_job_when_watched_at_a_terminal_then_a_bar_that_grows_to_its_end(
             os.close(slave)
             shown = read_to_the_end(terminal).decode()
         assert process.returncode == ExitCode.OK
-    *drawn, rest = shown.removeprefix("\r").replace("\r\n", "\n").split("\r")
+    job_id, _, shown = shown.replace("\r\n", "\n").partition("\n")
+    assert re.fullmatch("[0-9a-f]{32}", job_id)
+    *drawn, rest = shown.removeprefix("\r").split("\r")
     last = rest.removesuffix("\n")
     shares = [int(share) for share in re.findall(r"\] (\d+)%, ", shown)]
     assert len(shares) == len(drawn) + 1
