@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 from aiohttp import web
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -59,7 +60,14 @@ def _as_whole(value: object) -> object:
 
 
 Seed = Annotated[int, Strict(), Field(ge=0, le=MAX_SEED), BeforeValidator(_as_whole)]
-NoiseScale = Annotated[Number, Field(ge=0.0, le=MAX_NOISE_SCALE)]
+
+
+def _without_sign(value: float) -> float:
+    """Return 0.0 for -0.0, which is the same scale under another name."""
+    return value + 0.0
+
+
+NoiseScale = Annotated[Number, Field(ge=0.0, le=MAX_NOISE_SCALE), AfterValidator(_without_sign)]
 
 
 class VoiceReference(BaseModel):

@@ -165,7 +165,8 @@ class JobMaking:
         if first < self._progress.began_done:
             done = await list_utterances(self._database, self._job, first, len(batch))
             rows = {each.number: Stored(each.name, each.sha256, each.audio_s) for each in done}
-        heard, stored = await self._threads.run_out(lambda: self._find_all(batch, rows))
+        names = [self._name_of(found) for found in batch]  # by what only the event loop may look at
+        heard, stored = await self._threads.run_out(lambda: self._find_all(batch, names, rows))
         self._known, self._kept_lately = self._kept_lately | stored, {}
         self._hearing = {name: task for name, task in self._hearing.items() if not task.done()}
         if not all(each.has_row for each in heard):
@@ -173,17 +174,17 @@ class JobMaking:
         return heard
 
     def _find_all(
-        self, batch: list[JobUtterance], rows: dict[int, Stored]
+        self, batch: list[JobUtterance], names: list[str], rows: dict[int, Stored]
     ) -> tuple[list[Heard], dict[str, Stored]]:
         heard: list[Heard] = []
-        for found in batch:
+        for found, name in zip(batch, names, strict=True):
             row = rows.get(found.utterance.index)
             if row is not None and self._folder.has_spoken(row.name):
                 heard.append(Heard(found, row.name, row, has_row=True))
             else:
-                heard.append(Heard(found, self._name_of(found)))
-        names = {each.name for each in heard if not each.has_row}
-        stored = ((name, self._find(name)) for name in names)
+                heard.append(Heard(found, name))
+        without_row = {each.name for each in heard if not each.has_row}
+        stored = ((name, self._find(name)) for name in without_row)
         return heard, {name: found for name, found in stored if found is not None}
 
     def _name_of(self, found: JobUtterance) -> str:
@@ -233,7 +234,7 @@ class JobMaking:
             ApplianceError: It can't be spoken; what was heard before it is kept.
         """
         head = under_way[0]
-        if self._heard:
+        if self._heard or self._unwritten:
             await asyncio.wait([head], timeout=WRITE_S)
             if not head.done() or head.exception() is not None:
                 await self._keep_all(audio, rate_hz)
@@ -259,6 +260,7 @@ class JobMaking:
                 self._note(each)
             self._heard = self._heard[count:]
             if is_lost:
+                await self._write_rows()  # it may take long
                 self._heard[0] = await self._hear_anew(self._heard[0], rate_hz)
         self._encoded_at_s = time.monotonic()
 

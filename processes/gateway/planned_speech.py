@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from appliance.errors import ApplianceError, NoWorkersError, VoiceNotFoundError
-from appliance.speech import SpeechRequest
+from appliance.speech import Randomness, SpeechRequest
 from appliance.text.early import EarlyUtterances
-from appliance.voices import Voice
+from appliance.voices import FALLBACK_ENGINE, Voice
 from processes.gateway.body import parse_speech_body, parse_speech_request
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.fallback import FALLBACK_HEADER, Replaced
@@ -157,6 +157,10 @@ def _is_just_started(gateway: Gateway) -> bool:
 def _plan(
     gateway: Gateway, request: SpeechRequest, voice: Voice, replaced: Replaced | None = None
 ) -> PlannedSpeech:
+    if (
+        voice.engine == FALLBACK_ENGINE
+    ):  # it draws no lots, so another seed is no other sound and no other text
+        request = replace(request, randomness=Randomness())
     is_quick = _is_quick(gateway, request, voice)
     pause_s = gateway.settings.text.pause_s
     utterances = EarlyUtterances(request, voice, pause_s=pause_s, is_quick=is_quick)

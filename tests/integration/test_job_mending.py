@@ -51,6 +51,17 @@ def test_job_when_sentences_come_again_then_each_is_spoken_once(speaking: Applia
     assert scrape(speaking.base_url)[("tts_job_utterances_total",)] - counted == 60 + 1
 
 
+@pytest.mark.parametrize("sentences", [8, 9])
+def test_job_when_an_utterance_can_not_be_spoken_then_what_was_heard_before_it_is_noted(
+    speaking: Appliance, sentences: int
+) -> None:
+    """Eight are encoded in one go, and their rows wait for more."""
+    quick = "".join(f"This is sentence number {number} of {sentences}.\n\n" for number in range(sentences))
+    job = ended(speaking, submitted(speaking, f"{quick}It breaks. __FAIL__", normalize=False))
+    assert (job["state"], job["reason"]) == ("failed", "engine_failed")
+    assert (job["utterances_done"], job["utterances"]) == (sentences, sentences + 1)
+
+
 @pytest.mark.parametrize("spoil", [damage_a_file, lose_a_file, lose_a_row])
 def test_job_when_an_utterance_is_lost_before_it_is_encoded_then_it_is_spoken_anew(
     speaking: Appliance, spoil: Callable[[Appliance, str], None]

@@ -96,6 +96,11 @@ def test_parse_when_a_number_is_whole_then_it_counts() -> None:
     assert parsed({"input": "x", "speed": 2}).speed == 2.0
 
 
+def test_parse_when_a_noise_scale_is_minus_zero_then_it_is_zero() -> None:
+    """As part of an answer's name it would be another one."""
+    assert repr(parsed({"input": "x", "noise_scale": -0.0}).randomness.noise_scale) == "0.0"
+
+
 @pytest.mark.parametrize(
     ("values", "randomness"),
     [

@@ -68,10 +68,15 @@ def test_fingerprint_when_randomness_is_asked_for_then_each_has_its_own(gateway:
     assert [planned(gateway, "amy", **fields).fingerprint() for fields in asked] == found
 
 
-def test_fallback_when_it_speaks_then_with_the_same_randomness(gateway: Gateway) -> None:
+def test_randomness_when_espeak_speaks_then_it_makes_no_other_text_and_no_other_sound(
+    gateway: Gateway,
+) -> None:
+    asked: list[dict[str, float]] = [{}, {"seed": 1}, {"noise_scale": 0}, {"noise_scale_w": 0}]
+    assert len({planned(gateway, "en-us", **fields).fingerprint() for fields in asked}) == 1
     speech = planned(gateway, "amy", seed=5, noise_scale_w=0.5)
+    assert {part.randomness for part in speech.utterances.known} == {Randomness(5, None, 0.5)}
     instead = plan_fallback(gateway, speech, EngineFailedError())
     assert instead.voice.id == "en-us"
-    for each in (speech, instead):
-        assert {part.randomness for part in each.utterances.known} == {Randomness(5, None, 0.5)}
-    assert replace(instead.request, voice_id="") == replace(speech.request, voice_id="")
+    assert {part.randomness for part in instead.utterances.known} == {Randomness()}
+    wanted = replace(speech.request, voice_id="", randomness=Randomness())
+    assert replace(instead.request, voice_id="") == wanted
