@@ -78,35 +78,41 @@ class Heard:
         return 0.0 if self.stored is None else self.stored.audio_s * rate_hz * SAMPLE_WIDTH_BYTES
 
 
+class JobTry(NamedTuple):
+    """One try of a job, and what it is done with."""
+
+    row: Row
+    """The job, running."""
+    database: Database
+    """Where its utterances are noted."""
+    folder: JobFolder
+    """Its files."""
+    speaker: JobSpeaker
+    """Speaks."""
+    threads: EncoderThreads
+    """Where files are read and written, and audio is encoded."""
+    progress: Progress
+    """Is kept up to date."""
+
+
 class JobMaking:
     """One try of a job's utterances. Where it is cancelled none of its threads is at the job's files."""
 
-    def __init__(
-        self,
-        row: Row,
-        database: Database,
-        folder: JobFolder,
-        speaker: JobSpeaker,
-        threads: EncoderThreads,
-        progress: Progress,
-    ) -> None:
-        """Take the job and what it is done with.
+    def __init__(self, job_try: JobTry, audio: JobAudio, rate_hz: int) -> None:
+        """Take what is done.
 
         Args:
-            row: The job, running.
-            database: Where its utterances are noted.
-            folder: Its files.
-            speaker: Speaks.
-            threads: Where files are read and written, and audio is encoded.
-            progress: Is kept up to date.
+            job_try: The job and what it is done with.
+            audio: Takes its utterances.
+            rate_hz: Hertz of an utterance that has no sound in its voice.
         """
-        self._job: int = row["job"]
-        self._job_id: str = row["id"]
-        self._database = database
-        self._folder = folder
-        self._speaker = speaker
-        self._threads = threads
-        self._progress = progress
+        self._try = job_try
+        self._folder = job_try.folder
+        self._speaker = job_try.speaker
+        self._threads = job_try.threads
+        self._progress = job_try.progress
+        self._audio = audio
+        self._rate_hz = rate_hz
         self._hearing: dict[str, asyncio.Task[Heard]] = {}
         self._unkept: dict[str, SpokenUtterance] = {}
         self._known: dict[str, Stored] = {}
@@ -115,28 +121,24 @@ class JobMaking:
         self._unwritten: list[DoneUtterance] = []
         self._encoded_at_s = self._written_at_s = time.monotonic()
 
-    async def make(self, audio: JobAudio, rate_hz: int) -> None:
+    async def make(self) -> None:
         """Bring every utterance into the audio, in order; some are spoken side by side.
-
-        Args:
-            audio: Takes them.
-            rate_hz: Hertz of an utterance that has no sound in its voice.
 
         Raises:
             ApplianceError, OSError: It can't be done, or not now.
         """
-        self._progress.begin(*await sum_utterances(self._database, self._job))
+        self._progress.begin(*await sum_utterances(self._try.database, self._try.row["job"]))
         under_way: deque[asyncio.Task[Heard]] = deque()
         try:
             async with aclosing(self._batches()) as batches:
                 async for batch in batches:
                     for each in await self._look_up(batch):
-                        under_way.append(self._begin(each, rate_hz))
+                        under_way.append(self._begin(each))
                         if len(under_way) > self._speaker.cores:
-                            await self._take(audio, under_way, rate_hz)
+                            await self._take(under_way)
             while under_way:
-                await self._take(audio, under_way, rate_hz)
-            await self._keep_all(audio, rate_hz)
+                await self._take(under_way)
+            await self._keep_all()
         finally:
             for task in under_way:
                 task.cancel()
@@ -163,7 +165,7 @@ class JobMaking:
         first = batch[0].utterance.index
         rows: dict[int, Stored] = {}
         if first < self._progress.began_done:
-            done = await list_utterances(self._database, self._job, first, len(batch))
+            done = await list_utterances(self._try.database, self._try.row["job"], first, len(batch))
             rows = {each.number: Stored(each.name, each.sha256, each.audio_s) for each in done}
         names = [self._name_of(found) for found in batch]  # by what only the event loop may look at
         heard, stored = await self._threads.run_out(lambda: self._find_all(batch, names, rows))
@@ -194,12 +196,12 @@ class JobMaking:
         found = self._folder.find_spoken(name)
         return None if found is None else Stored(name, found[1], found[0].audio_s)
 
-    def _begin(self, each: Heard, rate_hz: int) -> asyncio.Task[Heard]:
+    def _begin(self, each: Heard) -> asyncio.Task[Heard]:
         """Begin to hear an utterance; one whose equal is on its way is heard with that."""
         equal = self._hearing.get(each.name)
         if equal is not None and not equal.done():
             return asyncio.create_task(self._hear_with(each, equal))
-        task = asyncio.create_task(self._hear(each, rate_hz))
+        task = asyncio.create_task(self._hear(each))
         if not each.has_row:
             self._hearing[each.name] = task
         return task
@@ -209,7 +211,7 @@ class JobMaking:
         other = equal.result()
         return Heard(each.found, other.name, other.stored, other.spoken)
 
-    async def _hear(self, each: Heard, rate_hz: int) -> Heard:
+    async def _hear(self, each: Heard) -> Heard:
         """Return an utterance with its audio: from an earlier run or an equal one, or spoken now.
 
         What was spoken while its voice was made anew gets a name of its own, under which only its row finds
@@ -221,13 +223,13 @@ class JobMaking:
             each.spoken = self._unkept.get(each.name)
         if each.stored is None and each.spoken is None:
             utterance = each.found.utterance
-            each.spoken = await self._speaker.speak(each.name, utterance, self._job_id, rate_hz)
+            each.spoken = await self._speaker.speak(each.name, utterance, self._try.row["id"], self._rate_hz)
             if self._speaker.sounds.utterance_name(utterance) != each.name:
                 each.name = uuid.uuid4().hex
             self._unkept[each.name] = each.spoken
         return each
 
-    async def _take(self, audio: JobAudio, under_way: deque[asyncio.Task[Heard]], rate_hz: int) -> None:
+    async def _take(self, under_way: deque[asyncio.Task[Heard]]) -> None:
         """Wait for the next utterance; what has been heard before it isn't left lying meanwhile.
 
         Raises:
@@ -237,36 +239,36 @@ class JobMaking:
         if self._heard or self._unwritten:
             await asyncio.wait([head], timeout=WRITE_S)
             if not head.done() or head.exception() is not None:
-                await self._keep_all(audio, rate_hz)
+                await self._keep_all()
         self._heard.append(await head)
         del under_way[0]
-        heard_bytes = sum(each.pcm_bytes(rate_hz) for each in self._heard)
+        heard_bytes = sum(each.pcm_bytes(self._rate_hz) for each in self._heard)
         is_old = time.monotonic() - self._encoded_at_s >= WRITE_S
         if len(self._heard) >= HEARD or heard_bytes >= HEARD_BYTES or is_old:
-            await self._encode(audio, rate_hz)
+            await self._encode()
         if len(self._unwritten) >= ROWS or time.monotonic() - self._written_at_s >= WRITE_S:
             await self._write_rows()
 
-    async def _keep_all(self, audio: JobAudio, rate_hz: int) -> None:
-        await self._encode(audio, rate_hz)
+    async def _keep_all(self) -> None:
+        await self._encode()
         await self._write_rows()
 
-    async def _encode(self, audio: JobAudio, rate_hz: int) -> None:
+    async def _encode(self) -> None:
         """Keep and encode what has been heard, without a break unless a listener comes."""
         while self._heard:
             await self._speaker.step_back()
-            count, is_lost = await self._threads.run_out(lambda: self._encode_some(audio, rate_hz))
+            count, is_lost = await self._threads.run_out(self._encode_some)
             for each in self._heard[:count]:
                 self._note(each)
             self._heard = self._heard[count:]
             if is_lost:
                 await self._write_rows()  # it may take long
-                self._heard[0] = await self._hear_anew(self._heard[0], rate_hz)
+                self._heard[0] = await self._hear_anew(self._heard[0])
         self._encoded_at_s = time.monotonic()
 
-    def _encode_some(self, audio: JobAudio, rate_hz: int) -> tuple[int, bool]:
+    def _encode_some(self) -> tuple[int, bool]:
         """Return how many were encoded, and whether the next one isn't on the disk as it was."""
-        self._folder.check_room(COPIES * sum(each.pcm_bytes(rate_hz) for each in self._heard))
+        self._folder.check_room(COPIES * sum(each.pcm_bytes(self._rate_hz) for each in self._heard))
         begun_s = time.monotonic()
         for place, each in enumerate(self._heard):
             if self._speaker.is_awaited() and place and time.monotonic() - begun_s >= GO_S:
@@ -278,10 +280,10 @@ class JobMaking:
                 return place, True
             if each.stored is None:
                 each.stored = self._keep(each.name, spoken)
-            audio.add(each.found, spoken)
+            self._audio.add(each.found, spoken)
         return len(self._heard), False
 
-    async def _hear_anew(self, lost: Heard, rate_hz: int) -> Heard:
+    async def _hear_anew(self, lost: Heard) -> Heard:
         """Return an utterance whose file is damaged or gone: under its name of today, or spoken."""
         anew = Heard(lost.found, self._name_of(lost.found))
         stored = await self._threads.run_out(lambda: self._find(anew.name))
@@ -289,7 +291,7 @@ class JobMaking:
             known.pop(anew.name, None)
             if stored is not None:
                 known[anew.name] = stored
-        return await self._hear(anew, rate_hz)
+        return await self._hear(anew)
 
     def _keep(self, name: str, spoken: SpokenUtterance) -> Stored:
         """See that an utterance's audio has its file, which is forced to the disk before its row."""
@@ -311,7 +313,7 @@ class JobMaking:
             await self._threads.run_out(lambda: self._folder.sync_spoken(names))
             progress = self._progress
             await record_utterances(
-                self._database, self._job, self._unwritten, progress.done, progress.audio_s
+                self._try.database, self._try.row["job"], self._unwritten, progress.done, progress.audio_s
             )
             progress.has_gone_on = True
         self._unwritten = []

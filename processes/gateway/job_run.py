@@ -13,15 +13,11 @@ from appliance.audio.files import Tags
 from appliance.errors import NothingToSpeakError
 from appliance.job_errors import JobFilesGoneError
 from appliance.speech import InputType, JobFormat, SpeechRequest
-from appliance.store.database import Database
 from appliance.store.jobs import JobResult, Row, complete_job, note_utterance_count
 from appliance.voices import Voice
-from processes.gateway.encoding import EncoderThreads
 from processes.gateway.job_audio import JobAudio
-from processes.gateway.job_folder import UTTERANCES_NAME, JobFolder
-from processes.gateway.job_making import JobMaking
-from processes.gateway.job_progress import Progress
-from processes.gateway.job_speaker import JobSpeaker
+from processes.gateway.job_folder import UTTERANCES_NAME
+from processes.gateway.job_making import JobMaking, JobTry
 from processes.gateway.job_text import as_line, find_utterances, from_line
 
 
@@ -42,31 +38,14 @@ def request_of(row: Row) -> SpeechRequest:
 class JobRun:
     """One try of a job. Where it is cancelled none of its threads is at the job's files any more."""
 
-    def __init__(
-        self,
-        row: Row,
-        database: Database,
-        folder: JobFolder,
-        speaker: JobSpeaker,
-        threads: EncoderThreads,
-        progress: Progress,
-    ) -> None:
-        """Take the job and what it is done with.
-
-        Args:
-            row: The job, running.
-            database: Where its utterances are noted.
-            folder: Its files.
-            speaker: Speaks.
-            threads: Where files are read and written, and audio is encoded.
-            progress: Is kept up to date.
-        """
-        self._row = row
-        self._database = database
-        self._folder = folder
-        self._speaker = speaker
-        self._threads = threads
-        self._progress = progress
+    def __init__(self, job_try: JobTry) -> None:
+        """Take the job and what it is done with."""
+        self._try = job_try
+        self._row = job_try.row
+        self._database = job_try.database
+        self._folder = job_try.folder
+        self._threads = job_try.threads
+        self._progress = job_try.progress
 
     async def run(self, voice: Voice, pause_s: float) -> Row | None:
         """Do what is left of the job; return its row as completed, or None if somebody ended it meanwhile.
@@ -120,14 +99,13 @@ class JobRun:
         row, folder, threads = self._row, self._folder, self._threads
         await threads.run_out(lambda: folder.check_room(row["result_bytes"]))
         request = request_of(row)
-        # As it is spoken: the voice may have had other bounds when the text was split.
+        # As its utterances say: the voice may have other bounds by now.
         lines, _ = await threads.run_out(lambda: folder.read_lines(0, 1))
         tempo = request.speed / from_line(b"".join(lines), 0).utterance.speed
         job_format, tags = JobFormat(row["format"]), Tags(row["title"], row["voice"])
-        making = JobMaking(row, self._database, folder, self._speaker, threads, self._progress)
         audio = await threads.run_out(lambda: JobAudio(folder, job_format, tempo, tags))
         try:
-            await making.make(audio, voice.sample_rate_hz)
+            await JobMaking(self._try, audio, voice.sample_rate_hz).make()
             self._progress.step = "encoding"
             audio_s, size_bytes = await threads.run_out(audio.finish)
             if request.wants_word_times:

@@ -31,6 +31,7 @@ from appliance.voices import Voice
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.job_bounds import bytes_with_one_more
 from processes.gateway.job_folder import JobFolder
+from processes.gateway.job_making import JobTry
 from processes.gateway.job_progress import Progress, described
 from processes.gateway.job_run import JobRun
 from processes.gateway.job_speaker import JobSpeaker
@@ -276,8 +277,8 @@ class JobRunner:
             row = await jobs.complete_job(database, row, result)
         else:
             voice = self._find_voice(row["voice"])
-            run = JobRun(row, database, folder, self._speaker, self.threads, progress)
-            row = await run.run(voice, self._settings.text.pause_s)
+            job_try = JobTry(row, database, folder, self._speaker, self.threads, progress)
+            row = await JobRun(job_try).run(voice, self._settings.text.pause_s)
         if row is not None:
             self._ended(row)
             await self.threads.run(folder.forget_spoken)

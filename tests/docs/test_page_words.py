@@ -1,6 +1,7 @@
 """The page has words for everything that can become of a job."""
 
 import re
+from importlib import import_module
 
 from appliance.errors import (
     ApplianceError,
@@ -11,28 +12,12 @@ from appliance.errors import (
     error_classes,
 )
 from appliance.store.errors import StorageError
-from processes.gateway import (
-    job_audio,
-    job_folder,
-    job_making,
-    job_run,
-    job_runner,
-    job_speaker,
-    job_text,
-    job_tidying,
-)
 from tests.docs.checkout import ROOT
 
-MODULES = (
-    job_audio,
-    job_folder,
-    job_making,
-    job_run,
-    job_runner,
-    job_speaker,
-    job_text,
-    job_tidying,
-)
+MODULES = [
+    import_module(f"processes.gateway.job_{name}")
+    for name in ("audio", "folder", "making", "run", "runner", "speaker", "text", "tidying")
+]
 """What works at a job."""
 FAMILIES = (StorageError, SynthesisError)
 """Of which any may be why it waits or has failed."""
