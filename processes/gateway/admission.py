@@ -284,7 +284,7 @@ class Admission:
         running_s = sum(
             max(0.0, self._costs.expected_s(link.ticket.utterance) - link.worked_s())
             for link in self._pool.links(engine)
-            if link.ticket is not None and link.ticket.client != client
+            if link.ticket is not None and link.ticket.client not in (client, PROBE_CLIENT)
         )
         waiting_s = sum(self._costs.expected_s(ticket.utterance) for ticket in queue.before(client))
         return (running_s + waiting_s) / self._workers(engine)

@@ -29,7 +29,7 @@ from appliance.ipc.messages import Audio, Done, Failed
 from appliance.metrics import CLASSES, GatewayMetrics
 from appliance.settings import DispatchSettings
 from appliance.speech import PcmChunk, RequestClass
-from processes.gateway.admission import Admission
+from processes.gateway.admission import PROBE_CLIENT, Admission
 from processes.gateway.cost import CostModel
 from processes.gateway.fair_queue import FairQueue
 from processes.gateway.grants import GrantLedger
@@ -332,8 +332,10 @@ class Dispatcher:
         link.flush()
 
     def _refuse_late(self, engine: str, queue: FairQueue, seen_s: float) -> None:
-        """Refuse whose first sound others' work has kept waiting too long; its own work doesn't count."""
+        """Refuse whose first sound others' work has kept waiting too long; its own and probes don't count."""
         spoken_for = {link.ticket.client for link in self._pool.links(engine) if link.ticket is not None}
+        if spoken_for == {PROBE_CLIENT}:
+            return  # it is over soon, and nobody need come back later for that
         for ticket in queue.heads(RequestClass.FIRST):
             if ticket.client in spoken_for or ticket.tries or not ticket.stream.waits_for_first_audio:
                 continue

@@ -20,6 +20,7 @@ from appliance.errors import (
 )
 from appliance.settings import DispatchSettings
 from appliance.worker_settings import WorkersSettings
+from processes.gateway.admission import PROBE_CLIENT
 from processes.gateway.ticket import Delivery
 from tests.parts.dispatch_rig import DispatchRig, dispatch_rig, wanted_pcm
 from tests.parts.tickets import make_utterance
@@ -268,3 +269,16 @@ async def test_admission_when_draining_then_newcomers_are_refused_and_the_rest_e
         with pytest.raises(DrainingError):
             rig.ask("Not this.")
         assert await task == [wanted_pcm("Finish this.")]
+
+
+async def test_admission_when_only_a_probe_keeps_a_first_sound_waiting_then_nobody_is_refused(
+    run_dir: Path,
+) -> None:
+    """A probe of a slow voice, before anybody knows what it costs."""
+    async with dispatch_rig(run_dir, 1, APPLIANCE_TONE_DELAY_S="1.5") as rig:
+        probing = asyncio.create_task(rig.hear(rig.ask("Probe.", client=PROBE_CLIENT)))
+        await rig.until(lambda: rig.dispatcher.running_count() == 1)
+        tasks = [asyncio.create_task(rig.hear(rig.ask("Hello.", client="person"))) for _ in range(2)]
+        await look_after_until_all_ended(rig, tasks)
+        assert [task.result() for task in tasks] == [[wanted_pcm("Hello.")]] * 2
+        await probing
