@@ -339,9 +339,8 @@ class Dispatcher:
         for ticket in queue.heads(RequestClass.FIRST):
             if ticket.client in spoken_for or ticket.tries or not ticket.stream.waits_for_first_audio:
                 continue
-            waited_s = min(seen_s, time.monotonic() - ticket.queued_at_s)
-            error = self.admission.kept_waiting(ticket, queue, waited_s)
-            if error is not None:
+            more_s = min(seen_s, time.monotonic() - ticket.queued_at_s)
+            if (error := self.admission.kept_waiting(ticket, queue, more_s)) is not None:
                 error.has_waited = True
                 queue.remove(ticket)
                 self._fail(ticket, error)
