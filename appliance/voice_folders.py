@@ -106,7 +106,7 @@ def sync_folder(folder: Path) -> None:
     sync(folder)
 
 
-def sync(path: Path) -> None:
+def sync(path: Path | str) -> None:
     """Have one file or folder on the disk; blocks.
 
     Raises:

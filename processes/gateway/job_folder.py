@@ -48,6 +48,9 @@ RESULT_NAME = "result.json"
 PARTIAL_SUFFIX = ".partial"
 SHA256_DIGITS = 64
 READ_BYTES = 65_536
+BUFFER_BYTES = 65_536
+"""Written at a time."""
+PRIVATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 LEAST_FREE_BYTES = 8_388_608
 """A job leaves as much of the disk free, so that the database can go on writing."""
 ENCODING = ("utf-8", "surrogatepass")
@@ -80,6 +83,7 @@ class JobFolder:
             refuse_ratio: Used share of the disk from which nothing is written any more.
         """
         self.path = data_dir / JOBS_NAME / job_id
+        self._spoken = os.fspath(self.path / SPOKEN_NAME)  # a path object for each utterance takes long
         self._refuse_ratio = refuse_ratio
 
     def check_room(self, needed_bytes: float = 0.0) -> None:
@@ -151,10 +155,10 @@ class JobFolder:
 
     def _remove_spoken(self) -> None:
         """Delete the utterances' audio one by one: `rmtree` lists all of it first, megabytes for a book."""
-        with suppress(OSError), os.scandir(self.path / SPOKEN_NAME) as entries:
+        with suppress(OSError), os.scandir(self._spoken) as entries:
             for entry in entries:
-                Path(entry.path).unlink(missing_ok=True)
-        shutil.rmtree(self.path / SPOKEN_NAME, ignore_errors=True)
+                _forget(entry.path)
+        shutil.rmtree(self._spoken, ignore_errors=True)
 
     def forget_partials(self) -> None:
         """Delete what a kill has left half written, while nobody writes.
@@ -287,12 +291,12 @@ class JobFolder:
         digest = hashlib.sha256(head)
         digest.update(spoken.pcm)
         sha256 = digest.hexdigest()
-        path = self.path / SPOKEN_NAME / name
+        path = f"{self._spoken}/{name}"
         try:
-            with private(path) as file:
+            with os.fdopen(os.open(path, PRIVATE_FLAGS, 0o600), "wb", BUFFER_BYTES) as file:
                 file.writelines([sha256.encode() + b"\n" + head, spoken.pcm])
         except BaseException:
-            path.unlink(missing_ok=True)
+            _forget(path)
             raise
         return sha256
 
@@ -303,14 +307,14 @@ class JobFolder:
             OSError: One isn't there, or can't be written through. All of them are deleted then: the system
                 says so once, and what it still holds of them looks whole.
         """
-        paths = [self.path / SPOKEN_NAME / name for name in names]
+        paths = [f"{self._spoken}/{name}" for name in names]
         try:
             for path in paths:
                 sync(path)
-            sync(self.path / SPOKEN_NAME)
+            sync(self._spoken)
         except OSError:
             for path in paths:
-                path.unlink(missing_ok=True)
+                _forget(path)
             raise
 
     def find_spoken(self, name: str) -> tuple[SpokenUtterance, str] | None:
@@ -320,9 +324,11 @@ class JobFolder:
             OSError: The disk can't be read.
         """
         try:
-            data = (self.path / SPOKEN_NAME / name).read_bytes()
+            descriptor = os.open(f"{self._spoken}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
+        with os.fdopen(descriptor, "rb", 0) as file:
+            data = file.read()
         digits, at = data[:SHA256_DIGITS], SHA256_DIGITS + 1
         if hashlib.sha256(memoryview(data)[at:]).hexdigest().encode() != digits:
             return None
@@ -342,12 +348,17 @@ class JobFolder:
 
     def has_spoken(self, name: str) -> bool:
         """Return whether there is a file of an utterance's audio, whole or not."""
-        return (self.path / SPOKEN_NAME / name).exists()
+        return os.access(f"{self._spoken}/{name}", os.F_OK)
 
 
 def private(path: Path) -> BinaryIO:
     """Make an empty file that only its owner can read, and open it for writing."""
-    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w+b")
+    return os.fdopen(os.open(path, PRIVATE_FLAGS, 0o600), "w+b", BUFFER_BYTES)
+
+
+def _forget(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 (a path object for each utterance takes long)
 
 
 def sweep(data_dir: Path, older_s: float) -> list[str]:
