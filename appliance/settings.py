@@ -149,6 +149,13 @@ class WatchdogSettings(Section):
         le=600,
         description="Seconds without heartbeat that mean hung; two heartbeats or more, 0 never.",
     )
+    start_s: float = Field(
+        30.0,
+        ge=0,
+        le=600,
+        description="Seconds that the gateway and the exporter have from their start until they are ready; "
+        "then they count as hung. 0 any.",
+    )
     early_s: float = Field(
         10.0, ge=0, le=600, description="Seconds from a start in which an end is an early death; 0 none."
     )

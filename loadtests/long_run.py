@@ -79,10 +79,11 @@ def run(*, is_short: bool) -> list[Figure]:
         growth, requests = _measure(appliance, duration_s)
     with running_appliance(WORKERS_TONE=1, WORKERS_ESPEAK=1, TONE_LEAK_BYTES=LEAK_BYTES) as appliance:
         control, _ = _measure(appliance, CONTROL_S)
-    return [*_figures(growth, requests, duration_s), _control(control)]
+    return [*figures_of(growth, requests, duration_s), _control(control)]
 
 
-def _figures(growth: Growth, requests: int, duration_s: float) -> Iterator[Figure]:
+def figures_of(growth: Growth, requests: int, duration_s: float) -> Iterator[Figure]:
+    """Yield what an appliance grew by under so many requests in so many seconds, with the bounds."""
     yield Figure(f"requests in {duration_s / 60:g} min", requests, "")
     for name in growth.used[0]:
         yield Figure(f"{name}, growth of its own memory", growth.growth_mib(name), "MiB", most=MOST_MIB)

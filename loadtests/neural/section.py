@@ -97,9 +97,6 @@ def _listeners(*, is_short: bool) -> list[Figure]:
 def _crowd(workers: int, *, is_short: bool) -> Iterator[Figure]:
     with one_core(WORKERS_VITS=workers) as appliance:
         yield from course.crowding(_Measured(appliance), CROWD_ROUNDS[is_short], _tell)
-        used_bytes = appliance.shared_out_bytes()
-    name = f"memory (PSS) of all processes with {workers} workers then"
-    yield Figure(name, used_bytes / figures.MB, "MB")
 
 
 def _starts(*, is_short: bool) -> list[Figure]:

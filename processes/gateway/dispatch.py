@@ -68,7 +68,7 @@ class Dispatcher:
         self._looked_at_s = time.monotonic()
         self._ids = itertools.count(1)
         self._links: dict[str, WorkerLink] = {}
-        self._grants = GrantLedger(cores, self._grant)
+        self.grants = GrantLedger(cores, self._grant)
         # On one core the second would only hold a worker that somebody else's first sound may need.
         self._most_outstanding = min(MAX_OUTSTANDING, cores)
         self.costs = CostModel()
@@ -170,7 +170,7 @@ class Dispatcher:
         """Give a newly connected worker something to do; it takes the place of one with its name."""
         old = self._links.get(link.name)
         if old is not None:
-            self._grants.give_back(link.name)
+            self.grants.give_back(link.name)
             old.kill("lost")
         self._links[link.name] = link
         self._serve(link.engine)
@@ -193,14 +193,14 @@ class Dispatcher:
         if audio.chunk.ends_window or audio.chunk.is_last:
             ticket.stream.synthesis_s += link.end_window()
         if audio.chunk.ends_window:
-            self._grants.renew(link.name, self._deadline_s(ticket), needs_core=link.is_on_cpu)
+            self.grants.renew(link.name, self._deadline_s(ticket), needs_core=link.is_on_cpu)
 
     def utterance_ended(self, link: WorkerLink, end: Done | Failed) -> None:
         """Free the worker; the ticket has all that will come."""
         ticket = self._current(link, end.utterance_id)
         if ticket is None:
             return
-        self._grants.give_back(link.name)
+        self.grants.give_back(link.name)
         link.end_utterance(has_failed=isinstance(end, Failed))
         match end:
             case Failed():
@@ -216,7 +216,7 @@ class Dispatcher:
         """Try the lost worker's utterance once more, or fail it."""
         if self._links.get(link.name) is link:
             del self._links[link.name]
-            self._grants.give_back(link.name)
+            self.grants.give_back(link.name)
         self.admission.worker_was_alive(link.engine)
         ticket, link.ticket = link.ticket, None
         if ticket is None:
@@ -229,10 +229,6 @@ class Dispatcher:
             self._fail(ticket, link.loss())
         else:
             self._try_again(ticket)
-
-    def is_computing(self, link: WorkerLink) -> bool:
-        """Return whether a worker holds a run grant, so that its time counts."""
-        return self._grants.holds(link.name)
 
     # The life of a ticket.
 
@@ -328,7 +324,7 @@ class Dispatcher:
         if stream.queue_wait_s is None:
             stream.queue_wait_s = time.monotonic() - stream.arrived_at_s
         link.begin(ticket)
-        self._grants.ask(link.name, self._deadline_s(ticket), needs_core=link.is_on_cpu)
+        self.grants.ask(link.name, self._deadline_s(ticket), needs_core=link.is_on_cpu)
         link.flush()
 
     def _refuse_late(self, engine: str, queue: FairQueue, seen_s: float) -> None:
@@ -394,7 +390,7 @@ class Dispatcher:
         """Tell whoever hands out grants that what is being spoken is needed by another time than before."""
         for link in self._links.values():
             if link.ticket is ticket:
-                self._grants.hurry(link.name, self._deadline_s(ticket))
+                self.grants.hurry(link.name, self._deadline_s(ticket))
 
     def _deadline_s(self, ticket: Ticket) -> float:
         return ticket.stream.deadline_s(self._settings.first_audio_target_s)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 
 class GrantLedger:
@@ -38,6 +38,10 @@ class GrantLedger:
     def holds(self, name: str) -> bool:
         """Return whether a worker may compute now."""
         return name in self._holders or name in self._elsewhere
+
+    def is_left(self, lost: Collection[str]) -> bool:
+        """Return whether anybody else could compute on a core, were some never to give their grants back."""
+        return len(self._holders.intersection(lost)) < self._cores
 
     def ask(self, name: str, deadline_s: float, *, needs_core: bool = True) -> None:
         """Ask for a grant; it is given at once or when one comes back.

@@ -6,7 +6,7 @@ Refuses to know: how to mend anything.
 `/health/live` says that the loop runs, and nothing else: overload or dead workers never make a container
 restart. `/health/ready` is green only while the default voice would be spoken, so that a load balancer sends
 requests elsewhere under overload; `/health` stays green then. `/health/tts` is the last real synthesis and
-the pool's present state.
+the pool's present state. A worker far behind with its audio doesn't count, although it isn't killed yet.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def overall_status(gateway: Gateway) -> Status:
     if gateway.dispatcher.admission.is_draining:
         return Status.DRAINING
     engine = default_engine(gateway)
-    if not gateway.pool.alive_count(engine):
+    if not gateway.pool.answering_count(engine):
         has_ever_served = bool(gateway.catalog.voices())
         return Status.STARTING if gateway.is_young and not has_ever_served else Status.DOWN
     if gateway.dispatcher.is_overloaded(engine):
@@ -76,9 +76,9 @@ def is_default_missing(gateway: Gateway) -> bool:
 
 
 def worker_counts(gateway: Gateway) -> tuple[int, int]:
-    """Return how many workers are alive and how many there should be."""
+    """Return how many workers answer and how many there should be."""
     sizes = gateway.settings.pool_sizes()
-    return sum(gateway.pool.alive_count(engine) for engine in sizes), sum(sizes.values())
+    return sum(gateway.pool.answering_count(engine) for engine in sizes), sum(sizes.values())
 
 
 async def get_live(request: web.Request) -> web.Response:
@@ -122,7 +122,7 @@ async def get_tts_health(request: web.Request) -> web.Response:
     body = {
         "status": status,
         "engine": engine,
-        "workers_ready": gateway.pool.alive_count(engine),
+        "workers_ready": gateway.pool.answering_count(engine),
         **_described(result),
         "engines": {name: _described(each) for name, each in gateway.prober.results.items()},
     }
@@ -134,7 +134,7 @@ async def get_tts_health(request: web.Request) -> web.Response:
 def _tts_status(gateway: Gateway, engine: str, result: ProbeResult | None) -> str:
     if is_default_missing(gateway):
         return "down"
-    is_alive = gateway.pool.alive_count(engine) > 0
+    is_alive = gateway.pool.answering_count(engine) > 0
     if is_alive and result is None:
         return "starting"
     if is_alive and result is not None and _is_fresh(gateway, result) and result.cause in ("none", "busy"):

@@ -117,10 +117,14 @@ class JobTidying:
         names = await self._threads.run(lambda: sweep(self._settings.data.dir, ORPHAN_S))
         now_s = time.monotonic()
         orphans = [name for name in names if await jobs.find_job(database, name) is None]
+        for name in orphans:
+            if name not in self._orphans:
+                logger.warning("job_without_row", job=name, deleted_in_s=ORPHAN_S)
         self._orphans = {name: self._orphans.get(name, now_s) for name in orphans}
         for name, seen_s in self._orphans.items():
             if now_s - seen_s >= ORPHAN_S:
                 await self._threads.run(self._folder(name).remove)
+                logger.warning("job_folder_deleted", job=name)
 
 
 async def lose(database: Database, job_id: str) -> None:

@@ -29,6 +29,7 @@ from appliance.lifecycle import EXIT_OK, peer_credentials
 from appliance.metrics import EXIT_SIGNALS, OTHER_SIGNAL, WORKER_STATES, GatewayMetrics
 from appliance.voices import VoiceCatalog
 from appliance.worker_settings import WorkersSettings
+from processes.gateway.grants import GrantLedger
 from processes.gateway.recycling import RECYCLED, Recycler
 from processes.gateway.ticket import Ticket
 from processes.gateway.worker_link import END_S, KILL_AFTER_ABORT_S, SERVING_STATES, WorkerLink, WorkerState
@@ -49,6 +50,10 @@ REST_LOOK_S = 0.05
 PROGRESS_FACTOR = 10
 """A worker may take this many times the work that is expected of it, up to its next audio, before it counts
 as hung."""
+OVERDUE_SHARE = 0.3
+"""Of the time until a worker that makes no audio is killed: from then on `/health` doesn't count it any more.
+
+For espeak-ng that is after 1.5 s, so that `/health` is wrong about a pool that hangs for less than 2 s."""
 WINDOW_CHARS = {"vits": 40}
 """Characters of an utterance that are spoken up to the next audio, at most, by engines that speak in windows;
 the others compute all of it first. Source: 96 model frames are 1.1 s, some 15 characters; what is done once
@@ -57,6 +62,9 @@ for the whole text costs less than the rest of these (docs/benchmarks.md, first 
 
 class PoolEvents(Protocol):
     """What the pool tells the dispatcher."""
+
+    grants: GrantLedger
+    """Says which workers compute, so that their time counts."""
 
     def worker_joined(self, link: WorkerLink) -> None:
         """A worker is ready for its first utterance."""
@@ -69,9 +77,6 @@ class PoolEvents(Protocol):
 
     def worker_lost(self, link: WorkerLink) -> None:
         """A worker is gone; `link.cause` says why."""
-
-    def is_computing(self, link: WorkerLink) -> bool:
-        """Return whether a worker holds a run grant, so that its time counts."""
 
 
 class WorkerPool:
@@ -166,6 +171,19 @@ class WorkerPool:
         """Return how many workers of an engine are there, and neither hung nor about to end."""
         return sum(link.state in SERVING_STATES for link in self.links(engine))
 
+    def answering_count(self, engine: str) -> int:
+        """Return how many of these can be expected to speak: not those far behind with their next audio.
+
+        They are likely to hang. Where they hold the grants of all cores nobody else speaks either.
+        """
+        now_s = time.monotonic()
+        late = {link.name for link in self.links() if self._stuck_share(link, now_s) >= OVERDUE_SHARE}
+        is_core_left = self.events is None or self.events.grants.is_left(late)
+        return sum(
+            link.state in SERVING_STATES and link.name not in late and (is_core_left or not link.is_on_cpu)
+            for link in self.links(engine)
+        )
+
     def idle(self, engine: str, voice: str) -> WorkerLink | None:
         """Return a free worker: one that has the voice warm if there is one; of these the last to be busy.
 
@@ -206,14 +224,14 @@ class WorkerPool:
             link.kill("hung")
         elif link.cancelled_at_s is not None and now_s - link.cancelled_at_s > self._settings.cancel_s:
             link.kill("cancel")
-        elif self._is_stuck(link, now_s):
+        elif self._stuck_share(link, now_s) > 1:
             link.kill("progress")
 
-    def _is_stuck(self, link: WorkerLink, now_s: float) -> bool:
-        """Return whether a worker that may compute has made no audio for too long."""
-        if link.ticket is None or self.events is None or not self.events.is_computing(link):
-            return False
-        return now_s - link.progress_at_s > progress_limit_s(self._settings, link.ticket)
+    def _stuck_share(self, link: WorkerLink, now_s: float) -> float:
+        """Return how much of the time is over after which a worker counts as stuck; 1 is all of it."""
+        if link.ticket is None or self.events is None or not self.events.grants.holds(link.name):
+            return 0.0
+        return (now_s - link.progress_at_s) / progress_limit_s(self._settings, link.ticket)
 
     def _measure(self, now_s: float) -> None:
         counts = Counter(link.state.value for link in self.links())

@@ -4,8 +4,9 @@ Owns: when a worker is due, and when it may go.
 Refuses to know: how a worker is told (`WorkerLink.let_go`), and who starts the next one (supervisord).
 
 A worker that gets DRAIN ends with exit code 0, which supervisord expects and answers with a new start at
-once. Of each engine at most one worker is away by our doing, and none goes while another is away for whatever
-reason: it waits until the pool is whole again, or for `REPLACEMENT_S` and then only if another still serves.
+once. Of all engines together at most one worker is away by our doing, since starting one takes a core. None
+goes while another is away for whatever reason: it waits until all pools are whole again, or for
+`REPLACEMENT_S`, and then only if another of its own still serves.
 """
 
 from __future__ import annotations
@@ -113,11 +114,11 @@ class Recycler:
         now_s = time.monotonic()
         if now_s - link.joined_at_s < LEAST_AGE_S:
             return False
-        serving = self._serving(link.engine)
-        if serving >= self._sizes.get(link.engine, 0):
-            return True
-        waited_s = now_s - self._whole_at_s.setdefault(link.engine, now_s)
-        return serving > 1 and waited_s > REPLACEMENT_S
+        away = [engine for engine, size in self._sizes.items() if self._serving(engine) < size]
+        has_waited = all(
+            now_s - self._whole_at_s.setdefault(engine, now_s) > REPLACEMENT_S for engine in away
+        )
+        return has_waited and (link.engine not in away or self._serving(link.engine) > 1)
 
     def _serving(self, engine: str) -> int:
         return sum(link.engine == engine and link.state in SERVING_STATES for link in self._links())

@@ -236,7 +236,8 @@ def _growth(subject: RunningAppliance, voices: list[str], count: int, progress: 
     for step in range(STEPS):
         progress(f"{count} utterances, part {step + 1} of {STEPS}")
         for text, voice_id in islice(asked, max(1, count // STEPS)):
-            subject.speak_as(voice_id, text)
+            if not subject.speak_as(voice_id, text).is_whole:
+                raise course.NothingHeardError
         resident_bytes.append(subject.resident_bytes())
     return figures.growth(f"{count:,} utterances over {len(voices)} speakers", resident_bytes)
 

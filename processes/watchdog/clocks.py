@@ -1,4 +1,4 @@
-"""How long something has been missing: a program's heartbeat, an engine.
+"""How long something has been missing: a program's heartbeat, its READY, an engine.
 
 Owns: the two clocks. Time in which the watchdog itself didn't run never counts: `restart` forgives it.
 Refuses to know: what is done about it.

@@ -97,11 +97,17 @@ class ProgramTable:
 
     def beating(self) -> dict[int, str]:
         """Return the processes that have to beat, by pid: ready once, and not being stopped."""
-        return {
-            self[name].pid: name
-            for name in BEATING_PROGRAMS
-            if self[name].pid and self[name].was_ready and self[name].state in intensity.BUSY_STATES
+        return {pid: name for pid, name in self._busy().items() if self[name].was_ready}
+
+    def starting(self) -> dict[int, str]:
+        """Return the processes that have to become ready, by pid."""
+        return {pid: name for pid, name in self._busy().items() if not self[name].was_ready}
+
+    def _busy(self) -> dict[int, str]:
+        found = {
+            self[name].pid: name for name in BEATING_PROGRAMS if self[name].state in intensity.BUSY_STATES
         }
+        return {pid: name for pid, name in found.items() if pid}
 
     def running_workers(self) -> dict[int, str]:
         """Return the workers that supervisord calls RUNNING, by pid."""

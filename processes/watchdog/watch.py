@@ -75,6 +75,7 @@ class Watch:
         self._early: list[Notification] = []
         self._ticked_s = time.monotonic()
         self._heartbeats = HeartbeatClock(settings.watchdog.silence_s)
+        self._starts = HeartbeatClock(settings.watchdog.start_s)
         self._engines = EngineClock(settings.watchdog.no_engine_s, self._ticked_s)
         self._known_workers = KnownWorkers(settings)
         self._steady_s = min(self._early_s, settings.watchdog.no_engine_s / 2)
@@ -120,6 +121,7 @@ class Watch:
         if lag_s > FORGIVEN_LAG_S:
             logger.info("clocks_restarted", lag_s=round(lag_s, 3))
             self._heartbeats.restart(now_s)
+            self._starts.restart(now_s)
             self._engines.restart(now_s)
             self._known_workers.restart(now_s)
             self._late_until_s = now_s + CATCH_UP_S
@@ -174,9 +176,11 @@ class Watch:
 
     def _judge(self, now_s: float) -> None:
         """Look at the clocks."""
-        beating = self._table.beating()
+        beating, starting = self._table.beating(), self._table.starting()
         for pid in self._heartbeats.silent(beating, now_s):
             self._end_hung(beating[pid], pid, "silent")
+        for pid in self._starts.silent(starting, now_s):
+            self._end_hung(starting[pid], pid, "start")
         workers = self._table.running_workers()
         overdue = self._known_workers.overdue(workers, now_s)
         if overdue is not None:

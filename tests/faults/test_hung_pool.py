@@ -9,16 +9,21 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from loadtests.figures import Figure
 from tests.parts.appliance import Appliance, eventually, running_appliance
+from tests.parts.measured import say
 from tests.parts.rounds import allowance_s
 
 RED_WITHIN_S = 1.5
 """The bound of /health/tts: 1 s of silence and the time to look."""
+RED_WHILE_BEATING_S = 2.0
+"""The bound where heartbeats go on: 0.3 of the 5 s after which it is killed, and the time to look."""
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +42,10 @@ def health(appliance: Appliance, path: str) -> int:
     return 200
 
 
-def speak(appliance: Appliance) -> tuple[int, bytes]:
+def speak(appliance: Appliance, text: str = "Are you there?") -> tuple[int, bytes]:
     request = urllib.request.Request(
         f"{appliance.base_url}/v1/audio/speech",
-        json.dumps({"input": "Are you there?", "voice": "tone-low"}).encode(),
+        json.dumps({"input": text, "voice": "tone-low"}).encode(),
         {"Content-Type": "application/json"},
     )
     try:
@@ -72,3 +77,37 @@ def test_pool_when_every_worker_is_stopped_then_health_is_red_and_it_comes_back(
     assert len(audio) > 1000
     eventually(lambda: health(appliance, "/health/tts") == 200)
     print(f"red after {red_after_s:.2f} s")
+
+
+@pytest.mark.parametrize("cores", [2, 1])
+def test_pool_when_all_that_may_compute_hang_with_heartbeats_then_health_is_red_long_before_they_are_killed(
+    appliance_factory: Callable[..., Appliance], cores: int
+) -> None:
+    appliance = appliance_factory(
+        WORKERS_TONE=2,
+        TONE_HOOKS="true",
+        TEXT_MAKE_SPEAKABLE="false",
+        VOICES_DEFAULT="tone-low",
+        DISPATCH_CORES=cores,
+    )
+    appliance.wait_until_ready()
+    eventually(lambda: b'"ready":2' in appliance.get("/health"))
+    eventually(lambda: health(appliance, "/health/tts") == 200)
+    seen = len(appliance.lines)
+    with ThreadPoolExecutor(cores) as threads:
+        begun_at_s = time.monotonic()
+        texts = [f"It never ends, number {number}. __HANG__" for number in range(cores)]
+        hearing = [threads.submit(speak, appliance, text) for text in texts]
+        eventually(lambda: health(appliance, "/health/tts") == 503, RED_WHILE_BEATING_S + allowance_s())
+        red_after_s = time.monotonic() - begun_at_s
+        assert not [line for line in appliance.lines[seen:] if line["event"] == "worker_killed"]
+        assert health(appliance, "/health") == 503
+        assert health(appliance, "/health/ready") == 503
+        assert health(appliance, "/health/live") == 200
+        answers = [each.result() for each in hearing]
+    name = f"all that may compute ({cores}) hung with heartbeats, health red after"
+    say("W5", Figure(name, red_after_s, "s", most=RED_WHILE_BEATING_S))
+    assert [status for status, _ in answers] == [504] * cores
+    eventually(lambda: health(appliance, "/health/tts") == 200)
+    eventually(lambda: b'"ready":2' in appliance.get("/health"))
+    assert speak(appliance)[0] == 200

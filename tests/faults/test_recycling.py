@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,10 @@ LIMIT_S = 480.0
 
 def recycled(appliance: Appliance, after: int) -> list[dict[str, Any]]:
     return [line for line in appliance.lines[after:] if line["event"] == "worker_recycled"]
+
+
+def engines_recycled(appliance: Appliance, after: int) -> Counter[str]:
+    return Counter(line["worker"].split("-")[1] for line in recycled(appliance, after))
 
 
 def assert_one_at_a_time(lines: list[dict[str, Any]]) -> None:
@@ -105,6 +110,21 @@ def test_workers_when_they_leak_then_replaced_one_at_a_time_and_no_request_fails
     assert exits(appliance, "lost") == 0
     assert counted(appliance, "tts_utterance_retries_total") == 0
     assert {line["reason"] for line in told} == {"rss"}
+
+
+def test_workers_when_those_of_two_engines_are_due_then_still_one_at_a_time(
+    appliance_factory: Callable[..., Appliance],
+) -> None:
+    appliance = appliance_factory(
+        WORKERS_TONE=2, WORKERS_ESPEAK=2, WORKERS_RECYCLE_UTTERANCES=20, VOICES_DEFAULT="tone-low"
+    )
+    appliance.wait_until_ready()
+    wait_until_whole(appliance, 4)
+    seen = len(appliance.lines)
+    with listening(appliance, 2) as others, listening(appliance, 2, voice="en-us") as more:
+        eventually(lambda: engines_recycled(appliance, seen) >= Counter(tone=2, espeak=2), LIMIT_S)
+    assert [*others.failed(), *more.failed()] == []
+    assert_one_at_a_time(appliance.lines[seen:])
 
 
 def test_worker_when_it_is_the_only_one_then_who_asks_meanwhile_waits_for_the_next(

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,14 @@ from tests.parts.appliance import Appliance, eventually
 from tests.parts.asked import asked, spoken
 from tests.parts.databases import damage_an_index, make_old
 from tests.parts.measured import say
-from tests.parts.rounds import rounds
+from tests.parts.rounds import allowance_s, rounds
 
 pytestmark = pytest.mark.timeout(1800)
 
 MOST_COMMITS = 60
 """Before a kill; it comes after a random number of them."""
+COMMITTED_S = 0.35
+"""What a kill can cost (250 ms), and the time to commit, to ask and to be answered."""
 KILLS_IN_A_ROW = 3
 """Of the gateway: one that dies early more often is held back, and the appliance gives up."""
 LONG_TEXT = "A sentence of which nobody will hear the end. " * 400
@@ -161,6 +164,23 @@ def test_gateway_when_killed_then_every_request_has_one_final_state_or_counts_as
         (running,) = rows_of(appliance, name)
         assert (running["state"], running["ended_by"]) == ("interrupted", "kill")
     assert asked(appliance, "/health")["db"]["state"] == "ok"
+
+
+def test_request_when_ended_then_its_row_is_committed_within_a_quarter_of_a_second(
+    appliance: Appliance,
+) -> None:
+    taken_s = []
+    for number in range(rounds(5, 200)):
+        spoken(appliance, f"timed-{number}")
+        ended_at_s = time.monotonic()
+        eventually(functools.partial(has_ended, appliance, f"timed-{number}"))
+        taken_s.append(time.monotonic() - ended_at_s)
+    say("D1", Figure("rows of ended requests committed after, at most", max(taken_s), "s", most=COMMITTED_S))
+    assert max(taken_s) <= COMMITTED_S + allowance_s()
+
+
+def has_ended(appliance: Appliance, request_id: str) -> bool:
+    return [each["state"] for each in rows_of(appliance, request_id)] == ["completed"]
 
 
 def test_gateway_when_stopped_then_the_history_lacks_nothing(

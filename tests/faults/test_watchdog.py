@@ -27,6 +27,8 @@ from tests.parts.ttsctl import run_ttsctl
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 SILENCE_S = 2.0
+START_S = 10.0
+"""More than a start takes on a busy machine."""
 PAUSE_S = 5.0
 """Longer than any silence that means hung."""
 SEEN_WITHIN_S = 30.0
@@ -138,6 +140,27 @@ def test_program_when_it_hangs_then_its_stack_is_logged_and_it_is_replaced(
         victims[0].resume()
     print(f"{name}: hang seen after {seen_s:.2f} s, ready again after {back_s:.2f} s")
     assert seen_s < SILENCE_S + 5
+
+
+def test_exporter_when_it_hangs_before_it_is_ready_then_it_is_replaced(
+    appliance_factory: Callable[..., Appliance],
+) -> None:
+    appliance = appliance_factory(WATCHDOG_START_S=START_S)
+    appliance.wait_until_running()
+    first = appliance.program("exporter")
+    first.kill()
+    pid = eventually(lambda: next(iter({pids(appliance)["exporter"]} - {0, -1, first.pid}), None))
+    psutil.Process(pid).suspend()
+    assert not appliance.programs()["exporter"]["ready"], "it was ready before it could be stopped"
+    seen_at_s = time.monotonic()
+
+    line = appliance.wait_for("program_hung", name="exporter", cause="start")
+    print(f"exporter that hangs in its start: seen after {time.monotonic() - seen_at_s:.2f} s")
+    assert line["hung_pid"] == pid
+    eventually(lambda: appliance.programs()["exporter"]["ready"])
+    assert appliance.programs()["exporter"]["pid"] not in {pid, first.pid}
+    appliance.wait_until_running()
+    assert metric(appliance, "tts_process_hangs_total", program="exporter") == 1
 
 
 def pause(processes: list[psutil.Process]) -> None:

@@ -236,7 +236,7 @@ async def test_pool_when_closed_in_an_utterance_then_a_worker_that_obeys_lives_a
     async with dispatch_rig(run_dir, 1, APPLIANCE_TONE_CHUNK_DELAY_S="0.3") as rig:
         (link,) = rig.pool.links()
         hearing = asyncio.ensure_future(rig.hear(rig.ask(TEXT * 2)))
-        await rig.until(lambda: rig.dispatcher.is_computing(link))
+        await rig.until(lambda: rig.dispatcher.grants.holds(link.name))
         hearing.cancel()
         await rig.pool.close()
         assert link.ticket is None

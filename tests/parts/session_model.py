@@ -126,7 +126,7 @@ class SessionModel(RuleBasedStateMachine):
             ordered = worker.order.utterance_id if worker.order else None
             assert (link.ticket.utterance_id if link.ticket else None) == ordered
             assert (link.state is WorkerState.READY) <= (ordered is None)
-            assert self.rig.dispatcher.is_computing(link) == worker.is_granted
+            assert self.rig.dispatcher.grants.holds(link.name) == worker.is_granted
         assert sum(worker.is_granted for worker in self.joined()) <= CORES
 
     @invariant()

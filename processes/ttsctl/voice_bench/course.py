@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from processes.ttsctl.voice_bench import crowds, figures
 from processes.ttsctl.voice_bench.coqui_server import CoquiServer
@@ -25,6 +25,7 @@ WARM_UP = 2
 IDLE_S = 3.0
 SAMPLE_S = 0.5
 
+Result = TypeVar("Result")
 Tell = Callable[[str], None]
 """Takes what is being measured now."""
 
@@ -93,25 +94,37 @@ def listening(subject: Subject, during_s: float, tell: Tell) -> Iterator[Figure]
     """Yield what listeners hear, and the memory of all processes before and meanwhile."""
     tell(f"{figures.LISTENERS} listeners, {during_s:g} s")
     idle_bytes = subject.shared_out_bytes()
+    heard, largest_bytes = _with_memory(
+        subject, lambda: crowds.listen(subject.speak, figures.LISTENERS, during_s)
+    )
+    workers = sorted(subject.workers_own_bytes())
+    yield from figures.listeners(heard)
+    yield from figures.memory(len(workers), idle_bytes, largest_bytes, median(workers))
+
+
+def crowding(subject: Subject, rounds: int, tell: Tell) -> Iterator[Figure]:
+    """Yield what clients hear who ask for a short sentence at one moment, and the memory meanwhile."""
+    tell(f"{figures.CROWD} requests at once")
+    workers = len(subject.workers_own_bytes())
+    crowds.at_once(subject.speak, SENTENCE_40, figures.CROWD)
+    heard, largest_bytes = _with_memory(
+        subject,
+        lambda: [crowds.at_once(subject.speak, SENTENCE_40, figures.CROWD) for _ in range(rounds)],
+    )
+    yield from figures.crowd(workers, heard)
+    yield figures.crowd_memory(workers, largest_bytes)
+
+
+def _with_memory(subject: Subject, work: Callable[[], Result]) -> tuple[Result, float]:
+    """Return what some work gives, and the most memory (PSS) of all processes meanwhile, in bytes."""
     ended = threading.Event()
     with ThreadPoolExecutor(1) as threads:
         largest = threads.submit(crowds.until, ended, subject.shared_out_bytes, SAMPLE_S)
         try:
-            heard = crowds.listen(subject.speak, figures.LISTENERS, during_s)
+            done = work()
         finally:
             ended.set()
-    workers = sorted(subject.workers_own_bytes())
-    yield from figures.listeners(heard)
-    yield from figures.memory(len(workers), idle_bytes, largest.result(), median(workers))
-
-
-def crowding(subject: Subject, rounds: int, tell: Tell) -> Iterator[Figure]:
-    """Yield what clients hear who ask for a short sentence at one moment."""
-    tell(f"{figures.CROWD} requests at once")
-    workers = len(subject.workers_own_bytes())
-    crowds.at_once(subject.speak, SENTENCE_40, figures.CROWD)
-    heard = [crowds.at_once(subject.speak, SENTENCE_40, figures.CROWD) for _ in range(rounds)]
-    yield from figures.crowd(workers, heard)
+    return done, largest.result()
 
 
 def _cpu(ours_s: list[float], coquis_s: list[float], coqui: CoquiServer | str) -> Iterator[Figure]:

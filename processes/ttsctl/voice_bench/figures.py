@@ -127,6 +127,12 @@ def crowd(workers: int, rounds: Sequence[Sequence[Heard]]) -> Iterator[Figure]:
     yield _failed("the same, failed", [each for some in rounds for each in some])
 
 
+def crowd_memory(workers: int, largest_bytes: float) -> Figure:
+    """Return the memory of all processes while `CROWD` clients hear a text each."""
+    name = f"memory (PSS) of all processes with {workers} workers meanwhile, the most of all samples"
+    return Figure(name, largest_bytes / MB, "MB")
+
+
 def memory(workers: int, idle_bytes: float, largest_bytes: float, further_bytes: float) -> Iterator[Figure]:
     """Yield the memory of all processes, and of one worker more."""
     name = f"{workers} workers, memory (PSS) of all processes, idle"

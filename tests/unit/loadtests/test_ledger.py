@@ -251,6 +251,12 @@ def test_report_when_something_was_left_out_then_each_is_said() -> None:
     assert [miss.split()[0] for miss in spoiled.misses()] == ["unaccounted:", "not", "1"]
 
 
+def test_report_when_the_identity_was_off_at_a_scrape_then_said_by_how_much() -> None:
+    seen = looked_at()
+    seen.scrapes, seen.unaccounted = 9, [(1.0, 2.0), (2.0, -3.0)]
+    assert report(seen=seen).misses() == ["unaccounted: 2 scrapes, by up to 3"]
+
+
 def test_report_when_a_request_failed_then_said_only_where_none_may() -> None:
     load = load_of(failed=("load-1",))
     assert report(load=load).misses() == []
