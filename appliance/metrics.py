@@ -19,6 +19,8 @@ Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 DURATION_BUCKETS_S = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0)
 """An edge exactly at the 500 ms objective."""
+START_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Few, as there is a set of them for each route."""
 LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 COMMIT_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 TTFA_BUCKETS_S = (0.002, 0.005, 0.01, 0.025, *DURATION_BUCKETS_S)
@@ -93,9 +95,12 @@ class GatewayMetrics:
         """
         self.registry = CollectorRegistry(auto_describe=True)
         self._declare_requests()
+        self._declare_probes()
         self._declare_pool()
         self._declare_http(routes)
         self._declare_store()
+        self._declare_backups()
+        self._declare_records()
         self._declare_cache()
         self._declare_process()
 
@@ -111,6 +116,9 @@ class GatewayMetrics:
             "tts_ledger_errors", "Lines of log.ledger_file that couldn't be written."
         )
         self.in_flight = self._gauge("tts_requests_in_flight", "Speech requests taken in and not ended.")
+        self.draining = self._gauge(
+            "tts_draining", "1 while new requests are refused at an operator's word or for a stop, else 0."
+        )
         self.duration_s = self._histogram(
             "tts_request_duration_seconds",
             "Seconds a speech request spent in a stage.",
@@ -124,11 +132,20 @@ class GatewayMetrics:
             engine=ENGINES,
         )
         self.audio_s = self._counter("tts_audio_seconds", "Seconds of audio synthesized.")
+
+    def _declare_probes(self) -> None:
         self.probe_success = self._gauge(
             "tts_probe_success", "1 when the engine's last probe was heard, else 0.", engine=ENGINES
         )
+        self.probe_busy = self._gauge(
+            "tts_probe_busy",
+            "1 when the engine's last probe was refused for others' work, else 0.",
+            engine=ENGINES,
+        )
         self.probe_timestamp_s = self._gauge(
-            "tts_probe_timestamp_seconds", "Wall clock of the engine's last probe; 0 before.", engine=ENGINES
+            "tts_probe_timestamp_seconds",
+            "Wall clock of the engine's last probe; 0 while it isn't probed.",
+            engine=ENGINES,
         )
         self.probe_latency_s = self._gauge(
             "tts_probe_latency_seconds",
@@ -186,6 +203,12 @@ class GatewayMetrics:
             DURATION_BUCKETS_S,
             route=routes,
         )
+        self.http_response_start_s = self._histogram(
+            "tts_http_response_start_seconds",
+            "Seconds from request headers read to the answer's headers; those of audio leave with its first.",
+            START_BUCKETS_S,
+            route=routes,
+        )
         self.http_connections = self._gauge(
             "tts_http_connections",
             "Clients' TCP connections, by what they wait for.",
@@ -222,6 +245,8 @@ class GatewayMetrics:
             "tts_disk_refusing",
             "1 while disk.refuse_ratio of the disk is used or nothing can be written, else 0.",
         )
+
+    def _declare_backups(self) -> None:
         self.backups = self._counter(
             "tts_backups",
             "Backups of the database that the gateway has made or failed to make.",
@@ -229,9 +254,16 @@ class GatewayMetrics:
         )
         self.backup_last_ok = self._gauge("tts_backup_last_ok", "1, or 0 after a backup that failed.")
         self.backup_last_ok.set(1)
+        self.backup_damaged = self._gauge(
+            "tts_backup_damaged",
+            "1 while no backup was made since one whose check found the database damaged, else 0.",
+        )
+        self.backup_scheduled = self._gauge("tts_backup_scheduled", "1 where store.backup_at is set, else 0.")
         self.backup_last_success_s = self._gauge(
             "tts_backup_last_success_timestamp_seconds", "Unix time of the newest backup; 0 without one."
         )
+
+    def _declare_records(self) -> None:
         self.history_unrecorded = self._counter(
             "tts_history_unrecorded",
             "Requests of killed gateways that have no row in the history, found at this one's start.",

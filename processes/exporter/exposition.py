@@ -58,6 +58,8 @@ class Observation:
     disk_used_ratio: float = math.nan
     """0..1; NaN when the disk can't be looked at, as is the next."""
     disk_free_bytes: float = math.nan
+    clock_step_s: float = 0.0
+    """By how much the wall clock was set forward, or back below 0, of late; see `clock_watch`."""
     db_bytes: int = 0
     db_wal_bytes: int = 0
 
@@ -102,6 +104,11 @@ def metrics(seen: Observation) -> Iterator[Metric]:
         "tts_disk_used_ratio", "Used share of the data directory's disk, 0..1.", seen.disk_used_ratio
     )
     yield _gauge("tts_disk_free_bytes", "Bytes left to the appliance on that disk.", seen.disk_free_bytes)
+    yield _gauge(
+        "tts_clock_step_seconds",
+        "Seconds by which the wall clock was set forward (back: below 0), the most in the last hour; else 0.",
+        seen.clock_step_s,
+    )
     yield _gauge("tts_db_bytes", "Bytes of the database; 0 without one.", seen.db_bytes)
     yield _gauge("tts_db_wal_bytes", "Bytes of the database's write-ahead log.", seen.db_wal_bytes)
 

@@ -1,4 +1,4 @@
-"""Where the exporter looks: the gateway, supervisord, the watchdog's and the launcher's files, the disk.
+"""Where the exporter looks: the gateway, supervisord, the watchdog's and launcher's files, disk, clock.
 
 Owns: asking each within a time, and going on without the one that doesn't answer.
 Refuses to know: the metrics' names; the database's content (only its files' sizes).
@@ -18,6 +18,7 @@ from appliance.lifecycle import GATEWAY_SOCKET, LAUNCHER_FILE, PROGRAMS_FILE, re
 from appliance.logs import dropped_lines, suppressed_lines
 from appliance.settings import Settings
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
+from processes.exporter.clock_watch import ClockWatch
 from processes.exporter.exposition import KINDS, STATES, Observation, Process, is_joinable
 
 GATEWAY_S = 1.0
@@ -40,12 +41,13 @@ class Sources:
         self._run_dir = settings.run.dir
         self._data_dir = settings.data.dir
         self._database = settings.store_path()
+        self._clock = ClockWatch()
         self._was_up: bool | None = None
 
     async def observe(self) -> Observation:
         """Look at everything at once; takes `GATEWAY_S` or `SUPERVISORD_S` at most, whatever is broken."""
         gateway_text, local = await asyncio.gather(self._ask_gateway(), asyncio.to_thread(self._look))
-        return Observation(gateway_text=gateway_text, **local)
+        return Observation(gateway_text=gateway_text, clock_step_s=self._clock.look(), **local)
 
     async def _ask_gateway(self) -> str:
         """Return the gateway's exposition, or nothing."""

@@ -30,11 +30,16 @@ from processes.gateway import (
 from processes.gateway.access import ACCESS_KEY, AccessRules, guarded
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.lists import STRINGS_PREFIX
-from processes.gateway.middleware import METRICS_KEY, ROUTES_KEY, STOPPING_KEY, around
+from processes.gateway.middleware import (
+    METRICS_KEY,
+    OTHER_ROUTE,
+    ROUTES_KEY,
+    STOPPING_KEY,
+    around,
+    observe_start,
+)
 
 API_PREFIXES = ("/v1", f"{STRINGS_PREFIX}/v1")
-OTHER_ROUTE = "other"
-"""Metrics' label for paths that nothing answers at."""
 
 
 def make_app(gateway: Gateway) -> web.Application:
@@ -44,6 +49,7 @@ def make_app(gateway: Gateway) -> web.Application:
     app[ACCESS_KEY] = gateway.access
     app[METRICS_KEY] = gateway.metrics
     app[STOPPING_KEY] = asyncio.Event()
+    app.on_response_prepare.append(observe_start)
     add_routes(app)
     app[ROUTES_KEY] = frozenset(route_names())
     return app

@@ -85,6 +85,7 @@ class Backups:
         except StorageError as error:
             logger.error("backup_failed", reason=error.message, code=error.code)
         at = self._settings.store.backup_at
+        self._metrics.backup_scheduled.set(bool(at))
         if at:
             self._schedule = Schedule(time.fromisoformat(at), self._newest, self._now())
         while True:
@@ -141,11 +142,13 @@ class Backups:
                 self._last = "failed"
             self._metrics.backups.labels("failed").inc()
             self._metrics.backup_last_ok.set(0)
+            self._metrics.backup_damaged.set(not self.is_well)
             logger.error("backup_failed", reason=error.message, code=error.code)
             raise
         self._last = "ok"
         self._metrics.backups.labels("ok").inc()
         self._metrics.backup_last_ok.set(1)
+        self._metrics.backup_damaged.set(0)
         self._note_newest(backup)
         manifest = backup.manifest
         logger.info(

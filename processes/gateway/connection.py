@@ -32,9 +32,8 @@ from appliance.errors import ApplianceError, InvalidRequestError, RequestTimeout
 from appliance.metrics import GatewayMetrics
 from processes.gateway.acceptor import VANISHED_S
 from processes.gateway.answers import FIRST_SERVER_STATUS, error_response
-from processes.gateway.app import OTHER_ROUTE
 from processes.gateway.audio_answer import cut_off, reset
-from processes.gateway.middleware import REQUEST_ID, REQUEST_ID_KEY, SECURITY_HEADERS
+from processes.gateway.middleware import OTHER_ROUTE, REQUEST_ID, REQUEST_ID_KEY, SECURITY_HEADERS
 
 UNREADABLE = "The request can't be read: a line of it is broken or too long, or it hasn't exactly one Host"
 UNEXPECTED = "Expect may only be 100-continue"

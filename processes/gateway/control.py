@@ -81,6 +81,7 @@ async def get_metrics(request: web.Request) -> web.Response:
         (metrics.log_lines_suppressed, "tts_log_lines_suppressed_total", suppressed_lines()),
     ):
         counter.inc(lines - (metrics.registry.get_sample_value(name) or 0))
+    metrics.draining.set(gateway.dispatcher.admission.is_draining)
     metrics.queue_wait_expected_s.set(gateway.dispatcher.expected_wait_s(default_engine(gateway)))
     if "application/openmetrics-text" in request.headers.get("Accept", ""):
         body = openmetrics.generate_latest(metrics.registry)  # type: ignore[no-untyped-call]  # has no types

@@ -31,6 +31,8 @@ from processes.gateway.fallback import FALLBACK_HEADER
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 METRICS_KEY = web.AppKey("metrics", GatewayMetrics)
+OTHER_ROUTE = "other"
+"""Metrics' label for paths that nothing answers at."""
 ROUTES_KEY = web.AppKey("routes", frozenset[str])
 """The closed set of route names that metrics are labelled with."""
 STOPPING_KEY = web.AppKey("stopping", asyncio.Event)
@@ -153,11 +155,22 @@ def _error_response(
     return response
 
 
+async def observe_start(request: web.Request, _response: web.StreamResponse) -> None:
+    """Count how long the answer's headers took; aiohttp calls it just before they leave."""
+    arrived_at_s = request.get(ARRIVED_KEY)
+    if arrived_at_s is not None:  # None where aiohttp itself has refused the request's `Expect`
+        start_s = request.app[METRICS_KEY].http_response_start_s
+        start_s.labels(_route(request)).observe(time.monotonic() - arrived_at_s)
+
+
 def _count(request: web.Request, status: str) -> None:
-    metrics = request.app[METRICS_KEY]
-    resource = request.match_info.route.resource
-    route = (resource.canonical if resource is not None else "") or "other"
-    known = request.app[ROUTES_KEY]
-    route = route if route in known else "other"
+    metrics, route = request.app[METRICS_KEY], _route(request)
     metrics.http_requests.labels(route, status).inc()
     metrics.http_duration_s.labels(route).observe(time.monotonic() - request[ARRIVED_KEY])
+
+
+def _route(request: web.Request) -> str:
+    """Return the name under which a request is counted."""
+    resource = request.match_info.route.resource
+    name = "" if resource is None else resource.canonical
+    return name if name in request.app[ROUTES_KEY] else OTHER_ROUTE

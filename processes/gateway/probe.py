@@ -33,6 +33,8 @@ MOST_AUDIO_S = 10.0
 LEAST_LEVEL_DBFS = -60.0
 """espeak-ng speaks at about -20 dBFS; a broken voice gives near silence."""
 TIMEOUT_S = 10.0
+BUSY = "busy"
+"""The cause of a probe that was refused for others' work, which says nothing against the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Prober:
                 if voice is not None:
                     self._take(await self._probe(voice))
                 elif self.results.pop(engine, None) is not None:
-                    logger.info("probe_ended", engine=engine)  # its last voice was removed
+                    self._forget(engine)
             self._check_names()
             try:
                 async with asyncio.timeout(self._settings.probe_interval_s):
@@ -130,7 +132,7 @@ class Prober:
                     pcm += chunk.pcm
             cause = _verdict(bytes(pcm), rate_hz)
         except OverloadedError:
-            cause = "busy"
+            cause = BUSY
         except (ApplianceError, TimeoutError) as error:
             cause = error.code if isinstance(error, ApplianceError) else "timeout"
         audio_s = len(pcm) / (2 * rate_hz)
@@ -143,11 +145,18 @@ class Prober:
         before = self.results.get(result.engine)
         self.results[result.engine] = result
         self._metrics.probe_success.labels(result.engine).set(result.is_success)
+        self._metrics.probe_busy.labels(result.engine).set(result.cause == BUSY)
         self._metrics.probe_timestamp_s.labels(result.engine).set(time.time())
         if result.latency_s is not None:
             self._metrics.probe_latency_s.labels(result.engine).set(result.latency_s)
         if before is None or before.is_success != result.is_success:
             logger.info("probe_changed", engine=result.engine, success=result.is_success, cause=result.cause)
+
+    def _forget(self, engine: str) -> None:
+        """Leave no result of an engine whose last voice was removed, which would get older for ever."""
+        for gauge in (self._metrics.probe_success, self._metrics.probe_busy, self._metrics.probe_timestamp_s):
+            gauge.labels(engine).set(0)
+        logger.info("probe_ended", engine=engine)
 
 
 def _verdict(pcm: bytes, rate_hz: int) -> str:

@@ -18,6 +18,7 @@ from appliance.lifecycle import EXIT_OK
 from processes.ttsctl.outcome import ExitCode
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.inserted import STEPPED_CLOCK, inserted_code
+from tests.parts.scrape import scrape
 from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = pytest.mark.timeout(180)
@@ -36,9 +37,14 @@ class SteppedAppliance:
     def __init__(self, appliance: Appliance, file: Path) -> None:
         self.appliance = appliance
         self.file = file
+        self.offset_s = 0.0
+        self.largest_s = 0.0
+        """The largest step so far."""
 
     def step(self, offset_s: float) -> None:
         """Step the clock, and wait until the gateway's own dates show it, which takes 0.1 s."""
+        self.largest_s = max(self.largest_s, abs(offset_s - self.offset_s))
+        self.offset_s = offset_s
         self.file.write_text(str(offset_s))
         dated = "tts_worker_heartbeat_timestamp_seconds"
         eventually(lambda: abs(sample(self.appliance, dated) - time.time() - offset_s) < HOUR_S / 2)
@@ -129,6 +135,8 @@ def test_clock_when_it_steps_then_nothing_is_killed_and_no_duration_is_wrong(
     assert not KILLS & {line["event"] for line in appliance.lines[seen:]}
     assert json.loads(appliance.get("/health"))["status"] == "ok"
     assert run_ttsctl(appliance, "live").returncode == ExitCode.OK
+    told = scrape(appliance.exporter_url)["tts_clock_step_seconds",]
+    assert abs(told) == pytest.approx(stepped.largest_s, abs=1)
 
 
 @pytest.mark.parametrize("keeps", [False, True])

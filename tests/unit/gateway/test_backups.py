@@ -168,6 +168,7 @@ async def test_night_when_its_backup_fails_then_said_and_the_next_night_is_tried
         clock.now += DAY
         await until(functools.partial(has_made, metrics, "failed", 1))
         assert value_of(metrics, "tts_backup_last_ok") == 0
+        assert value_of(metrics, "tts_backup_damaged") == 0
         next_night = "2026-03-06T03:30:00+00:00"
         assert made.as_dict() == {"newest": None, "last": "failed", "next": next_night}
         folder.unlink()
@@ -196,15 +197,18 @@ async def test_backup_when_it_finds_the_database_damaged_then_said_until_one_is_
         await made.create("manual")
     assert value_of(metrics, "tts_db_errors_total", state="corrupt") == 1
     assert value_of(metrics, "tts_backup_last_ok") == 0
+    assert value_of(metrics, "tts_backup_damaged") == 1
     await asyncio.to_thread(shutil.rmtree, folder)
     folder.write_bytes(b"")  # no folder can be made here
     with pytest.raises(StorageError):
         await made.create("manual")
     assert (made.as_dict()["last"], made.is_well) == ("damaged", False)
+    assert value_of(metrics, "tts_backup_damaged") == 1
     folder.unlink()
     await asyncio.to_thread(mend, damaged)
     await made.create("manual")
     assert (made.as_dict()["last"], made.is_well) == ("ok", True)
+    assert value_of(metrics, "tts_backup_damaged") == 0
 
 
 def mend(path: Path) -> None:
@@ -247,6 +251,17 @@ async def test_gateway_when_it_starts_then_it_knows_the_newest_backup(
         await until(lambda: made.as_dict()["newest"] is not None)
     newest = datetime.fromisoformat(backup.manifest.created_at)
     assert value_of(metrics, "tts_backup_last_success_timestamp_seconds") == newest.timestamp()
+
+
+@pytest.mark.parametrize(("at", "is_scheduled"), [("03:30", 1), ("", 0)])
+async def test_gateway_when_nightly_backups_are_set_or_not_then_its_metric_says_so(
+    settings: Settings, store: StoreKeeper, at: str, is_scheduled: int
+) -> None:
+    metrics = GatewayMetrics(["/"])
+    metrics.backup_scheduled.set(1 - is_scheduled)
+    chosen = settings.model_copy(update={"store": settings.store.model_copy(update={"backup_at": at})})
+    async with running(Backups(chosen, metrics, store).run()):
+        await until(lambda: value_of(metrics, "tts_backup_scheduled") == is_scheduled)
 
 
 async def test_gateway_when_a_backups_time_has_no_zone_then_it_is_none(
