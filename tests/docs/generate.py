@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 
-from tests.docs import errors_page, import_diagram, metrics_page, settings_page, stop_diagram
+from tests.docs import dashboard, errors_page, import_diagram, metrics_page, settings_page, stop_diagram
 from tests.docs.checkout import ROOT
 
 SETTINGS_FILE = "config/appliance.toml"
@@ -16,6 +16,7 @@ TARGETS: dict[str, Callable[[], str]] = {
     "docs/settings.md": settings_page.page,
     "docs/errors.md": errors_page.page,
     "docs/metrics.md": metrics_page.page,
+    "config/grafana/dashboards/tts-appliance.json": dashboard.page,
     "diagrams/what-can-go-wrong.puml": errors_page.diagram,
     "diagrams/who-may-import-whom.puml": import_diagram.diagram,
     "diagrams/how-it-stops.puml": stop_diagram.diagram,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -13,9 +14,11 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.parts.appliance import Appliance, running_appliance
+from tests.parts.appliance import Appliance, eventually, running_appliance
 from tests.parts.missing import give_up
 from tests.parts.pages import Block, blocks, pages
+from tests.parts.scrape import scrape
+from tests.parts.speaking import asked_locally
 
 TESTED = [block for page in pages() for block in blocks(page) if block.is_tested]
 NAMES = [f"{block.page}-{block.language}-{index}" for index, block in enumerate(TESTED)]
@@ -40,9 +43,10 @@ def appliance() -> Iterator[Appliance]:
 @pytest.mark.timeout(LIMIT_S * 2)
 @pytest.mark.parametrize("block", TESTED, ids=NAMES)
 def test_block_when_run_as_it_stands_then_works(block: Block, appliance: Appliance, tmp_path: Path) -> None:
-    text = _for_this_place(block.text, appliance)
-    if block.language == "sh" and "curl" in text and shutil.which("curl") is None:
+    if block.language == "sh" and "curl" in block.text and shutil.which("curl") is None:
         give_up("this machine has no curl")
+    eventually(lambda: _is_well(appliance))  # also behind a block that has restarted something
+    text = _for_this_place(block.text, appliance)
     done = subprocess.run(
         [*SHELLS[block.language], text],
         cwd=tmp_path,
@@ -59,6 +63,15 @@ def test_block_when_run_as_it_stands_then_works(block: Block, appliance: Applian
             assert _audio_s(path) > LEAST_AUDIO_S, path.name
     written = re.findall(r"-o (\S+\.\w+)", text)
     assert {path.name for path in tmp_path.iterdir()} >= set(written)
+
+
+def _is_well(appliance: Appliance) -> bool:
+    """Whether the gateway, its workers and the exporter are there."""
+    if asked_locally(appliance, "/health").get("status") != "ok":
+        return False
+    with contextlib.suppress(OSError):
+        return bool(scrape(appliance.exporter_url)["tts_up",])
+    return False
 
 
 def _for_this_place(text: str, appliance: Appliance) -> str:
