@@ -34,7 +34,7 @@ check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit 
 	$(PYTEST) -q -n 2 --dist loadfile $(call rings,unit docs)
 faults: .venv/dev.stamp ## break things on purpose, as often as it takes, and see that they mend
 	rm -f build/fault-figures.jsonl; FAULTS_FULL=1 $(PYTEST) -s tests/faults tests/wire/test_fuzz.py
-accept: .venv/dev.stamp ## what players make of the audio (needs ffmpeg)
+accept: .venv/dev.stamp ## what players make of the audio, alerts and dashboard at a real Prometheus (needs ffmpeg, prometheus, prometheus-alertmanager)
 	$(PYTEST) -n 2 --dist loadfile tests/acceptance
 browser: .venv/browser.stamp ## the page at / in a headless Chromium
 	$(PYTEST) tests/browser
