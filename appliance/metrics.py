@@ -32,7 +32,16 @@ WORKER_STATES = ("ready", "busy", "hung", "recycling")
 EXIT_CAUSES = ("lost", "hung", "progress", "cancel", "protocol", "recycled")
 OTHER_SIGNAL = "other"
 EXIT_SIGNALS = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV", "SIGTERM", OTHER_SIGNAL)
-DENIAL_RULES = ("admin_network", "admin_key", "api_key", "host", "origin", "spoof", "peer_uid")
+DENIAL_RULES = (
+    "admin_network",
+    "admin_key",
+    "api_key",
+    "host",
+    "origin",
+    "spoof",
+    "peer_uid",
+    "wrong_keys",
+)
 ENGINES = ("coqui", "espeak", "tone", "vits")
 FALLBACK_REASONS = (
     "no_workers",

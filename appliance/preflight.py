@@ -7,20 +7,26 @@ Refuses to know: what the files are used for.
 
 from __future__ import annotations
 
+import os
+
 from appliance.errors import ConfigurationError
+from appliance.key_store import read_records
 from appliance.keys import read_keys
-from appliance.settings import Settings
+from appliance.secret_settings import check_env_file, find_secrets
+from appliance.settings import ROOT, Settings
 from appliance.store.migrations import check_not_newer
 from appliance.voices import read_voices_file
 
 
 def check_files(settings: Settings) -> None:
-    """Read every file that the settings name and forget what is in it.
+    """Read every file that the settings name and forget what is in it; look at this process's environment.
 
     Raises:
-        ConfigurationError: A file is missing, holds something else, or others may read its keys; or the
-            database is one of a later version.
+        ConfigurationError: A file is missing, holds something else, or others may read its keys or the
+            `.env`; a secret in the environment can't be one; or the database is one of a later version.
     """
+    check_env_file(os.environ, ROOT)
+    find_secrets(os.environ)
     read_voices_file(settings.config_dir() / settings.voices.file)
     key_files = {"http.api_keys_file": settings.http.api_keys_file, "admin.key_file": settings.admin.key_file}
     for setting, name in key_files.items():
@@ -29,4 +35,5 @@ def check_files(settings: Settings) -> None:
         except ConfigurationError as error:
             message = f"{setting}: {error.message}"
             raise ConfigurationError(message) from None
+    read_records(settings.keys_path())
     check_not_newer(settings.store_path())

@@ -2,7 +2,8 @@
 
 Owns: the sections and their bounds (some lie in modules of their own), reading
 `config/appliance.toml` and the `APPLIANCE_<SECTION>_<KEY>` environment over it.
-Refuses to know: what the settings are used for; secrets (settings name the files that hold them).
+Refuses to know: what the settings are used for; secrets (settings name the files that hold them, and
+`secret_settings` has the variables that are no settings).
 
 A relative path counts from the checkout, whatever directory a program was started in.
 
@@ -25,6 +26,7 @@ from appliance.cache_settings import CacheSettings
 from appliance.engine_settings import CoquiSettings, Section, ToneSettings, VitsSettings, settings_of
 from appliance.errors import ConfigurationError
 from appliance.job_settings import JobsSettings
+from appliance.secret_settings import NO_SETTINGS
 from appliance.store_settings import BACKUPS_NAME, DiskSettings, StoreSettings, below_data
 from appliance.voice_settings import ImporterSettings, VoicesSettings
 from appliance.worker_settings import WorkersSettings, checked_silence
@@ -40,6 +42,9 @@ LONGEST_SOCKET_NAME = "supervisor.sock.0000000"
 """supervisord binds its socket under a temporary name with its pid first."""
 SECRET_NAMES = re.compile(r"keys?_file")
 """Settings whose wrong value may be a key in the wrong place, and is never shown."""
+
+KEYS_FOLDER, KEYS_FILE = "keys", "keys.json"
+"""Below `data.dir`; a folder of their own, which is the lock of whoever changes them."""
 
 RENAMED = {"store": {"backup_keep": "backup_daily"}}
 """Section → what a setting was called in an earlier version → what it is called now."""
@@ -62,7 +67,15 @@ class HttpSettings(Section):
         (), description="Host names to answer for besides IP literals, undotted, .local, .lan, .home.arpa."
     )
     cors_origins: tuple[str, ...] = Field((), description="Origins whose pages may use the API; * for all.")
-    api_keys_file: str = Field("", description="File with one API key per line; empty asks for no key.")
+    api_keys_file: str = Field(
+        "", description="File with one API key per line, beside the keys that ttsctl has created."
+    )
+    require_key: bool = Field(
+        default=False, description="Whether a key is asked for even while there is none for speech."
+    )
+    wrong_keys_per_min: int = Field(
+        10, ge=1, le=10_000, description="Wrong keys from one address in a minute; more get 429."
+    )
     public_lists: bool = Field(
         default=True, description="Whether voices and models are listed without a key (Open WebUI asks so)."
     )
@@ -93,7 +106,9 @@ class AdminSettings(Section):
     networks: tuple[str, ...] = Field(
         ("192.168.1.0/24", "127.0.0.0/8", "::1/128"), description="Networks that reach the admin paths."
     )
-    key_file: str = Field("", description="File with the admin key; empty leaves only run/gateway.sock.")
+    key_file: str = Field(
+        "", description="File with the admin key; without any admin key only run/gateway.sock has the paths."
+    )
 
     @field_validator("networks")
     @classmethod
@@ -266,6 +281,10 @@ class Settings(Section):
         """Return the database's file."""
         return self.data.dir / self.store.file
 
+    def keys_path(self) -> Path:
+        """Return the file of the keys that ttsctl has created."""
+        return self.data.dir / KEYS_FOLDER / KEYS_FILE
+
     def backups_path(self) -> Path:
         """Return the folder of the database's backups."""
         return self.store_path().parent / BACKUPS_NAME
@@ -324,7 +343,7 @@ def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
     """Put `APPLIANCE_<SECTION>_<KEY>` over the file's values; lists are written with commas."""
     for name, text in environ.items():
         section, _, key = name.removeprefix(PREFIX).lower().partition("_")
-        if not name.startswith(PREFIX) or name == f"{PREFIX}CONFIG":
+        if not name.startswith(PREFIX) or name == f"{PREFIX}CONFIG" or name in NO_SETTINGS:
             continue
         field = Settings.model_fields.get(section)
         keys = {} if field is None else settings_of(type(field.default))

@@ -133,7 +133,7 @@ def build_gateway(settings: Settings) -> Gateway:
     return Gateway(
         settings=settings,
         metrics=metrics,
-        access=AccessRules(settings, metrics),
+        access=make_access(settings, metrics, dispatcher),
         catalog=catalog,
         fallbacks=Fallbacks(catalog),
         models=ModelList(names.models),
@@ -150,6 +150,17 @@ def build_gateway(settings: Settings) -> Gateway:
         imports=imports,
         jobs=make_jobs(settings, metrics, catalog, pool, speaker, store),
     )
+
+
+def make_access(settings: Settings, metrics: GatewayMetrics, dispatcher: Dispatcher) -> AccessRules:
+    """Return who may do what; a key with a quota of its own is held to that.
+
+    Raises:
+        ConfigurationError: A file of keys can't be used.
+    """
+    access = AccessRules(settings, metrics)
+    dispatcher.admission.quota.own_quota = access.keys.quota_of
+    return access
 
 
 def make_jobs(
@@ -226,6 +237,7 @@ def _works(
         gateway.answers.run(),
         warm(gateway),
         keep_pins(gateway),
+        gateway.access.keys.watch(),
         public.watch(),
         _look_after(gateway, announcement),
         _watch_sockets(gateway.settings.run.dir),

@@ -1,7 +1,8 @@
 """Who is calling, and what they may do.
 
-Owns: the caller's true address, the Host allow-list, API keys, the admin guard, foreign origins.
-Refuses to know: routes' work. A guard is bound to the route (a decorator), never to a path's prefix.
+Owns: the caller's true address, the Host allow-list, who needs a key, the admin guard, foreign origins.
+Refuses to know: which keys there are (`keyring`), and routes' work. A guard is bound to the route (a
+decorator), never to a path's prefix.
 
 `X-Forwarded-For` counts only when the peer is a trusted proxy, and is walked from the right up to the
 first address that isn't one. Source: OWASP ASVS 5.0, 4.1.3 and 8.4.2.
@@ -10,8 +11,6 @@ first address that isn't one. Source: OWASP ASVS 5.0, 4.1.3 and 8.4.2.
 from __future__ import annotations
 
 import functools
-import hashlib
-import hmac
 import ipaddress
 import re
 from collections.abc import Awaitable, Callable
@@ -21,17 +20,20 @@ from aiohttp import web
 from loguru import logger
 
 from appliance.errors import (
-    AccessError,
     AdminNetworkError,
+    ApplianceError,
     AuthenticationError,
     HostNotAllowedError,
     InvalidRequestError,
     OriginNotAllowedError,
     RouteNotFoundError,
 )
-from appliance.keys import read_keys
+from appliance.key_errors import TooManyWrongKeysError
+from appliance.key_records import Role
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings
+from processes.gateway.keyring import KeyOwner, Keyring
+from processes.gateway.wrong_keys import WrongKeys
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -48,17 +50,17 @@ class AccessRules:
     """The access part of the settings, ready to be asked."""
 
     def __init__(self, settings: Settings, metrics: GatewayMetrics) -> None:
-        """Read the key files and the networks.
+        """Read the files of keys and the networks.
 
         Raises:
-            ConfigurationError: A key file can't be read, is empty, or others may read it.
+            ConfigurationError: A file of keys can't be read, is broken or empty, or others may read it.
         """
         self._admin_networks = [ipaddress.ip_network(each) for each in settings.admin.networks]
         self._proxies = [ipaddress.ip_network(each) for each in settings.http.trusted_proxies]
         self._hosts = {name.lower() for name in settings.http.allowed_hosts}
         self._origins = set(settings.http.cors_origins)
-        self._api_keys = read_keys(settings.http.api_keys_file)
-        self._admin_keys = read_keys(settings.admin.key_file)
+        self.keys = Keyring(settings)
+        self._wrong_keys = WrongKeys(settings.http.wrong_keys_per_min)
         self._has_public_lists = settings.http.public_lists
         self._metrics = metrics
 
@@ -83,9 +85,9 @@ class AccessRules:
 
     def client(self, request: web.Request) -> str:
         """Return the name under which a caller's requests take turns with others'."""
-        key = _bearer(request)
-        if key and self._is_known(key, self._api_keys):
-            return f"key:{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+        owner = self._key_owner(request)
+        if owner is not None:
+            return owner.client
         user = request.headers.get("X-OpenWebUI-User-Id", "")
         if user and (is_on_socket(request) or self.is_proxy(request.remote or "")):
             return f"user:{user[:64]}"
@@ -160,42 +162,48 @@ class AccessRules:
 
         Raises:
             AuthenticationError: The key is missing or unknown.
+            TooManyWrongKeysError: Too many wrong ones came from there.
         """
-        if not self._api_keys or is_on_socket(request):
+        if not self.keys.is_in_force or is_on_socket(request):
             return
-        if not self._is_known(_bearer(request), self._api_keys | self._admin_keys):
+        owner = self._checked_owner(request)
+        if owner is None:
             raise self._denied("api_key", AuthenticationError(), request)
+        self.keys.note_use(owner)
 
     def check_jobs(self, request: web.Request) -> None:
         """Refuse whoever may list no jobs: with keys in force one without, else all but operators.
 
         Raises:
-            AuthenticationError, AdminNetworkError, RouteNotFoundError: As `check_api_key` or `check_admin`.
+            AuthenticationError, AdminNetworkError, RouteNotFoundError, TooManyWrongKeysError: As
+                `check_api_key` or `check_admin`.
         """
-        if self._api_keys:
+        if self.keys.is_in_force:
             self.check_api_key(request)
         else:
             self.check_admin(request)
 
     def owner(self, request: web.Request) -> str:
-        """Return whose a caller's jobs are: a hash of its key, or nothing without keys in force."""
-        key = _bearer(request)
-        if not self._api_keys or not self._is_known(key, self._api_keys | self._admin_keys):
-            return ""
-        return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+        """Return whose a caller's jobs are: a hash for its key, or nothing without keys in force."""
+        owner = self._key_owner(request) if self.keys.is_in_force else None
+        return "" if owner is None else owner.jobs
 
     def may_see(self, request: web.Request, owner: str) -> bool:
         """Return whether a caller may see a job whose id it knows; without keys the id is all it needs."""
         is_own = bool(owner) and owner == self.owner(request)
-        return not self._api_keys or is_own or self.is_operator(request)
+        return not self.keys.is_in_force or is_own or self.is_operator(request)
 
     def is_operator(self, request: web.Request) -> bool:
-        """Return whether `check_admin` would let a caller pass."""
+        """Return whether `check_admin` would let a caller pass; a wrong key counts as there."""
         if is_on_socket(request):
             return True
         address = self.address(request)
         is_near = address is not None and _is_in(address, self._admin_networks)
-        return is_near and self._is_known(_bearer(request), self._admin_keys)
+        try:
+            owner = self._checked_owner(request) if is_near and self.keys.has_admin else None
+        except TooManyWrongKeysError:
+            return False
+        return owner is not None and owner.role is Role.ADMIN
 
     def check_list_key(self, request: web.Request) -> None:
         """As `check_api_key`, but lists may be public: Open WebUI asks for them without a key."""
@@ -220,28 +228,45 @@ class AccessRules:
         """Refuse a caller without both an admin network's address and an admin key.
 
         Raises:
-            RouteNotFoundError: No admin key is configured: the route exists on `run/gateway.sock` only.
+            RouteNotFoundError: There is no admin key: the route exists on `run/gateway.sock` only.
             AdminNetworkError: The address lies outside of the admin networks.
             AuthenticationError: The key is missing or wrong.
+            TooManyWrongKeysError: Too many wrong ones came from there.
         """
         if is_on_socket(request):
             return
         self.check_admin_network(request)
-        if not self._admin_keys:
+        if not self.keys.has_admin:
             raise RouteNotFoundError
-        if not self._is_known(_bearer(request), self._admin_keys):
+        owner = self._checked_owner(request)
+        if owner is None or owner.role is not Role.ADMIN:
             raise self._denied("admin_key", AuthenticationError("The admin key is missing or wrong"), request)
+        self.keys.note_use(owner)
 
-    def _denied(self, rule: str, error: AccessError | HostNotAllowedError, request: web.Request) -> Exception:
+    def _key_owner(self, request: web.Request) -> KeyOwner | None:
+        key = _bearer(request)
+        return self.keys.find(key) if key else None
+
+    def _checked_owner(self, request: web.Request) -> KeyOwner | None:
+        """Return whose key a caller shows, and count it if it is a wrong one.
+
+        Raises:
+            TooManyWrongKeysError: Too many wrong ones came from there; see `wrong_keys`.
+        """
+        owner = self._key_owner(request)
+        try:
+            if owner is None and _bearer(request):
+                self._wrong_keys.note(self.address(request))
+            elif owner is not None and owner.is_guessable:
+                self._wrong_keys.check(self.address(request))
+        except TooManyWrongKeysError as error:
+            raise self._denied("wrong_keys", error, request) from None
+        return owner
+
+    def _denied(self, rule: str, error: ApplianceError, request: web.Request) -> ApplianceError:
         self._metrics.security_denied.labels(rule).inc()
         logger.warning("access_denied", rule=rule, peer=request.remote, method=request.method)
         return error
-
-    @staticmethod
-    def _is_known(key: str, hashes: frozenset[bytes]) -> bool:
-        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        # Every hash is compared, so that the time doesn't tell which one matched.
-        return sum(hmac.compare_digest(digest, each) for each in hashes) > 0
 
 
 def guarded(check: Callable[[AccessRules, web.Request], None]) -> Callable[[Handler], Handler]:

@@ -77,7 +77,7 @@ class Admission:
         self._pool = pool
         self._costs = costs
         self._backlogs: Counter[str] = Counter()
-        self._quota = ClientQuota(settings.client_rate_per_min, settings.client_burst)
+        self.quota = ClientQuota(settings.client_rate_per_min, settings.client_burst)
         self._returns: defaultdict[str, ReturnBook] = defaultdict(ReturnBook)
         self._deaths: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
         self._started_at_s = time.monotonic()
@@ -116,7 +116,7 @@ class Admission:
         if excess_s > 0:
             raise self._overloaded(client, first, excess_s)
         if client != PROBE_CLIENT and not is_charged:
-            self._quota.spend(client, time.monotonic())
+            self.quota.spend(client, time.monotonic())
         return limit_s
 
     def check_background(self, engine: str, fingerprint: bytes) -> None:
@@ -164,7 +164,7 @@ class Admission:
         """
         if self.is_draining:
             raise DrainingError(retry_after_s=spread(DRAINED_S))
-        self._quota.spend(client, time.monotonic())
+        self.quota.spend(client, time.monotonic())
 
     def forbear(self) -> None:
         """For a moment refuse less: those who waited for this gateway to start come all at once."""

@@ -20,6 +20,7 @@ from processes.gateway import (
     job_control,
     job_intake,
     job_results,
+    key_admin,
     lists,
     openapi,
     page_files,
@@ -79,6 +80,8 @@ def add_routes(app: web.Application) -> None:
     router.add_post("/admin/drain", control.post_drain)
     router.add_post("/admin/backups", backup_admin.post_backup)
     router.add_get("/admin/store", backup_admin.get_store)
+    router.add_get("/admin/keys", key_admin.get_keys)
+    router.add_post("/admin/keys", key_admin.post_keys)
     router.add_get("/admin/voices", voice_admin.get_voices)
     router.add_post("/admin/voices", voice_admin.post_voice)
     router.add_delete("/admin/voices/{voice}", voice_admin.delete_voice)

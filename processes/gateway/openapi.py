@@ -162,6 +162,7 @@ def _other_paths() -> dict[str, Any]:
         "/admin/drain": {"post": _post_drain()},
         "/admin/backups": {"post": _post_backup()},
         "/admin/store": get("Rows of each table of the database", json_answer("Rows"), 401, 404, 507),
+        "/admin/keys": _key_path(),
         **_voice_paths(),
         **_cache_paths(),
         **_history_path(),
@@ -187,6 +188,14 @@ def _post_backup() -> dict[str, Any]:
     made = answers(json_answer("The backup's manifest"), 401, 403, 404, 507)
     made["201"] = made.pop("200")
     return {"summary": "Make a backup of the database", "responses": made}
+
+
+def _key_path() -> dict[str, Any]:
+    listed = answers(json_answer("Keys without their secrets"), 401, 403, 404)
+    return {
+        "get": {"summary": "List the created keys", "responses": listed},
+        "post": {"summary": "Take the keys that ttsctl has changed", "responses": listed},
+    }
 
 
 def _voice_paths() -> dict[str, Any]:

@@ -6,6 +6,7 @@ Refuses to know: the paths (`openapi`).
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from appliance.audio.encoders import MEDIA_TYPES
@@ -29,12 +30,16 @@ def parameter(
 
 
 def answers(good: dict[str, Any], *errors: int) -> dict[str, Any]:
-    """Return the answers of a path: the good one, its errors, and those that every path can give."""
+    """Return the answers of a path: the good one, its errors, and those that every path can give.
+
+    Where a key may be wrong (401), there may have been too many wrong ones (429).
+    """
+    of_keys = {HTTPStatus.TOO_MANY_REQUESTS.value} if HTTPStatus.UNAUTHORIZED in errors else set()
     by_status: dict[int, list[type[ApplianceError]]] = {}
     for error_class in error_classes():
         by_status.setdefault(error_class.status, []).append(error_class)
     found = {"200": good}
-    for status in sorted({*errors, 400, 421, 500, 503, 504}):
+    for status in sorted({*errors, *of_keys, 400, 421, 500, 503, 504}):
         codes = ", ".join(sorted(error_class.code for error_class in by_status.get(status, [])))
         found[str(status)] = {
             "description": f"{error_type(status)}: {codes}",

@@ -7,6 +7,8 @@ Refuses to know: who a client is, what a request costs, time (the caller says wh
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
 
 from appliance.errors import QuotaExceededError
 from processes.gateway.return_book import spread
@@ -14,6 +16,15 @@ from processes.gateway.return_book import spread
 MAX_CLIENTS = 4_096
 """Buckets kept; the one not used for longest is forgotten, and full, first."""
 MINUTE_S = 60.0
+
+
+class Quota(NamedTuple):
+    """How many requests a client may make."""
+
+    requests_per_min: int
+    """In the long run; 0 for any number."""
+    burst: int
+    """At once, at least 1."""
 
 
 class ClientQuota:
@@ -26,8 +37,9 @@ class ClientQuota:
             requests_per_min: Requests that a client may make in the long run; 0 for any number.
             burst: Requests that it may make at once, at least 1.
         """
-        self._rate_hz = requests_per_min / MINUTE_S
-        self._burst = burst
+        self._usual = Quota(requests_per_min, burst)
+        self.own_quota: Callable[[str], Quota | None] = lambda _client: None
+        """Returns the quota of a client that has one of its own; its key may name one."""
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def spend(self, client: str, now_s: float) -> None:
@@ -40,19 +52,41 @@ class ClientQuota:
         Raises:
             QuotaExceededError: The bucket is empty; nothing was taken.
         """
-        if not self._rate_hz:
+        quota = self.own_quota(client) or self._usual
+        if not quota.requests_per_min:
             return
-        left, at_s = self._buckets.pop(client, (float(self._burst), now_s))
-        left = min(float(self._burst), left + (now_s - at_s) * self._rate_hz)
+        left = self._left(client, quota, now_s)
         is_allowed = left >= 1
+        self._buckets.pop(client, None)
         self._buckets[client] = (left - 1 if is_allowed else left, now_s)
         if len(self._buckets) > MAX_CLIENTS:
             self._buckets.popitem(last=False)
         if not is_allowed:
-            allowed_after_s = (1 - left) / self._rate_hz
-            raise QuotaExceededError(
-                limit=self._burst,
-                full_after_s=(self._burst - left) / self._rate_hz,
-                # Who came sooner would be refused once more, whatever it was told.
-                retry_after_s=max(allowed_after_s, spread(allowed_after_s)),
-            )
+            raise self._exceeded(quota, left)
+
+    def check(self, client: str, now_s: float) -> None:
+        """Refuse a client whose bucket is empty, and take nothing.
+
+        Raises:
+            QuotaExceededError: It is.
+        """
+        quota = self.own_quota(client) or self._usual
+        left = self._left(client, quota, now_s) if quota.requests_per_min else 1.0
+        if left < 1:
+            raise self._exceeded(quota, left)
+
+    def _left(self, client: str, quota: Quota, now_s: float) -> float:
+        """Return the requests that a client may make now, also after its quota has changed."""
+        left, at_s = self._buckets.get(client, (float(quota.burst), now_s))
+        return min(float(quota.burst), left + (now_s - at_s) * quota.requests_per_min / MINUTE_S)
+
+    @staticmethod
+    def _exceeded(quota: Quota, left: float) -> QuotaExceededError:
+        rate_hz = quota.requests_per_min / MINUTE_S
+        allowed_after_s = (1 - left) / rate_hz
+        return QuotaExceededError(
+            limit=quota.burst,
+            full_after_s=(quota.burst - left) / rate_hz,
+            # Who came sooner would be refused once more, whatever it was told.
+            retry_after_s=max(allowed_after_s, spread(allowed_after_s)),
+        )

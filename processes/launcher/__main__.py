@@ -37,6 +37,7 @@ from appliance.voice_store import VoiceStore
 from processes.launcher.launch import Launch
 from processes.launcher.listeners import open_listeners
 from processes.launcher.rendering import render_configuration
+from processes.launcher.secret_files import remove_secrets, take_secrets
 from processes.launcher.terminal import own_terminal
 
 LOCK_NAME = "launcher.lock"
@@ -69,6 +70,9 @@ def _run(settings: Settings) -> int:
     make_private_dir(settings.run.dir)
     with contextlib.ExitStack() as owned:
         owned.enter_context(_locked(settings.run.dir))
+        _begin_without_secrets(settings.run.dir)
+        remove_secrets(settings.run.dir, settings)
+        owned.callback(_forget_secrets, settings.run.dir)
         for name in STREAM_SOCKETS:
             remove_stale_socket(settings.run.dir / name)
         remove_stale_socket(settings.run.dir / NOTIFY_SOCKET, socket.SOCK_DGRAM)
@@ -83,6 +87,23 @@ def _run(settings: Settings) -> int:
         configuration = render_configuration(settings)
         owned.enter_context(own_terminal())
         return Launch(settings, plan, listeners, configuration, writer).run()
+
+
+def _begin_without_secrets(run_dir: Path) -> None:
+    """Begin anew in the same process where the environment holds secrets; then this doesn't return.
+
+    Raises:
+        ConfigurationError: They can't be written.
+    """
+    environment = take_secrets(run_dir, dict(os.environ))
+    if environment is not None:
+        command = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, command, environment)  # noqa: S606 (this very command, no shell)
+
+
+def _forget_secrets(run_dir: Path) -> None:
+    with contextlib.suppress(ConfigurationError):  # the next start removes them, or says why it can't
+        remove_secrets(run_dir)
 
 
 @contextlib.contextmanager

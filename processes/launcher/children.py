@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from appliance.lifecycle import become_subreaper
+from appliance.secret_settings import SECRET_VARIABLES
 from appliance.settings import ROOT
 
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(8 * 1024**2), "MALLOC_TRIM_THRESHOLD_": str(32 * 1024**2)}
@@ -48,7 +49,7 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
     kept = {
         name: value
         for name, value in environ.items()
-        if name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES)
+        if (name in KEPT_VARIABLES or name.startswith(KEPT_PREFIXES)) and name not in SECRET_VARIABLES
     }
     here = str(Path(sys.executable).parent)
     return ALLOCATOR | kept | {"PATH": f"{here}:{kept['PATH']}" if kept.get("PATH") else here}

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
+from processes.ttsctl.keys_options import add_keys
 from processes.ttsctl.outcome import ExitCode
 
 EPILOG = """\
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_backup(verbs)
     _add_jobs(verbs)
     _add_cache(verbs)
+    add_keys(verbs, _everywhere)
     drain = verbs.add_parser("drain", help="finish what runs, refuse what is new", parents=[_everywhere()])
     drain.add_argument("switch", choices=("on", "off", "status"))
     _add_restart(verbs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import appliance.import_errors
+import appliance.key_errors
 import appliance.store.errors  # noqa: F401 (so are these)
 from appliance.errors import (
     ApplianceError,

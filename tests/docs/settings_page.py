@@ -45,6 +45,8 @@ Settings are read at start only.
 When to change one: [operate/configure.md](operate/configure.md).
 
 `APPLIANCE_CONFIG` names another settings file; the file of voice names is looked up beside it.
+Keys that stand in the environment, `APPLIANCE_HTTP_API_KEYS` and `APPLIANCE_ADMIN_KEY`,
+and `APPLIANCE_ENV_FILE` are no settings: [operate/keys.md](operate/keys.md).
 The default folders lie in the checkout;
 write yours as an absolute path.
 """

@@ -301,7 +301,7 @@ def test_start_when_a_key_file_is_wrong_then_the_line_names_the_key_and_no_secre
 def test_start_when_a_secret_stands_in_the_environment_by_mistake_then_only_its_name_is_said(
     run_dir: Path,
 ) -> None:
-    assert SECRET not in assert_refused(run_dir, "APPLIANCE_ADMIN_KEY: no such setting", ADMIN_KEY=SECRET)
+    assert SECRET not in assert_refused(run_dir, "APPLIANCE_ADMIN_KEYS: no such setting", ADMIN_KEYS=SECRET)
 
 
 def test_gateway_when_it_is_replaced_by_one_that_exits_at_once_then_the_appliance_gives_up_soon(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import QuotaExceededError
 from processes.gateway.answers import error_response
-from processes.gateway.quota import MAX_CLIENTS, ClientQuota
+from processes.gateway.quota import MAX_CLIENTS, ClientQuota, Quota
 
 
 def allowed(quota: ClientQuota, client: str, now_s: float) -> bool:
@@ -83,3 +83,26 @@ def test_spend_when_asked_at_any_times_then_never_more_than_rate_and_burst(
         now_s += pause_s
         count += allowed(quota, "a", now_s)
     assert count <= burst + now_s * rate_per_min / 60 + 1e-6
+
+
+def test_spend_when_a_client_has_a_quota_of_its_own_then_that_holds_and_a_change_does_at_once() -> None:
+    quota = ClientQuota(60, 3)
+    own = {"a": Quota(60, 1), "free": Quota(0, 1)}
+    quota.own_quota = own.get
+    assert [allowed(quota, "a", 0.0) for _ in range(2)] == [True, False]
+    assert [allowed(quota, "b", 0.0) for _ in range(4)] == [True, True, True, False]
+    assert all(allowed(quota, "free", 0.0) for _ in range(100))
+    del own["a"]
+    assert not allowed(quota, "a", 0.5)
+    assert [allowed(quota, "a", 10.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_check_when_asked_then_it_refuses_as_spend_would_and_takes_nothing() -> None:
+    quota = ClientQuota(60, 1)
+    for _ in range(3):
+        quota.check("a", 0.0)
+    quota.spend("a", 0.0)
+    with pytest.raises(QuotaExceededError):
+        quota.check("a", 0.5)
+    quota.check("a", 1.0)
+    ClientQuota(0, 1).check("a", 0.0)
