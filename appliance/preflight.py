@@ -12,6 +12,7 @@ import os
 from appliance.errors import ConfigurationError
 from appliance.key_store import read_records
 from appliance.keys import read_keys
+from appliance.proxy_socket import check_proxy_socket
 from appliance.secret_settings import check_env_file, find_secrets
 from appliance.settings import ROOT, Settings
 from appliance.store.migrations import check_not_newer
@@ -23,7 +24,8 @@ def check_files(settings: Settings) -> None:
 
     Raises:
         ConfigurationError: A file is missing, holds something else, or others may read its keys or the
-            `.env`; a secret in the environment can't be one; or the database is one of a later version.
+            `.env`; a secret in the environment can't be one; the socket for a reverse proxy has no place; or
+            the database is one of a later version.
     """
     check_env_file(os.environ, ROOT)
     find_secrets(os.environ)
@@ -36,4 +38,5 @@ def check_files(settings: Settings) -> None:
             message = f"{setting}: {error.message}"
             raise ConfigurationError(message) from None
     read_records(settings.keys_path())
+    check_proxy_socket(settings)
     check_not_newer(settings.store_path())

@@ -56,6 +56,13 @@ def _checked_networks(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _check_socket_path(path: Path) -> None:
+    too_many_bytes = len(os.fsencode(path)) - MAX_SOCKET_PATH_BYTES
+    if too_many_bytes > 0:
+        message = f"too long by {too_many_bytes} bytes for Unix sockets"
+        raise ValueError(message)
+
+
 class HttpSettings(Section):
     """The HTTP gateway."""
 
@@ -80,6 +87,12 @@ class HttpSettings(Section):
         default=True, description="Whether voices and models are listed without a key (Open WebUI asks so)."
     )
     trusted_proxies: tuple[str, ...] = Field((), description="Networks whose X-Forwarded-For is believed.")
+    proxy_socket: str = Field(
+        "", description="Unix socket for a reverse proxy, whose X-Forwarded-For is believed; empty for none."
+    )
+    proxy_socket_group: str = Field(
+        "", description="Group whose members may connect to proxy_socket; empty for nobody but this user."
+    )
     head_limit_s: float = Field(5.0, ge=0.5, le=600, description="Seconds a request's head may take.")
     body_limit_s: float = Field(
         10.0,
@@ -98,6 +111,16 @@ class HttpSettings(Section):
     @classmethod
     def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         return _checked_networks(values)
+
+    @field_validator("proxy_socket")
+    @classmethod
+    def _short_enough(cls, value: str) -> str:
+        _check_socket_path(ROOT / value)
+        return value
+
+    def proxy_socket_path(self) -> Path | None:
+        """Return the Unix socket for a reverse proxy, or None."""
+        return ROOT / self.proxy_socket if self.proxy_socket else None
 
 
 class AdminSettings(Section):
@@ -221,12 +244,8 @@ class RunSettings(Section):
     @field_validator("dir")
     @classmethod
     def _short_enough(cls, value: Path) -> Path:
-        path = ROOT / value
-        longest = len(os.fsencode(path / LONGEST_SOCKET_NAME))
-        if longest > MAX_SOCKET_PATH_BYTES:
-            message = f"too long by {longest - MAX_SOCKET_PATH_BYTES} bytes for Unix sockets"
-            raise ValueError(message)
-        return path
+        _check_socket_path(ROOT / value / LONGEST_SOCKET_NAME)
+        return ROOT / value
 
 
 class DataSettings(Section):

@@ -103,7 +103,7 @@ def main() -> int:
         gc.freeze()  # what is there now stays for good, so no collection needs to look at it again
         gc.set_threshold(GC_THRESHOLD)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_whole = runner.run(serve(gateway, sockets["http"]))
+            is_whole = runner.run(serve(gateway, list(sockets.values())))
     except ConfigurationError as error:
         sys.stderr.write(f"configuration: {error.message}\n")
         return EXIT_CONFIG
@@ -190,7 +190,7 @@ def make_history(settings: Settings) -> History | None:
     return History(AcceptedCounter(settings.store_path()), keeps_text=settings.store.history_text)
 
 
-async def serve(gateway: Gateway, listener: socket.socket) -> bool:
+async def serve(gateway: Gateway, listeners: list[socket.socket]) -> bool:
     """Serve until one of `STOP_SIGNALS`, then drain; return whether nothing but that was the reason.
 
     A timer that fails would leave hung workers alone, so it ends the gateway, which supervisord starts again.
@@ -209,7 +209,7 @@ async def serve(gateway: Gateway, listener: socket.socket) -> bool:
     for timer in timers:
         timer.add_done_callback(lambda timer: _timer_ended(timer, stop))
     await _first_workers(gateway)
-    await public.start(listener)
+    await public.start(*listeners)
     announcement.tell(READY="1", STATUS=_status(gateway))
     logger.info("gateway_ready", workers=len(gateway.pool.links()))
     await stop.wait()
@@ -240,7 +240,7 @@ def _works(
         gateway.access.keys.watch(),
         public.watch(),
         _look_after(gateway, announcement),
-        _watch_sockets(gateway.settings.run.dir),
+        _watch_sockets(_own_sockets(gateway.settings)),
     )
 
 
@@ -328,27 +328,34 @@ async def _look_after(gateway: Gateway, announcement: Announcement) -> None:
             announcement.tell(STATUS=status)
 
 
-async def _watch_sockets(run_dir: Path) -> None:
+def _own_sockets(settings: Settings) -> list[Path]:
+    """Return the Unix sockets at which the gateway is looked for."""
+    proxy = settings.http.proxy_socket_path()
+    own = [settings.run.dir / name for name in (WORKERS_SOCKET, GATEWAY_SOCKET)]
+    return own if proxy is None else [*own, proxy]
+
+
+async def _watch_sockets(paths: list[Path]) -> None:
     """End when somebody has removed or replaced a socket of the gateway's: nobody finds it there any more.
 
-    The next gateway opens it again.
+    The next gateway opens it again, or gets it anew from the launcher.
     """
-    own = await asyncio.to_thread(_socket_ids, run_dir)
+    own = await asyncio.to_thread(_socket_ids, paths)
     while True:
         await asyncio.sleep(SOCKETS_LOOK_S)
-        found = await asyncio.to_thread(_socket_ids, run_dir)
-        if gone := [name for name, socket_id in own.items() if found.get(name) != socket_id]:
+        found = await asyncio.to_thread(_socket_ids, paths)
+        if gone := [path.name for path, socket_id in own.items() if found.get(path) != socket_id]:
             logger.error("socket_removed", sockets=gone)
             return
 
 
-def _socket_ids(run_dir: Path) -> dict[str, tuple[int, int]]:
-    """Return the device and inode of each of the gateway's sockets that is there."""
+def _socket_ids(paths: list[Path]) -> dict[Path, tuple[int, int]]:
+    """Return the device and inode of each socket that is there."""
     found = {}
-    for name in (WORKERS_SOCKET, GATEWAY_SOCKET):
+    for path in paths:
         with suppress(OSError):
-            status = (run_dir / name).stat()
-            found[name] = status.st_dev, status.st_ino
+            status = path.stat()
+            found[path] = status.st_dev, status.st_ino
     return found
 
 

@@ -1,4 +1,4 @@
-"""Taking in TCP connections, as long as there are descriptors for them.
+"""Taking in clients' connections, as long as there are descriptors for them.
 
 Owns: accept, what the kernel is told about an accepted socket, the reserve of descriptors.
 Refuses to know: HTTP; what happens on a connection.
@@ -42,7 +42,7 @@ DESCRIPTORS = Path("/proc/self/fd")
 
 
 class Acceptor:
-    """Accepts on one listening TCP socket and gives each connection to a protocol."""
+    """Accepts on one listening stream socket and gives each connection to a protocol."""
 
     def __init__(
         self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol], metrics: GatewayMetrics
@@ -137,13 +137,15 @@ class Acceptor:
 def watch_peer(connection: socket.socket) -> None:
     """Have the kernel find out that a peer has vanished.
 
-    It takes 25 s of silence, or 20 s while bytes are under way.
+    It takes 25 s of silence, or 20 s while bytes are under way. On a Unix socket it knows that at once.
 
     Raises:
         OSError: The connection is gone.
 
     Source: tcp(7).
     """
+    if connection.family == socket.AF_UNIX:
+        return
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)
@@ -152,13 +154,15 @@ def watch_peer(connection: socket.socket) -> None:
 
 
 def queued_connections(listener: socket.socket) -> int:
-    """Return how many connections wait in a listening TCP socket to be accepted.
+    """Return how many connections wait in a listening TCP socket to be accepted; of a Unix socket, none.
 
     Raises:
-        OSError: It isn't a TCP socket.
+        OSError: The kernel doesn't tell.
 
     Source: linux/tcp.h, `tcpi_unacked`, the fifth number behind eight bytes; inet_diag(7) for its meaning.
     """
+    if listener.family == socket.AF_UNIX:  # the kernel doesn't tell, and few wait: proxies keep connections
+        return 0
     information = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, UNACKED.size)
     waiting: int = UNACKED.unpack(information)[0]
     return waiting

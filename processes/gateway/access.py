@@ -1,11 +1,8 @@
-"""Who is calling, and what they may do.
+"""What a caller may do.
 
-Owns: the caller's true address, the Host allow-list, who needs a key, the admin guard, foreign origins.
-Refuses to know: which keys there are (`keyring`), and routes' work. A guard is bound to the route (a
-decorator), never to a path's prefix.
-
-`X-Forwarded-For` counts only when the peer is a trusted proxy, and is walked from the right up to the
-first address that isn't one. Source: OWASP ASVS 5.0, 4.1.3 and 8.4.2.
+Owns: the Host allow-list, who needs a key, the admin guard, foreign origins.
+Refuses to know: which keys there are (`keyring`), how an address is told (`caller`), and routes' work. A
+guard is bound to the route (a decorator), never to a path's prefix. Source: OWASP ASVS 5.0, 8.4.2.
 """
 
 from __future__ import annotations
@@ -32,18 +29,18 @@ from appliance.key_errors import TooManyWrongKeysError
 from appliance.key_records import Role
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings
+from processes.gateway.caller import PROXY_SOCKET_PEER, Address, CallerReader, is_in, parse_address
 from processes.gateway.keyring import KeyOwner, Keyring
 from processes.gateway.wrong_keys import WrongKeys
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LOCAL_SUFFIXES = (".local", ".lan", ".home.arpa")
 LOCAL_NAMES = ("host.docker.internal",)
 HOST_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
-MAX_ADDRESSES = 1_024
-"""Remembered as they were written, as each request has its own read some three times."""
-MAX_FORWARDED_CHARS = 2048
+UNDECLARED_PROXY = (
+    "A reverse proxy that http.trusted_proxies doesn't name passed this on, so nobody can tell who asks"
+)
 
 
 class AccessRules:
@@ -56,7 +53,7 @@ class AccessRules:
             ConfigurationError: A file of keys can't be read, is broken or empty, or others may read it.
         """
         self._admin_networks = [ipaddress.ip_network(each) for each in settings.admin.networks]
-        self._proxies = [ipaddress.ip_network(each) for each in settings.http.trusted_proxies]
+        self._callers = CallerReader(settings.http.trusted_proxies)
         self._hosts = {name.lower() for name in settings.http.allowed_hosts}
         self._origins = set(settings.http.cors_origins)
         self.keys = Keyring(settings)
@@ -66,22 +63,11 @@ class AccessRules:
 
     def address(self, request: web.Request) -> Address | None:
         """Return the caller's address; None on `run/gateway.sock` or where it can't be told."""
-        peer = _parse_address(request.remote or "")
-        if peer is None or not _is_in(peer, self._proxies):
-            return peer
-        hops = ",".join(request.headers.getall("X-Forwarded-For", []))[-MAX_FORWARDED_CHARS:].split(",")
-        for hop in reversed(hops):
-            address = _parse_address(hop.strip())
-            if address is None:
-                return None
-            if not _is_in(address, self._proxies):
-                return address
-        return peer
+        return self._callers.address(_peer(request), request.headers)
 
     def is_proxy(self, peer: str) -> bool:
-        """Return whether a peer's address is a trusted proxy's."""
-        address = _parse_address(peer)
-        return address is not None and _is_in(address, self._proxies)
+        """Return whether a peer is a reverse proxy that the settings name; see `CallerReader`."""
+        return self._callers.is_proxy(peer)
 
     def client(self, request: web.Request) -> str:
         """Return the name under which a caller's requests take turns with others'."""
@@ -89,7 +75,7 @@ class AccessRules:
         if owner is not None:
             return owner.client
         user = request.headers.get("X-OpenWebUI-User-Id", "")
-        if user and (is_on_socket(request) or self.is_proxy(request.remote or "")):
+        if user and (is_on_socket(request) or self.is_proxy(_peer(request))):
             return f"user:{user[:64]}"
         return f"address:{self.address(request)}"
 
@@ -106,7 +92,7 @@ class AccessRules:
             return
         name = _host_name(request)
         is_allowed = (
-            _parse_address(name) is not None
+            parse_address(name) is not None
             or "." not in name
             or name.endswith(LOCAL_SUFFIXES)
             or name in LOCAL_NAMES
@@ -197,10 +183,9 @@ class AccessRules:
         """Return whether `check_admin` would let a caller pass; a wrong key counts as there."""
         if is_on_socket(request):
             return True
-        address = self.address(request)
-        is_near = address is not None and _is_in(address, self._admin_networks)
         try:
-            owner = self._checked_owner(request) if is_near and self.keys.has_admin else None
+            is_asked = self._is_near(request) and self.keys.has_admin
+            owner = self._checked_owner(request) if is_asked else None
         except TooManyWrongKeysError:
             return False
         return owner is not None and owner.role is Role.ADMIN
@@ -213,16 +198,26 @@ class AccessRules:
     def check_admin_network(self, request: web.Request) -> None:
         """Refuse a caller outside of the admin networks.
 
+        Who is refused and says by a header to be inside is counted as `spoof`, too.
+
         Raises:
-            AdminNetworkError: The address lies outside or can't be told.
+            AdminNetworkError: The address lies outside or can't be told, or a proxy that we don't know asks.
         """
-        if is_on_socket(request):
+        if is_on_socket(request) or self._is_near(request):
             return
         address = self.address(request)
-        if address is None or not _is_in(address, self._admin_networks):
-            if any(name in request.headers for name in ("X-Forwarded-For", "Forwarded", "X-Real-IP")):
-                self._metrics.security_denied.labels("spoof").inc()
-            raise self._denied("admin_network", AdminNetworkError(), request)
+        if address is not None and is_in(address, self._admin_networks):
+            raise self._denied("admin_network", AdminNetworkError(UNDECLARED_PROXY), request)
+        claims = self._callers.claims(_peer(request), request.headers)
+        if any(is_in(claim, self._admin_networks) for claim in claims):
+            self._metrics.security_denied.labels("spoof").inc()
+        raise self._denied("admin_network", AdminNetworkError(), request)
+
+    def _is_near(self, request: web.Request) -> bool:
+        """Return whether a caller is in an admin network, and nobody stands between that we don't know."""
+        address = self.address(request)
+        is_inside = address is not None and is_in(address, self._admin_networks)
+        return is_inside and not self._callers.is_undeclared_proxy(_peer(request), request.headers)
 
     def check_admin(self, request: web.Request) -> None:
         """Refuse a caller without both an admin network's address and an admin key.
@@ -265,7 +260,14 @@ class AccessRules:
 
     def _denied(self, rule: str, error: ApplianceError, request: web.Request) -> ApplianceError:
         self._metrics.security_denied.labels(rule).inc()
-        logger.warning("access_denied", rule=rule, peer=request.remote, method=request.method)
+        caller = self.address(request)
+        logger.warning(
+            "access_denied",
+            rule=rule,
+            peer=_peer(request),
+            caller=None if caller is None else str(caller),
+            method=request.method,
+        )
         return error
 
 
@@ -290,10 +292,20 @@ def guarded(check: Callable[[AccessRules, web.Request], None]) -> Callable[[Hand
 ACCESS_KEY = web.AppKey("access", AccessRules)
 
 
+LOCAL_KEY = web.AppKey("is_local", bool)
+"""Whether an application is served on `run/gateway.sock` and nowhere else."""
+
+
 def is_on_socket(request: web.Request) -> bool:
     """Return whether a request came over `run/gateway.sock`, which only this user can reach."""
+    return request.app[LOCAL_KEY]
+
+
+def _peer(request: web.Request) -> str:
+    """Return the address at the other end of the connection, or `PROXY_SOCKET_PEER`; empty for neither."""
     transport = request.transport
-    return transport is not None and isinstance(transport.get_extra_info("sockname"), str | bytes)
+    is_unix = transport is not None and isinstance(transport.get_extra_info("sockname"), str | bytes)
+    return PROXY_SOCKET_PEER if is_unix and not is_on_socket(request) else request.remote or ""
 
 
 def _host_name(request: web.Request) -> str:
@@ -302,7 +314,7 @@ def _host_name(request: web.Request) -> str:
         name = (request.url.host or "").lower().rstrip(".")
     except ValueError:
         name = ""
-    if _parse_address(name) is None and not HOST_NAME.fullmatch(name):
+    if parse_address(name) is None and not HOST_NAME.fullmatch(name):
         message = "The Host header isn't a host name"
         raise InvalidRequestError(message)
     return name
@@ -326,26 +338,6 @@ def _origin(address: str) -> str:
     scheme, _, _ = address.partition(":")
     authority = _authority(address)
     return f"{scheme.lower()}://{authority}" if authority else ""
-
-
-@functools.lru_cache(MAX_ADDRESSES)
-def _parse_address(text: str) -> Address | None:
-    """Read an address as it stands in a header: with brackets, port or zone; mapped IPv4 becomes IPv4."""
-    text = text.strip().strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
-
-
-def _is_in(address: Address, networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    return any(address in network for network in networks)
 
 
 def _is_navigation_to_page(request: web.Request) -> bool:

@@ -28,7 +28,7 @@ from processes.gateway import (
     speech_post,
     voice_admin,
 )
-from processes.gateway.access import ACCESS_KEY, AccessRules, guarded
+from processes.gateway.access import ACCESS_KEY, LOCAL_KEY, AccessRules, guarded
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.lists import STRINGS_PREFIX
 from processes.gateway.middleware import (
@@ -43,11 +43,17 @@ from processes.gateway.middleware import (
 API_PREFIXES = ("/v1", f"{STRINGS_PREFIX}/v1")
 
 
-def make_app(gateway: Gateway) -> web.Application:
-    """Return the application of a gateway; nothing runs yet."""
+def make_app(gateway: Gateway, *, is_local: bool) -> web.Application:
+    """Return the application of a gateway; nothing runs yet.
+
+    Args:
+        gateway: What is served.
+        is_local: Whether it is served on `run/gateway.sock`, where every caller is an operator.
+    """
     app = web.Application(middlewares=[around], client_max_size=gateway.settings.http.max_body_bytes)
     app[GATEWAY_KEY] = gateway
     app[ACCESS_KEY] = gateway.access
+    app[LOCAL_KEY] = is_local
     app[METRICS_KEY] = gateway.metrics
     app[STOPPING_KEY] = asyncio.Event()
     app.on_response_prepare.append(observe_start)

@@ -163,6 +163,8 @@ async def read_json(request: web.Request) -> dict[str, Any]:
     """
     if request.content_type != "application/json" or "Content-Encoding" in request.headers:
         raise UnsupportedMediaTypeError
+    if (request.content_length or 0) > request.client_max_size:  # there is nothing to wait for
+        raise BodyTooLargeError
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:

@@ -13,9 +13,12 @@ aiohttp's parser tells nobody of the beginning of a head that it holds, so bytes
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import socket
 import struct
+import termios
 import time
 import uuid
 from asyncio import AbstractEventLoop
@@ -33,6 +36,7 @@ from appliance.metrics import GatewayMetrics
 from processes.gateway.acceptor import VANISHED_S
 from processes.gateway.answers import FIRST_SERVER_STATUS, error_response
 from processes.gateway.audio_answer import cut_off, reset
+from processes.gateway.caller import PROXY_SOCKET_PEER
 from processes.gateway.middleware import OTHER_ROUTE, REQUEST_ID, REQUEST_ID_KEY, SECURITY_HEADERS
 
 UNREADABLE = "The request can't be read: a line of it is broken or too long, or it hasn't exactly one Host"
@@ -103,7 +107,7 @@ class ClientConnection(web.RequestHandler):
         self._is_full = False
         self._acked_bytes = 0
         self.peer = ""
-        """The other side's address; empty on `run/gateway.sock`."""
+        """The other side's address; `PROXY_SOCKET_PEER` on any Unix socket."""
         self.since_s = time.monotonic()
         """Monotonic time: when the wait for this head or this body began; later where a body comes."""
 
@@ -145,7 +149,7 @@ class ClientConnection(web.RequestHandler):
         super().connection_made(transport)
         self._wire = self.transport
         peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if isinstance(peer, tuple) else ""
+        self.peer = peer[0] if isinstance(peer, tuple) else PROXY_SOCKET_PEER
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Take note of the end; called by the loop."""
@@ -227,6 +231,8 @@ class ClientConnection(web.RequestHandler):
         if self._wire is None:
             return 0.0
         connection = self._wire.get_extra_info("socket")
+        if connection.family == socket.AF_UNIX:
+            return self._stuck_on_unix_s(connection, self._wire.get_write_buffer_size(), now_s)
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
         unacked, acked_bytes, unsent_bytes = TCP_INFO.unpack(info)
         if not (unacked or unsent_bytes or self._wire.get_write_buffer_size()):
@@ -239,6 +245,18 @@ class ClientConnection(web.RequestHandler):
             self._is_full = is_full
             patience_ms = round(1000 * (max(limit_s, VANISHED_S) if is_full else VANISHED_S))
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience_ms)
+        return now_s - self._stuck_since_s
+
+    def _stuck_on_unix_s(self, connection: socket.socket, buffered_bytes: int, now_s: float) -> float:
+        """As `stuck_s`, by what a proxy hasn't read yet."""
+        left = array.array("i", [0])
+        fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, left)  # Source: linux/net/unix, SIOCOUTQ
+        left_bytes = left[0] + buffered_bytes
+        if not left_bytes:
+            self._stuck_since_s = None
+            return 0.0
+        if self._stuck_since_s is None or left_bytes != self._acked_bytes:
+            self._stuck_since_s, self._acked_bytes = now_s, left_bytes
         return now_s - self._stuck_since_s
 
     def end_late_head(self) -> None:

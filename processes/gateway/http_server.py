@@ -1,4 +1,4 @@
-"""An HTTP server of the gateway: one on the launcher's TCP socket, another on `run/gateway.sock`.
+"""An HTTP server of the gateway: one on the launcher's sockets, another on `run/gateway.sock`.
 
 Owns: what serves where (`run/gateway.sock` has no limits, as only this user reaches it), and the two ways of
 ending: let requests finish, cut them short.
@@ -11,7 +11,7 @@ import asyncio
 import logging
 import socket
 import time
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from aiohttp import web
 from loguru import logger
@@ -39,7 +39,9 @@ class Listening(Protocol):
 
 
 class HttpServer:
-    """Serves the gateway's application on one listening socket."""
+    """Serves the gateway's application on `run/gateway.sock`."""
+
+    IS_LOCAL: ClassVar[bool] = True
 
     def __init__(self, gateway: Gateway, logger: logging.Logger) -> None:
         """Make the application; nothing runs yet.
@@ -51,18 +53,22 @@ class HttpServer:
         self._gateway = gateway
         self._logger = logger
         self._runner = web.AppRunner(
-            make_app(gateway), handler_cancellation=True, access_log=None, shutdown_timeout=CUT_S
+            make_app(gateway, is_local=self.IS_LOCAL),
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=CUT_S,
         )
-        self._listening: Listening | None = None
+        self._listening: list[Listening] = []
 
-    async def start(self, listener: socket.socket) -> None:
+    async def start(self, *listeners: socket.socket) -> None:
         """Accept connections from now on.
 
         Args:
-            listener: Listening; this process's own end of it is closed when no more are accepted.
+            listeners: Listening; this process's own ends are closed when no more are accepted.
         """
         await self._runner.setup()
-        self._listening = await self._listen(listener)
+        for listener in listeners:
+            self._listening.append(await self._listen(listener))
 
     async def _listen(self, listener: socket.socket) -> Listening:
         loop = asyncio.get_running_loop()
@@ -70,8 +76,8 @@ class HttpServer:
 
     def stop_accepting(self) -> None:
         """Leave newcomers to the next gateway; answers say Connection: close from now on."""
-        if self._listening is not None:
-            self._listening.close()
+        for each in self._listening:
+            each.close()
         self._runner.app[STOPPING_KEY].set()
 
     async def finish(self) -> None:
@@ -111,26 +117,29 @@ class HttpServer:
 
 
 class PublicServer(HttpServer):
-    """Serves on the TCP socket, where clients may be slow, many or gone."""
+    """Serves on the TCP socket and on that of a reverse proxy, where clients may be slow, many or gone."""
+
+    IS_LOCAL = False
 
     def __init__(self, gateway: Gateway, logger: logging.Logger) -> None:
         """Make the application; see `HttpServer`."""
         super().__init__(gateway, logger)
         self._watch = ConnectionWatch(gateway.settings.http, gateway.access, gateway.metrics)
-        self._acceptor: Acceptor | None = None
+        self._acceptors: list[Acceptor] = []
 
     async def _listen(self, listener: socket.socket) -> Listening:
         if waiting := queued_connections(listener):
             logger.info("connections_waited", count=waiting)
             self._gateway.dispatcher.admission.forbear()
-        self._acceptor = Acceptor(listener, self._connection, self._gateway.metrics)
-        return self._acceptor
+        acceptor = Acceptor(listener, self._connection, self._gateway.metrics)
+        self._acceptors.append(acceptor)
+        return acceptor
 
     async def watch(self) -> None:
         """Hold the limits of connections and of descriptors; runs until it is cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            short_by = None if self._acceptor is None else self._acceptor.short_by
-            self._watch.look(self._connections(), time.monotonic(), short_by)
-            if self._acceptor is not None:
-                self._acceptor.look()
+            missing = [each.short_by for each in self._acceptors if each.short_by is not None]
+            self._watch.look(self._connections(), time.monotonic(), max(missing, default=None))
+            for each in self._acceptors:
+                each.look()

@@ -1,4 +1,4 @@
-"""The appliance's listening TCP sockets, opened once and handed to every gateway that comes.
+"""The appliance's listening sockets, opened once and handed to every gateway that comes.
 
 Owns: opening them, `run/sockets.sock` where our own processes get them.
 Refuses to know: what is spoken on them.
@@ -8,6 +8,7 @@ Since the launcher holds them, a restart of the gateway refuses no connection: n
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import socket
@@ -23,11 +24,15 @@ from appliance.lifecycle import (
     listen_unix_again,
     send_sockets,
 )
+from appliance.proxy_socket import open_proxy_socket
 from appliance.settings import Settings
+
+PROXY = "proxy"
+"""The name under which the Unix socket for a reverse proxy is handed over."""
 
 
 def open_listeners(settings: Settings) -> dict[str, socket.socket]:
-    """Open every listening socket, by name (`http`).
+    """Open every listening socket, by name: `http`, and `proxy` where the settings ask for it.
 
     `::` listens on IPv4 too.
 
@@ -38,7 +43,13 @@ def open_listeners(settings: Settings) -> dict[str, socket.socket]:
         ConfigurationError: An address is wrong or in use.
     """
     with _open_tcp("exporter", settings.exporter.host, settings.exporter.port):
-        return {"http": _open_tcp("http", settings.http.host, settings.http.port)}
+        http = _open_tcp("http", settings.http.host, settings.http.port)
+    try:
+        proxy = open_proxy_socket(settings)
+    except ConfigurationError:
+        http.close()
+        raise
+    return {"http": http} if proxy is None else {"http": http, PROXY: proxy}
 
 
 def _open_tcp(section: str, host: str, port: int) -> socket.socket:
@@ -68,11 +79,12 @@ class SocketHandOver:
 
         Args:
             settings: Name the run directory.
-            listeners: What is handed over, by name; closed by their owner.
+            listeners: What is handed over, by name; closed by their owner, but for one that is opened anew.
 
         Raises:
             ConfigurationError: Another launcher listens there.
         """
+        self._settings = settings
         self._path = settings.run.dir / SOCKETS_SOCKET
         self._listeners = listeners
         self._server = listen_unix(self._path)
@@ -83,11 +95,12 @@ class SocketHandOver:
         selector.register(self, selectors.EVENT_READ, self.serve_one)
 
     def keep(self, selector: selectors.BaseSelector) -> None:
-        """Open the socket again if somebody has removed it: without it no gateway can start. Never blocks.
+        """Open a socket again that somebody has removed: without it no gateway can start. Never blocks.
 
         Args:
             selector: That of `register`.
         """
+        self._keep_proxy_socket()
         opened = listen_unix_again(self._path)
         if opened is None:
             return
@@ -98,12 +111,24 @@ class SocketHandOver:
         self._server.setblocking(False)
         self.register(selector)
 
+    def _keep_proxy_socket(self) -> None:
+        """Open the reverse proxy's socket again if somebody has removed it; the next gateway gets the new."""
+        path = self._settings.http.proxy_socket_path()
+        if PROXY not in self._listeners or path is None or path.exists():
+            return
+        with contextlib.suppress(ConfigurationError):  # its folder is gone; it is tried again
+            if (opened := open_proxy_socket(self._settings)) is not None:
+                self._listeners[PROXY].close()
+                self._listeners[PROXY] = opened
+                logger.warning("socket_opened_again", socket=path.name)
+
     def fileno(self) -> int:
         """Readable when a peer is waiting."""
         return self._server.fileno()
 
     def serve_one(self) -> None:
         """Serve one waiting peer; never blocks."""
+        self._keep_proxy_socket()  # a gateway that has ended for this must not get the one that nobody finds
         try:
             connection, _address = self._server.accept()
         except (BlockingIOError, ConnectionError):
@@ -118,6 +143,9 @@ class SocketHandOver:
                 logger.warning("hand_over_failed", error=str(error))
 
     def close(self) -> None:
-        """Stop serving; the sockets that were handed over stay as they are."""
+        """Stop serving; the sockets that were handed over stay as they are, though nobody finds them."""
         self._server.close()
         self._path.unlink(missing_ok=True)
+        path = self._settings.http.proxy_socket_path()
+        if PROXY in self._listeners and path is not None:
+            path.unlink(missing_ok=True)
