@@ -113,7 +113,10 @@ def is_draining(appliance: Appliance) -> bool:
 def test_stop_when_requests_are_in_flight_then_each_is_answered_whole(run_dir: Path) -> None:
     took_s = []
     for number in range(STOP_ROUNDS):
-        keeps = {"CACHE_SPEECH": number % 2 == 1, "CACHE_DISK_BYTES": 0}  # nothing for the next round
+        keeps: dict[str, Any] = {
+            "CACHE_SPEECH": number % 2 == 1,
+            "CACHE_DISK_BYTES": 0,
+        }  # nothing for the next
         with contextlib.closing(Appliance(run_dir, **SLOW, **keeps)) as appliance:
             appliance.wait_until_ready()
             with speaking_clients(appliance) as answers:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +83,15 @@ class Appliance:
     Its log is read by a thread; `pause_reading` stops that, as a log driver that stalls would.
     """
 
-    def __init__(self, base: Path, *, pipe_bytes: int = 0, **settings: object) -> None:
+    def __init__(
+        self, base: Path, *, pipe_bytes: int = 0, inside: Sequence[str] = (), **settings: object
+    ) -> None:
         """Start the launcher and come back at once.
 
         Args:
             base: Gets `run/`, `data/` and `config/`; a short path.
             pipe_bytes: Size of the pipe for its output; 0 leaves the kernel's.
+            inside: What stands before the command, such as that which enters a network namespace.
             settings: For example `WORKERS_TONE=2` for `APPLIANCE_WORKERS_TONE`.
         """
         self.base = base
@@ -99,7 +102,7 @@ class Appliance:
         self._may_read = threading.Event()
         self._may_read.set()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "processes.launcher"],
+            [*inside, sys.executable, "-m", "processes.launcher"],
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,
