@@ -44,6 +44,8 @@ GATEWAY_SOCKET = "gateway.sock"
 LAUNCHER_FILE = "launcher.json"
 """In the run directory, by the launcher: `pid`, `http_host`, `http_port`, `version`, `pools`,
 counts of lost lines."""
+SETTINGS_FILE = "settings.json"
+"""In the run directory, by the launcher: every setting as it was at the start, sections by name."""
 PROGRAMS_FILE = "programs.json"
 """In the run directory, by the watchdog: for each program its state, pid and readiness."""
 VERDICT_FILE = "verdict.json"

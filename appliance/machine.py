@@ -37,7 +37,7 @@ def available_cores(cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> i
     Source: cgroup v2 `cpu.max`, cgroup v1 `cpu.cfs_quota_us` and `cpu.cfs_period_us`.
     """
     cores = float(len(os.sched_getaffinity(0)))
-    for directory in _cgroup_dirs("cpu", cgroups, membership):
+    for directory in cgroup_dirs("cpu", cgroups, membership):
         cores = min(cores, _quota_cores(directory))
     return max(1, math.ceil(cores))
 
@@ -57,7 +57,7 @@ def memory_bytes(
 
     Source: cgroup v2 `memory.max`, cgroup v1 `memory.limit_in_bytes`; proc(5), MemTotal.
     """
-    limits = [_number(each, MEMORY_FILES) for each in _cgroup_dirs("memory", cgroups, membership)]
+    limits = [_number(each, MEMORY_FILES) for each in cgroup_dirs("memory", cgroups, membership)]
     known = [limit for limit in (_said_bytes(meminfo, "MemTotal"), *limits) if limit is not None]
     return min(known, default=None)
 
@@ -80,12 +80,19 @@ def free_memory_bytes(
     Source: as for `memory_bytes`; proc(5), MemAvailable; cgroup v2 `memory.current`, cgroup v1
     `memory.usage_in_bytes`, both `memory.stat`.
     """
-    left = [_left_bytes(each) for each in _cgroup_dirs("memory", cgroups, membership)]
+    left = [_left_bytes(each) for each in cgroup_dirs("memory", cgroups, membership)]
     known = [free for free in (_said_bytes(meminfo, "MemAvailable"), *left) if free is not None]
     return min(known, default=None)
 
 
-def _cgroup_dirs(controller: str, cgroups: Path, membership: Path) -> Iterator[Path]:
+def cgroup_dirs(controller: str, cgroups: Path, membership: Path) -> Iterator[Path]:
+    """Yield the cgroup of a process and its ancestors, those that don't exist, too.
+
+    Args:
+        controller: What they limit, such as `memory`.
+        cgroups: Where the cgroup file systems are mounted.
+        membership: The process's list of cgroups.
+    """
     try:
         lines = membership.read_text().splitlines()
     except OSError:

@@ -8,6 +8,8 @@ Refuses to know: what the files are used for.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from appliance.errors import ConfigurationError
 from appliance.key_store import read_records
@@ -18,6 +20,10 @@ from appliance.settings import ROOT, Settings
 from appliance.store.migrations import check_not_newer
 from appliance.voices import read_voices_file
 
+ENVIRONMENT, KEY_FILE, PROXY_SOCKET = "environment", "key_file", "proxy_socket"
+VOICES_FILE, DATABASE = "voices_file", "database"
+"""What a file is to the appliance."""
+
 
 def check_files(settings: Settings) -> None:
     """Read every file that the settings name and forget what is in it; look at this process's environment.
@@ -27,16 +33,38 @@ def check_files(settings: Settings) -> None:
             `.env`; a secret in the environment can't be one; the socket for a reverse proxy has no place; or
             the database is one of a later version.
     """
-    check_env_file(os.environ, ROOT)
-    find_secrets(os.environ)
-    read_voices_file(settings.config_dir() / settings.voices.file)
+    for _kind, check in file_checks(settings):
+        check()
+
+
+def file_checks(settings: Settings) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Yield what each file is, and a function that reads it and raises as `check_files` does."""
+    yield ENVIRONMENT, _check_environment
+    yield VOICES_FILE, partial(_check_voices, settings)
     key_files = {"http.api_keys_file": settings.http.api_keys_file, "admin.key_file": settings.admin.key_file}
     for setting, name in key_files.items():
-        try:
-            read_keys(name)
-        except ConfigurationError as error:
-            message = f"{setting}: {error.message}"
-            raise ConfigurationError(message) from None
+        yield KEY_FILE, partial(_check_keys, setting, name)
+    yield KEY_FILE, partial(_check_created_keys, settings)
+    yield PROXY_SOCKET, partial(check_proxy_socket, settings)
+    yield DATABASE, partial(check_not_newer, settings.store_path())
+
+
+def _check_environment() -> None:
+    check_env_file(os.environ, ROOT)
+    find_secrets(os.environ)
+
+
+def _check_voices(settings: Settings) -> None:
+    read_voices_file(settings.config_dir() / settings.voices.file)
+
+
+def _check_keys(setting: str, name: str) -> None:
+    try:
+        read_keys(name)
+    except ConfigurationError as error:
+        message = f"{setting}: {error.message}"
+        raise ConfigurationError(message) from None
+
+
+def _check_created_keys(settings: Settings) -> None:
     read_records(settings.keys_path())
-    check_proxy_socket(settings)
-    check_not_newer(settings.store_path())

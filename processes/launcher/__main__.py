@@ -22,12 +22,14 @@ from appliance.lifecycle import (
     GATEWAY_SOCKET,
     LAUNCHER_FILE,
     NOTIFY_SOCKET,
+    SETTINGS_FILE,
     SOCKETS_SOCKET,
     SUPERVISOR_SOCKET,
     WORKERS_SOCKET,
     make_private_dir,
     read_json,
     remove_stale_socket,
+    write_json,
 )
 from appliance.logs import configure_logging
 from appliance.pools import look_at_machine, plan_pools
@@ -82,6 +84,7 @@ def _run(settings: Settings) -> int:
         VoiceStore(settings.data.dir).sweep()
         writer = configure_logging("launcher", settings.log.level, descriptors=[sys.stdout.fileno()])
         plan = plan_pools(settings, look_at_machine(settings))
+        _note_settings(settings)
         os.environ.update(plan.variables())  # every program reads its settings from there
         settings = plan.applied_to(settings)
         configuration = render_configuration(settings)
@@ -104,6 +107,19 @@ def _begin_without_secrets(run_dir: Path) -> None:
 def _forget_secrets(run_dir: Path) -> None:
     with contextlib.suppress(ConfigurationError):  # the next start removes them, or says why it can't
         remove_secrets(run_dir)
+
+
+def _note_settings(settings: Settings) -> None:
+    """Write down what is set, so that somebody can tell whether it has been changed since; keys are in none.
+
+    Raises:
+        ConfigurationError: The run directory can't be written to.
+    """
+    try:
+        write_json(settings.run.dir / SETTINGS_FILE, settings.model_dump(mode="json"))
+    except OSError as error:
+        message = f"run.dir = {settings.run.dir}: {SETTINGS_FILE} can't be written: {error.strerror}"
+        raise ConfigurationError(message) from None
 
 
 @contextlib.contextmanager

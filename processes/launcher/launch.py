@@ -32,6 +32,7 @@ from appliance.lifecycle import (
     EXIT_SUPERVISOR,
     LAUNCHER_FILE,
     PROGRAMS_FILE,
+    SETTINGS_FILE,
     VERDICT_FILE,
     read_json,
     write_json,
@@ -144,7 +145,8 @@ class Launch:
             logger.warning("processes_killed", processes=len(left))
         self._relay.join(LATE_S)
         self._hand_over.close()
-        (self._run_dir / LAUNCHER_FILE).unlink(missing_ok=True)
+        for name in (LAUNCHER_FILE, SETTINGS_FILE):
+            (self._run_dir / name).unlink(missing_ok=True)
         logger.info("launcher_ends", exit_code=exit_code)
         return exit_code
 

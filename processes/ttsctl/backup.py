@@ -29,8 +29,8 @@ from appliance.store.opening import StoreLock
 from processes.ttsctl.backup_restore import restore
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
-from processes.ttsctl.patient import adopt_environment
 from processes.ttsctl.place import find_run_dir
+from processes.ttsctl.process_table import adopt_environment
 from processes.ttsctl.table import format_size, format_table
 
 COLUMNS = ("BACKUP", "MADE", "REASON", "SIZE", "ROWS", "VERSION")

@@ -38,7 +38,7 @@ def run(run_dir: Path | None = None, *, as_json: bool = False) -> ExitCode:
     place = find_run_dir(run_dir)
     found = {
         "gateway": _why_not_alive(os.fspath(place / GATEWAY_SOCKET)),
-        **_why_silent(os.fspath(place / BEAT_FILE)),
+        **why_silent(os.fspath(place / BEAT_FILE)),
     }
     dead = {part: reason for part, reason in found.items() if reason is not None}
     reason = "; ".join(f"{part}: {each}" for part, each in dead.items()) or None
@@ -49,7 +49,7 @@ def run(run_dir: Path | None = None, *, as_json: bool = False) -> ExitCode:
     return ExitCode.FAILED if dead else ExitCode.OK
 
 
-def _why_silent(path: str) -> dict[str, str | None]:
+def why_silent(path: str) -> dict[str, str | None]:
     """Return what is wrong with the watchdog, and with supervisord as a fresh heartbeat tells.
 
     A watchdog that can't write its heartbeat isn't judged.

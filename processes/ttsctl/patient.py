@@ -1,83 +1,92 @@
 """The appliance as `ttsctl doctor` finds it: asked once, so that all checks speak of the same moment.
 
-Owns: asking the gateway, supervisord, the settings and the process table, and going on without the one that
-doesn't answer.
-Refuses to know: what is well and what isn't (`checks_…`).
+Owns: asking the gateway, supervisord, the settings and the process table, each within a time, and going on
+without the one that doesn't answer.
+Refuses to know: what is well and what isn't (`checks`).
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import ConfigurationError
-from appliance.lifecycle import LAUNCHER_FILE, read_json
+from appliance.lifecycle import LAUNCHER_FILE, PROGRAMS_FILE, SETTINGS_FILE, read_json
 from appliance.pools import Pool, look_at_machine, plan_pools
-from appliance.preflight import check_files
-from appliance.settings import PREFIX, Settings, load_settings
+from appliance.preflight import file_checks
+from appliance.settings import Settings, load_settings
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
+from processes.ttsctl.bounded import within
 from processes.ttsctl.gateway_socket import ANSWER_S, ask, ask_json, pieces
 from processes.ttsctl.outcome import CommandError
-from processes.ttsctl.place import CHECKOUT, find_run_dir
+from processes.ttsctl.process_table import Process, adopt_of_launcher, processes_of
 
-PROC = Path("/proc")
-LAUNCHER = "processes.launcher"
-IMPORTER = "processes.importer"
-MODULES = (
-    LAUNCHER,
-    "processes.launcher.supervisord",
-    "processes.watchdog",
-    "processes.exporter",
-    "processes.gateway",
-    IMPORTER,
-    "processes.importer.maker",
-    "processes.worker",
-)
-"""What a process of the appliance has on its command line, behind `python -m`."""
-UNDER_SUPERVISORD = "--appliance"
-"""What an importer has on its command line that nobody has started by hand."""
+LIVE_S = 2.0
+"""Seconds that the gateway has to say that it lives; one that doesn't isn't asked anything else."""
+FIRST_S, THEN_S = 6.0, 6.0
+"""Seconds for what is asked at first, and for what the gateway and the disk of the data are asked then."""
 MAX_METRICS_BYTES = 4_194_304
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A process of this run directory."""
-
-    pid: int
-    parent: int
-    module: str
-    """One of `MODULES`."""
-    is_by_hand: bool = False
-    """Whether somebody has started it at a command line, so that no launcher looks after it: an importer."""
+SETTING = "setting"
+"""What is wrong where it isn't one of the files that settings name."""
+SAMPLE = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
+JOBS = "/v1/jobs?limit=100&state="
+PATHS = {
+    "status": "/admin/status",
+    "speech": "/health/tts",
+    "health": "/health",
+    "voices": "/v1/audio/voices",
+    "imported": "/admin/voices",
+    "cache": "/admin/cache",
+    "paused_jobs": f"{JOBS}paused",
+    "failed_jobs": f"{JOBS}failed",
+}
+"""Field of `Patient` → what the gateway is asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """All that the checks look at."""
+    """All that the checks look at. What the gateway hasn't answered is None."""
 
     run_dir: Path
     settings: Settings | None = None
     """None when they are wrong."""
     settings_error: str = ""
+    """What is wrong with them, or with a file that they name."""
+    settings_fault: str = ""
+    """Where: `SETTING`, or one of `preflight`'s files."""
     planned: tuple[Pool, ...] = ()
     """The pools that a start would have now; empty when the settings are wrong."""
     launcher: dict[str, Any] = field(default_factory=dict)
     """What the living launcher wrote; empty when none lives."""
+    started_with: dict[str, Any] = field(default_factory=dict)
+    """The settings that it was started with; empty when none lives."""
     programs: list[dict[str, Any]] | None = None
     """supervisord's `getAllProcessInfo`; None when it doesn't answer."""
+    watched: dict[str, Any] = field(default_factory=dict)
+    """What the watchdog wrote of each program; empty when no launcher lives."""
     status: dict[str, Any] | None = None
-    """GET /admin/status; None when the gateway doesn't answer."""
+    """GET /admin/status."""
     speech: dict[str, Any] | None = None
     """GET /health/tts."""
+    health: dict[str, Any] | None = None
+    """GET /health."""
     voices: dict[str, Any] | None = None
-    """GET /v1/audio/voices; None when the gateway doesn't answer."""
+    """GET /v1/audio/voices."""
+    imported: dict[str, Any] | None = None
+    """GET /admin/voices."""
+    cache: dict[str, Any] | None = None
+    """GET /admin/cache."""
+    paused_jobs: dict[str, Any] | None = None
+    """GET /v1/jobs, those that wait."""
+    failed_jobs: dict[str, Any] | None = None
+    """GET /v1/jobs, those that have failed."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """The gateway's metrics that have no labels."""
+    """The gateway's samples, by name and labels as they are exposed; empty when it doesn't answer."""
     processes: list[Process] = field(default_factory=list)
 
     @property
@@ -85,87 +94,111 @@ class Patient:
         """The pools of the living launcher, or else those that it would have."""
         return tuple(Pool(**each) for each in self.launcher.get("pools", ())) or self.planned
 
+    @property
+    def pids(self) -> set[int]:
+        """The processes of this run directory."""
+        return {each.pid for each in self.processes}
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anything of the appliance runs."""
+        return bool(self.launcher) or self.programs is not None
+
     def program(self, name: str) -> dict[str, Any]:
         """Return what supervisord knows of a program; empty when it knows none of that name."""
         return next((each for each in self.programs or [] if each["name"] == name), {})
 
     def has_process(self, module: str) -> bool:
-        """Return whether a process of the run directory runs this one of `MODULES`."""
+        """Return whether a process of the run directory runs this one of `process_table.MODULES`."""
         return any(each.module == module for each in self.processes)
+
+    def sample(self, name: str, **labels: str) -> float:
+        """Return the value of one of the gateway's samples; 0 where there is none."""
+        pairs = ",".join(f'{label}="{value}"' for label, value in sorted(labels.items()))
+        return self.metrics.get(f"{name}{{{pairs}}}" if pairs else name, 0.0)
+
+    def samples(self, name: str) -> dict[str, float]:
+        """Return the values of a metric with one label, by that label's value, without those that are 0."""
+        found = {
+            each.partition('="')[2][:-2]: value
+            for each, value in self.metrics.items()
+            if each.startswith(f"{name}{{")
+        }
+        return {label: value for label, value in found.items() if value}
 
 
 def examine(run_dir: Path) -> Patient:
-    """Look at everything once; takes some seconds at most, whatever is broken.
+    """Look at everything once; blocks for `2 * FIRST_S + THEN_S` at most, whatever is broken.
 
     Where a launcher lives, this process's `APPLIANCE_…` variables become the launcher's for good.
     """
-    processes = list(_processes(run_dir))
-    launcher = read_json(run_dir / LAUNCHER_FILE)
-    is_alive = _adopt_environment(launcher, processes)
-    launcher = launcher if is_alive else {}
-    settings, planned, settings_error = _settings(launcher)
-    return Patient(
-        run_dir,
-        settings,
-        settings_error,
-        planned,
-        launcher,
-        _programs(run_dir),
-        _asked(run_dir, "/admin/status"),
-        _asked(run_dir, "/health/tts"),
-        _asked(run_dir, "/v1/audio/voices"),
-        _metrics(run_dir),
-        processes,
+    begun: dict[str, Any] = _done({"begin": partial(_begin, run_dir)}, FIRST_S).get("begin", {})
+    first = _done(
+        {
+            "set": _settings,
+            "programs": partial(_programs, run_dir),
+            "live": partial(_asked, run_dir, "/health/live", LIVE_S),
+        },
+        FIRST_S,
     )
+    known = {**begun, "programs": first.get("programs"), **first.get("set", {})}
+    known.setdefault("settings_error", "the settings can't be read in time: see which disk hangs")
+    works: dict[str, Callable[[], Any]] = {}
+    if (settings := known.get("settings")) is not None:
+        works["planned"] = partial(_planned, settings, known.get("launcher", {}))
+    if first.get("live") is not None:
+        works |= {name: partial(_asked, run_dir, path) for name, path in PATHS.items()}
+        works["metrics"] = partial(_metrics, run_dir)
+    then = _done(works, THEN_S)
+    return Patient(run_dir, **{**known, **then.pop("planned", {}), **then})
 
 
-def adopt_environment(run_dir: Path) -> None:
-    """Put the settings of the appliance that runs in a run directory in the place of the caller's, for good.
-
-    Where none runs, the caller's stay.
-    """
-    _adopt_environment(read_json(run_dir / LAUNCHER_FILE), list(_processes(run_dir)))
+def _done(works: dict[str, Callable[[], Any]], limit_s: float) -> dict[str, Any]:
+    """Do several things at once; return what came of those that ended well in time."""
+    came = within(limit_s, works)
+    return {name: result for name, result in came.items() if not isinstance(result, Exception)}
 
 
-def appliance_pids(run_dir: Path) -> list[int]:
-    """Return the processes of the appliance that runs in a run directory, this user's, without an import."""
-    return [each.pid for each in _processes(run_dir) if not each.module.startswith(IMPORTER)]
+def _begin(run_dir: Path) -> dict[str, Any]:
+    """Find the processes and the launcher, and take its settings over."""
+    processes = processes_of(run_dir)
+    launcher = read_json(run_dir / LAUNCHER_FILE)
+    if not adopt_of_launcher(launcher, processes):
+        return {"processes": processes}
+    return {
+        "processes": processes,
+        "launcher": launcher,
+        "started_with": read_json(run_dir / SETTINGS_FILE),
+        "watched": read_json(run_dir / PROGRAMS_FILE),
+    }
 
 
-def _adopt_environment(launcher: dict[str, Any], processes: list[Process]) -> bool:
-    """Take over a living launcher's settings; return whether it lives."""
-    is_alive = any(each.pid == launcher.get("pid") and each.module == LAUNCHER for each in processes)
-    if is_alive:
-        _take_over_environment(launcher["pid"])
-    return is_alive
-
-
-def _take_over_environment(pid: int) -> None:
-    """Put the settings that a launcher was started with in the place of the caller's."""
+def _settings() -> dict[str, Any]:
+    """Return the settings, or what is wrong with them; those whose files are wrong are there all the same."""
     try:
-        variables = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
-    except OSError:  # gone meanwhile: the caller's are the best that there are
-        return
-    found = dict(os.fsdecode(each).partition("=")[::2] for each in variables)
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
-        del os.environ[name]
-    os.environ.update({name: value for name, value in found.items() if name.startswith(PREFIX)})
+        settings = load_settings()
+    except ConfigurationError as error:
+        return {"settings_error": error.message, "settings_fault": SETTING}
+    for kind, check in file_checks(settings):
+        try:
+            check()
+        except ConfigurationError as error:
+            return {"settings": settings, "settings_error": error.message, "settings_fault": kind}
+    return {"settings": settings, "settings_error": ""}
 
 
-def _settings(launcher: dict[str, Any]) -> tuple[Settings | None, tuple[Pool, ...], str]:
-    """Return the settings, the pools that a start would have, and what is wrong.
+def _planned(settings: Settings, launcher: dict[str, Any]) -> dict[str, Any]:
+    """Return the pools that a start would have.
 
     What a living launcher may use of the machine counts, not what this command may, which has other limits.
     """
+    facts = look_at_machine(settings)
+    if "pools" in launcher:
+        facts = replace(facts, cores=launcher["cores"], memory_bytes=launcher["memory_bytes"])
     try:
-        settings = load_settings()
-        check_files(settings)
-        facts = look_at_machine(settings)
-        if "pools" in launcher:
-            facts = replace(facts, cores=launcher["cores"], memory_bytes=launcher["memory_bytes"])
-        return settings, plan_pools(settings, facts).pools, ""
+        return {"planned": plan_pools(settings, facts).pools}
     except ConfigurationError as error:
-        return None, (), error.message
+        return {"settings_error": error.message, "settings_fault": SETTING}
 
 
 def _programs(run_dir: Path) -> list[dict[str, Any]] | None:
@@ -176,11 +209,13 @@ def _programs(run_dir: Path) -> list[dict[str, Any]] | None:
         return None
 
 
-def _asked(run_dir: Path, path: str) -> dict[str, Any] | None:
+def _asked(run_dir: Path, path: str, timeout_s: float = ANSWER_S) -> dict[str, Any] | None:
+    statuses = (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE)
     try:
-        return ask_json(run_dir, "GET", path, statuses=(HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE))
+        answer = ask_json(run_dir, "GET", path, statuses=statuses, timeout_s=timeout_s)
     except CommandError:
         return None
+    return None if "error" in answer else answer
 
 
 def _metrics(run_dir: Path) -> dict[str, float]:
@@ -191,47 +226,4 @@ def _metrics(run_dir: Path) -> dict[str, float]:
                 body += piece[: MAX_METRICS_BYTES - len(body)]
     except CommandError:
         return {}
-    pairs = (line.split(" ") for line in body.decode("utf-8", "replace").splitlines() if "{" not in line)
-    return {pair[0]: float(pair[1]) for pair in pairs if pair[0] != "#" and len(pair) == 2}  # noqa: PLR2004 (name and value)
-
-
-def _processes(run_dir: Path) -> Iterator[Process]:
-    """Yield this user's processes that belong to a run directory, this command left out."""
-    for entry in PROC.iterdir():
-        if not entry.name.isdecimal():
-            continue
-        try:
-            words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
-            module = _module(words)
-            if module is None or not _is_same(_run_dir_of(entry), run_dir):
-                continue
-            parent = int((entry / "stat").read_bytes().rpartition(b")")[2].split()[1])
-        except OSError:  # gone meanwhile, or another user's
-            continue
-        is_by_hand = module == IMPORTER and UNDER_SUPERVISORD not in words
-        yield Process(int(entry.name), parent, module, is_by_hand)
-
-
-def _module(words: list[str]) -> str | None:
-    if any(Path(word).name == "tts-launcher" for word in words[:2]):
-        return LAUNCHER
-    return next((word for flag, word in pairwise(words) if flag == "-m" and word in MODULES), None)
-
-
-def _is_same(its: Path | None, ours: Path) -> bool:
-    """Return whether both are one directory, whatever links lead there; one that is gone goes by its name."""
-    if its is None or its == ours:
-        return its is not None
-    try:
-        return its.samefile(ours)
-    except OSError:
-        return False
-
-
-def _run_dir_of(entry: Path) -> Path | None:
-    """Return a process's run directory: that of its environment, else its checkout's."""
-    for variable in (entry / "environ").read_bytes().split(b"\0"):
-        name, _, value = variable.partition(b"=")
-        if name == b"APPLIANCE_RUN_DIR":
-            return CHECKOUT / os.fsdecode(value)
-    return find_run_dir(None) if (entry / "cwd").readlink() == CHECKOUT else None
+    return {name: float(value) for name, value in SAMPLE.findall(body.decode("utf-8", "replace"))}

@@ -22,8 +22,8 @@ from appliance.settings import load_settings
 from appliance.voices import FALLBACK_ENGINE
 from processes.ttsctl.gateway_socket import ask_for_speech, ask_json, fallback_note, pieces
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
-from processes.ttsctl.patient import adopt_environment, appliance_pids
 from processes.ttsctl.place import find_run_dir
+from processes.ttsctl.process_table import adopt_environment, appliance_pids
 from processes.ttsctl.table import format_table
 from processes.ttsctl.voice_bench import course, figures, usage
 from processes.ttsctl.voice_bench.coqui_server import CoquiServer, running_coqui_server

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from processes.ttsctl.patient import adopt_environment
 from processes.ttsctl.place import CHECKOUT, find_run_dir
+from processes.ttsctl.process_table import adopt_environment
 
 OPTIONS = ("id", "name", "language", "license", "attribution")
 

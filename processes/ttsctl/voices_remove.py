@@ -15,8 +15,8 @@ from appliance.settings import load_settings
 from appliance.voice_store import REPLACED_PREFIX, VOICE_ID, VoiceStore
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
-from processes.ttsctl.patient import adopt_environment
 from processes.ttsctl.place import find_run_dir
+from processes.ttsctl.process_table import adopt_environment
 
 YES = ("y", "yes")
 

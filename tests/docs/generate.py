@@ -8,7 +8,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 
-from tests.docs import dashboard, errors_page, import_diagram, metrics_page, settings_page, stop_diagram
+from tests.docs import (
+    dashboard,
+    doctor_page,
+    errors_page,
+    import_diagram,
+    metrics_page,
+    settings_page,
+    stop_diagram,
+)
 from tests.docs.checkout import ROOT
 
 SETTINGS_FILE = "config/appliance.toml"
@@ -17,6 +25,7 @@ TARGETS: dict[str, Callable[[], str]] = {
     "docs/errors.md": errors_page.page,
     "docs/metrics.md": metrics_page.page,
     "config/grafana/dashboards/tts-appliance.json": dashboard.page,
+    "docs/operate/doctor.md": doctor_page.page,
     "diagrams/what-can-go-wrong.puml": errors_page.diagram,
     "diagrams/who-may-import-whom.puml": import_diagram.diagram,
     "diagrams/how-it-stops.puml": stop_diagram.diagram,

@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 
 from processes.ttsctl.command_line import build_parser
-from processes.ttsctl.doctor import CHECKS
 from processes.ttsctl.outcome import ExitCode
 from processes.ttsctl.overview import HELD, STATES_WITHOUT_GATEWAY, merge
 from processes.ttsctl.say import SUFFIXES
@@ -25,11 +24,6 @@ def test_page_when_compared_with_the_verbs_then_every_one_is_there():
     [verbs] = [action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)]
     section = PAGE.split("## Verbs")[1].split("## Exit codes")[0]
     assert set(re.findall(r"^\| `([\w-]+)", section, re.MULTILINE)) == set(verbs.choices)
-
-
-def test_page_when_compared_with_the_checks_then_every_one_is_there_in_order():
-    section = PAGE.split("## What doctor checks")[1].split("## States")[0]
-    assert re.findall(r"^\| `(\w+)`", section, re.MULTILINE) == list(CHECKS)
 
 
 def test_page_when_compared_with_the_suffixes_then_every_one_is_there():

@@ -22,7 +22,7 @@ from aiohttp import ClientPayloadError, ClientResponse, ClientSession
 from appliance.settings import load_settings
 from processes.gateway.fallback import FALLBACK_HEADER
 from processes.gateway.middleware import CORS_EXPOSED
-from processes.ttsctl.checks_appliance import check_fallbacks
+from processes.ttsctl.checks.imported import check_fallbacks
 from processes.ttsctl.finding import Verdict, ok
 from processes.ttsctl.outcome import ExitCode
 from processes.ttsctl.patient import Patient
@@ -140,7 +140,7 @@ def test_doctor_when_fallbacks_name_no_voice_or_an_espeak_voice_needs_none_then_
         "tone-high = en-us+nobody: espeak has no such voice; tone-low = nobody: espeak has no such voice; "
         "en-gb is espeak's own and needs none"
     )
-    assert check_fallbacks(replace(patient, settings=settings, voices=None)).verdict is Verdict.WARN
+    assert check_fallbacks(replace(patient, settings=settings, voices=None)).verdict is Verdict.UNSEEN
 
 
 async def test_ttsctl_when_another_voice_spoke_then_say_tells_and_sample_and_bench_fail(

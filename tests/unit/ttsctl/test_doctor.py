@@ -1,289 +1,241 @@
-import errno
-import os
-import subprocess
-import sys
-from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+"""What `ttsctl doctor` makes of findings: order, time, JSON, commands that exist."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import shlex
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.pools import Facts, Pool, plan_pools, restart_hint
-from appliance.settings import Settings, load_settings
-from processes.ttsctl import checks_appliance as of_appliance
-from processes.ttsctl import checks_machine as of_machine
-from processes.ttsctl import patient as of_patient
-from processes.ttsctl.doctor import format_findings, look
-from processes.ttsctl.finding import Finding, Verdict, fail, ok, warn, worst
-from processes.ttsctl.patient import IMPORTER, LAUNCHER, Patient, Process
+from appliance.settings import ROOT
+from processes.ttsctl.bounded import within
+from processes.ttsctl.check import LATE, OF_ANY, UNSEEABLE, Check
+from processes.ttsctl.checks import places
+from processes.ttsctl.checks import speaking as of_speech
+from processes.ttsctl.command_line import build_parser
+from processes.ttsctl.doctor import CHECKS, GROUPS, as_json, begin_with, format_findings, look
+from processes.ttsctl.finding import Fault, Finding, Verdict, failure, hint, ok, unseen, warning, worst
+from processes.ttsctl.patient import Patient
+from processes.ttsctl.remedies import START, restart, shell
+from tests.unit.ttsctl.patients import patient, status
 
-NOWHERE = Path("/nowhere/run")
-
-
-FACTS = Facts(cores=2, memory_bytes=None, voiced=frozenset(), missing={})
-
-
-def planned(**workers: int) -> tuple[Pool, ...]:
-    return plan_pools(Settings.model_validate({"workers": workers}), FACTS).pools
-
-
-def patient(**known: Any) -> Patient:
-    usual = {"run_dir": NOWHERE, "settings": load_settings({}), "planned": planned()}
-    return Patient(**{**usual, **known})
-
-
-def programs(**states: str) -> list[dict[str, object]]:
-    return [{"name": name, "statename": state, "pid": 0} for name, state in states.items()]
-
-
-def status(engine_states: list[tuple[str, str]], **fields: object) -> dict[str, object]:
-    workers = [{"engine": engine, "state": state} for engine, state in engine_states]
-    usual = {"status": "ok", "queue": {"waiting": 0}, "requests": {"in_flight": 0}}
-    return {**usual, "workers": workers, **fields}
-
-
-def lived(uptime_s: float, *, said_s: float) -> dict[str, object]:
-    since = datetime.now(UTC) - timedelta(seconds=uptime_s)
-    return {"since": since.isoformat(timespec="seconds"), "uptime_s": said_s}
+BROKEN = failure("broken", "it is broken")
+ODD = warning("odd", "it is odd")
+SMALL = hint("small", "it could be larger")
+SHELL_WORDS = {
+    *("chmod", "chown", "cp", "df", "dmesg", "docker", "du", "free", "fuser", "ip", "kill", "ls", "lscpu"),
+    *("make", "mount", "openssl", "ps", "rm", "ss", "systemctl", "tail", "timedatectl", "top", "ulimit"),
+    "useradd",
+    "ttsctl",
+}
+"""What a command may begin with: of Debian, or ours."""
+FINDING_ARGUMENTS = 3
 
 
 def test_worst_when_findings_differ_then_the_worst_and_all_that_is_as_bad():
-    assert worst([ok("a"), fail("b", "do b"), warn("c", ""), fail("d", "do d")]) == fail("b; d", "do b")
+    bad = [ok("a"), BROKEN.found("b", "do b", "run b"), ODD.found("c", ""), BROKEN.found("d", "do d")]
+    assert worst(bad) == Finding(Verdict.FAIL, "b; d", "do b", "broken", "run b")
     assert worst([ok("a"), ok("b")]) == ok("a; b")
 
 
-@pytest.mark.parametrize(
-    ("known", "verdict", "part"),
-    [
-        ({"programs": programs(gateway="RUNNING", exporter="STARTING")}, Verdict.OK, "2 programs"),
-        ({"programs": programs(gateway="RUNNING", exporter="STOPPED")}, Verdict.WARN, "exporter is STOPPED"),
-        ({"programs": programs(gateway="RUNNING", exporter="FATAL")}, Verdict.FAIL, "exporter is FATAL"),
-        ({"programs": programs(gateway="BACKOFF")}, Verdict.FAIL, "gateway is BACKOFF"),
-        ({"programs": None}, Verdict.FAIL, "no launcher"),
-        ({"programs": None, "launcher": {"pid": 7}}, Verdict.FAIL, "doesn't answer"),
-    ],
-)
-def test_programs_when_one_does_not_run_then_it_is_named(known, verdict, part):
-    finding = of_appliance.check_programs(patient(**known))
-    assert finding.verdict is verdict
-    assert part in finding.seen
+def test_beginning_when_several_are_bad_then_the_first_of_the_worst():
+    findings = {"a": ODD.found("a", ""), "b": BROKEN.found("b", ""), "c": BROKEN.found("c", "")}
+    assert begin_with(findings) == "b"
+    assert begin_with({"a": ok(""), "b": unseen(""), "c": SMALL.found("c", "")}) is None
 
 
-@pytest.mark.parametrize(
-    ("states", "verdict", "seen"),
-    [
-        ([("espeak", "ready"), ("espeak", "busy")], Verdict.OK, "espeak 2 of 2"),
-        ([("espeak", "ready"), ("espeak", "hung")], Verdict.WARN, "espeak 1 of 2"),
-        ([("tone", "ready")], Verdict.FAIL, "espeak 0 of 2"),
-    ],
-)
-def test_workers_when_compared_with_the_pools_then_who_is_missing_counts(states, verdict, seen):
-    finding = of_appliance.check_workers(patient(status=status(states)))
-    assert (finding.verdict, finding.seen) == (verdict, seen)
+def test_check_when_it_raises_anything_then_a_warning_names_the_class():
+    def raising(_patient: Patient) -> Finding:
+        raise KeyError("MemAvailable")
 
-
-def test_pools_when_a_start_would_choose_others_then_that_is_advised():
-    running = [asdict(pool) for pool in planned()]
-    finding = of_appliance.check_pools(patient(launcher={"pools": running}))
-    assert (finding.verdict, finding.advice) == (Verdict.OK, "")
-    assert finding.seen.startswith("espeak 2, as many as cores; vits 0, no voice is imported")
-    finding = of_appliance.check_pools(patient(launcher={"pools": running}, planned=planned(vits=3)))
-    assert (finding.verdict, finding.advice) == (Verdict.WARN, f"{restart_hint(['vits'])}: vits 3, as set")
-
-
-def test_pools_when_one_is_too_small_then_it_warns_and_names_the_page():
-    short = replace(planned()[2], is_short=True)
-    finding = of_appliance.check_pools(patient(planned=(short,)))
-    assert finding.verdict is Verdict.WARN
-    assert "capacity.md" in finding.advice
-
-
-@pytest.mark.parametrize(
-    ("said", "verdict"),
-    [("ok", Verdict.OK), ("draining", Verdict.WARN), ("degraded", Verdict.WARN), ("down", Verdict.FAIL)],
-)
-def test_gateway_when_it_says_how_it_is_then_that_is_the_verdict(said, verdict):
-    assert of_appliance.check_gateway(patient(status=status([], status=said))).verdict is verdict
-
-
-@pytest.mark.parametrize(
-    ("speech", "verdict", "part"),
-    [
-        ({"status": "ok", "engine": "espeak", "sample_latency_ms": 5.0}, Verdict.OK, "5 ms"),
-        ({"status": "busy", "engine": "espeak", "sample_latency_ms": None}, Verdict.OK, "busy"),
-        ({"status": "starting", "engine": "espeak", "cause": None}, Verdict.WARN, "starting"),
-        ({"status": "down", "engine": "espeak", "cause": "silence"}, Verdict.FAIL, "silence"),
-    ],
-)
-def test_speech_when_the_last_probe_is_known_then_it_is_the_verdict(speech, verdict, part):
-    finding = of_appliance.check_speech(patient(speech=speech))
-    assert finding.verdict is verdict
-    assert part in finding.seen
-
-
-def test_logs_when_lines_were_lost_then_all_who_lost_some_are_added_up():
-    lost = {"log_lines_dropped": 5, "log_lines_suppressed": 100}
-    metrics = {"tts_log_lines_dropped_total": 2.0, "tts_log_lines_suppressed_total": 11.0}
-    finding = of_appliance.check_logs(patient(launcher=lost, metrics=metrics))
-    assert finding.verdict is Verdict.WARN
-    assert finding.seen == "7 lines lost and 111 repeated ones held back since the start"
-    assert of_appliance.check_logs(patient(launcher={"log_lines_dropped": 0})).verdict is Verdict.OK
-
-
-def test_leftovers_when_their_launcher_is_gone_then_they_are_named():
-    family = [Process(10, 1, LAUNCHER), Process(11, 10, "processes.launcher.supervisord")]
-    children = [Process(12, 11, "processes.gateway"), Process(13, 11, "processes.worker")]
-    assert of_appliance.check_leftovers(patient(processes=[*family, *children])).verdict is Verdict.OK
-    orphan = Process(99, 1, "processes.worker")
-    finding = of_appliance.check_leftovers(patient(processes=[*family, *children, orphan]))
-    assert (finding.verdict, finding.advice) == (Verdict.FAIL, "kill 99")
-    finding = of_appliance.check_leftovers(patient(processes=children))
-    assert finding.advice == "kill 12 13"
-
-
-def test_leftovers_when_somebody_imports_at_the_command_line_then_it_is_none_but_an_orphan_is():
-    by_hand = [Process(20, 1, IMPORTER, is_by_hand=True), Process(21, 20, "processes.importer.maker")]
-    finding = of_appliance.check_leftovers(patient(processes=by_hand))
-    assert (finding.verdict, "an import by hand" in finding.seen) == (Verdict.OK, True)
-    of_the_dead = [Process(30, 1, IMPORTER), Process(31, 30, "processes.importer.maker")]
-    finding = of_appliance.check_leftovers(patient(processes=[*by_hand, *of_the_dead]))
-    assert (finding.verdict, finding.advice) == (Verdict.FAIL, "kill 30 31")
-
-
-@pytest.mark.parametrize(("said_s", "verdict"), [(100.0, None), (3700.0, Verdict.WARN), (1.0, Verdict.WARN)])
-def test_clock_when_it_was_moved_since_the_start_then_it_says_by_how_much(said_s, verdict):
-    finding = of_machine.check_clock(patient(status=status([], **lived(100.0, said_s=said_s))))
-    is_moved = "moved by" in finding.seen
-    assert is_moved == (verdict is not None)
-    assert not is_moved or finding.verdict is verdict
-
-
-def test_meminfo_when_read_then_in_bytes():
-    text = "MemTotal:       16 kB\nMemAvailable:    8 kB\nHugePages_Total:       0\n"
-    assert of_machine._meminfo(text) == {"MemTotal": 16_384, "MemAvailable": 8_192}
-
-
-def test_check_when_it_raises_anything_then_a_warning_names_the_class(tmp_path, monkeypatch):
-    (tmp_path / "meminfo").write_text("MemTotal:       16 kB\nMemFree:    8 kB\n")  # as gVisor's
-    monkeypatch.setattr(of_machine, "PROC", tmp_path)
-    finding = look(of_machine.check_memory, patient())
-    assert finding.verdict is Verdict.WARN
+    finding = look({"odd": Check(raising, (), "")}, patient())["odd"]
+    assert (finding.verdict, finding.fault) == (Verdict.WARN, UNSEEABLE.code)
     assert "KeyError: 'MemAvailable'" in finding.seen
 
 
-@pytest.mark.parametrize(
-    ("version", "parts", "left"),
-    [
-        (0, "anon 1\ninactive_file 500\nslab 1\n", 600),
-        (1, "inactive_file 500\ntotal_inactive_file 700\n", 800),
-        (0, None, 100),
-    ],
-)
-def test_memory_when_a_container_has_cached_files_then_they_count_as_available(
-    tmp_path, monkeypatch, version, parts, left
-):
-    for name, content in zip(of_machine.MEMORY_LIMITS[version], ("1000\n", "900\n", parts), strict=True):
-        if content is not None:
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text(content)
-    monkeypatch.setattr(of_machine, "CGROUPS", tmp_path)
-    assert list(of_machine._container_bytes()) == [left]
+def test_check_when_it_hangs_then_the_others_are_there_in_time():
+    released = threading.Event()
+
+    def hanging(_patient: Patient) -> Finding:
+        released.wait()
+        return ok("too late")
+
+    checks = {"hangs": Check(hanging, (), ""), "goes": Check(lambda _patient: ok("fine"), (), "")}
+    try:
+        findings = look(checks, patient(), limit_s=0.2)
+    finally:
+        released.set()
+    assert (findings["hangs"].verdict, findings["hangs"].fault) == (Verdict.WARN, LATE.code)
+    assert findings["goes"] == ok("fine")
 
 
-@pytest.mark.parametrize(
-    ("cpuinfo", "verdict", "seen"),
-    [
-        ("flags\t\t: fma avx2 avx512_vnni\n", Verdict.OK, "avx512_vnni for"),
-        ("flags\t\t: fma avx2 avx_vnni\n", Verdict.OK, "avx_vnni for"),
-        ("flags\t\t: fma avx2\n", Verdict.WARN, "no VNNI"),
-        ("flags\t\t: sse4_2\n", Verdict.WARN, "nor AVX2"),
-        ("Features\t: fp asimd\n", Verdict.OK, "no x86-64"),
-    ],
-)
-def test_cpu_when_there_are_vits_workers_then_what_it_lacks_for_them_is_told(
-    tmp_path, monkeypatch, cpuinfo, verdict, seen
-):
-    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{cpuinfo}")
-    monkeypatch.setattr(of_machine, "PROC", tmp_path)
-    finding = of_machine.check_cpu(patient(planned=planned(vits=4)))
-    assert finding.verdict is verdict
-    assert seen in finding.seen
-    assert "vits" in of_machine.check_cpu(patient()).seen
+def test_works_when_one_hangs_and_one_raises_then_each_has_its_result_in_order():
+    released = threading.Event()
+
+    def failing() -> str:
+        raise ValueError("no")
+
+    works = {"hangs": lambda: f"{released.wait()}", "fails": failing, "goes": lambda: "well"}
+    try:
+        came = within(0.2, works)
+    finally:
+        released.set()
+    assert list(came) == ["hangs", "fails", "goes"]
+    assert [type(each) for each in came.values()] == [TimeoutError, ValueError, str]
 
 
-def test_port_when_it_is_below_1024_and_not_allowed_then_the_advice_is_about_that():
-    refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    advice = of_appliance._port_advice("http", 80, refused)
-    assert "1024" in advice
-    assert "CAP_NET_BIND_SERVICE" in advice
-    foreign = OSError(errno.EADDRNOTAVAIL, "")
-    assert of_appliance._port_advice("http", 80, foreign) == "set http.host to an address of this machine"
+def test_json_when_printed_then_every_check_has_the_same_fields_and_the_first_is_named():
+    findings = {"a": ok("fine"), "b": ODD.found("seen", "do it", "run it")}
+    values = json.loads(json.dumps(as_json(findings)))
+    assert values == {
+        "schema": 2,
+        "verdict": "warn",
+        "first": values["checks"][1],
+        "checks": [
+            {"name": "a", "verdict": "ok", "fault": None, "seen": "fine", "advice": None, "command": None},
+            {
+                "name": "b",
+                "verdict": "warn",
+                "fault": "odd",
+                "seen": "seen",
+                "advice": "do it",
+                "command": "run it",
+            },
+        ],
+    }
+    assert as_json({"a": ok("fine")})["first"] is None
 
 
-@pytest.mark.parametrize(
-    ("words", "module"),
-    [
-        (["python", "-m", "processes.worker", "--slot", "1"], "processes.worker"),
-        (["python", "-X", "dev", "-m", "processes.gateway"], "processes.gateway"),
-        (["/opt/venv/bin/python", "/opt/venv/bin/tts-launcher"], LAUNCHER),
-        (["grep", "-r", "processes.worker", "."], None),
-        (["less", "-m"], None),
-    ],
-)
-def test_process_when_its_command_line_is_read_then_only_a_module_that_is_run_counts(words, module):
-    assert of_patient._module(words) == module
-
-
-def test_run_directory_when_reached_through_a_link_then_it_is_the_same(tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "link").symlink_to("run")
-    environment = {"APPLIANCE_RUN_DIR": str(tmp_path / "run")}
-    command = [sys.executable, "-c", "input('here')", "-m", "processes.worker"]
-    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.read(4) == b"here"  # only then has /proc its whole command line for certain
-        found = {each.pid for each in of_patient._processes(tmp_path / "link")}
-        assert process.pid in found
-        assert process.pid not in {each.pid for each in of_patient._processes(tmp_path)}
-        process.communicate(b"\n")
-
-
-def test_packages_when_installed_from_the_lock_then_ok():
-    finding = of_machine.check_packages(patient())
-    assert finding.verdict is Verdict.OK, finding
-
-
-def test_packages_when_an_engine_lacks_some_then_it_fails_with_the_command_that_installs_them(monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    finding = of_machine.check_packages(patient(planned=planned(vits=1)))
-    assert finding.verdict is Verdict.FAIL
-    assert "missing for vits:" in finding.seen
-    assert "onnxruntime" in finding.seen
-    assert "make .venv/neural.stamp" in finding.advice
-
-
-def test_espeak_when_its_data_is_there_then_ok_and_without_its_workers_nobody_needs_it():
-    assert of_machine.check_espeak(patient()).verdict is Verdict.OK
-    none = Settings.model_validate({"workers": {"espeak": 0, "tone": 1}})
-    assert "no espeak worker" in of_machine.check_espeak(patient(settings=none)).seen
-
-
-def test_checks_when_the_settings_are_wrong_then_those_that_need_them_say_so():
-    broken = patient(settings=None, settings_error="http.port = 'x': no number")
-    assert of_appliance.check_configuration(broken).seen == "http.port = 'x': no number"
-    for check in (of_appliance.check_ports, of_appliance.check_workers, of_machine.check_network):
-        assert check(broken).verdict is Verdict.WARN
-    for check in (of_machine.check_disk, of_machine.check_memory, of_machine.check_espeak):
-        assert check(broken).seen
-
-
-def test_findings_when_laid_out_then_the_advice_stands_below_and_the_sum_at_the_end():
-    text = format_findings({"a": ok("fine"), "longer": Finding(Verdict.FAIL, "broken", "mend it")})
+def test_findings_when_laid_out_then_what_to_do_stands_below_and_where_to_begin_at_the_end():
+    text = format_findings({"a": ok("fine"), "longer": BROKEN.found("broken", "mend it", "ttsctl drain off")})
     assert text.splitlines() == [
-        "ok    a       fine",
-        "fail  longer  broken",
-        "              do: mend it",
+        "ok      a       fine",
+        "fail    longer  broken",
+        "                do: mend it",
+        "                run: ttsctl drain off",
         "",
-        "1 ok, 0 to look at, 1 to mend",
+        "1 ok, 0 unseen, 0 hints, 0 to look at, 1 to mend",
+        "begin with longer: ttsctl drain off",
     ]
+
+
+def test_checks_when_listed_then_at_least_25_with_faults_of_their_own_codes():
+    assert len(CHECKS) >= 25
+    assert all(check.faults and check.what for check in CHECKS.values())
+    by_code: dict[str, Any] = {}
+    for fault in [*OF_ANY, *(fault for check in CHECKS.values() for fault in check.faults)]:
+        assert by_code.setdefault(fault.code, fault) is fault
+        assert re.fullmatch("[a-z][a-z0-9_]+", fault.code)
+        assert fault.verdict in (Verdict.HINT, Verdict.WARN, Verdict.FAIL)
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)
+def test_faults_when_a_module_declares_one_then_a_check_of_it_says_so(group):
+    declared = {fault.code for check in group.CHECKS.values() for fault in check.faults}
+    names = {value.code for value in vars(group).values() if isinstance(value, Fault)}
+    imported = {fault.code for other in GROUPS if other is not group for fault in _faults_of(other)}
+    assert names - imported <= declared
+
+
+def _faults_of(group: Any) -> list[Any]:
+    return [fault for check in group.CHECKS.values() for fault in check.faults]
+
+
+def test_findings_when_a_check_says_one_then_with_a_command():
+    """Every call of `found` in the checks has what was seen, what to do, and a command."""
+    lacking = [
+        f"{group.__name__}:{node.lineno}"
+        for group in GROUPS
+        for node in ast.walk(ast.parse(inspect.getsource(group)))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "found"
+        and len(node.args) < FINDING_ARGUMENTS
+    ]
+    assert lacking == []
+
+
+def test_commands_when_a_check_names_one_then_it_exists():
+    """Commands are literals in the checks, or begin with one: each is one of ttsctl's, make's or Debian's."""
+    commands = [text for group in GROUPS for text in _command_texts(group)]
+    assert len(commands) > 40
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for text in commands:
+        words = shlex.split(text)
+        assert words[0] in SHELL_WORDS, text
+        if words[0] == "ttsctl":
+            build_parser().parse_args([*words[1:], *_missing_words(words)])
+        if words[0] == "make":
+            assert all(word in targets or word.startswith(".venv/") for word in words[1:]), text
+
+
+def _missing_words(words: list[str]) -> list[str]:
+    """What a literal doesn't hold yet, of verbs that ask for an argument."""
+    wanted = {"import": 1, "remove": 1, "retry": 1, "show": 1, "--id": 2}
+    return ["x"] * wanted.get(words[-1], 0)
+
+
+def _command_texts(group: Any) -> list[str]:
+    """The strings of a module that are commands: they begin with a word that is one, and name no page."""
+    tree = ast.parse(inspect.getsource(group))
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    begin = tuple(f"{word} " for word in SHELL_WORDS)
+    found = [text for text in texts if text.startswith(begin) and not re.search(r"[;:,(]|says|has ", text)]
+    calls = [
+        " ".join(str(argument.value) for argument in node.args if isinstance(argument, ast.Constant))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "shell"
+    ]
+    return [text.strip() for text in [*found, *calls] if text.split()[0] not in ("kill", "rm")]
+
+
+def test_restart_when_a_shell_has_started_it_then_it_ends_before_it_is_started():
+    assert restart(patient()) == START
+    command = restart(patient(launcher={"pid": 2**22}))
+    assert command == f"kill {2**22}; tail --pid={2**22} -f /dev/null; make run"
+
+
+def test_command_when_a_path_has_a_blank_then_it_is_one_word():
+    assert shlex.split(shell("rm", Path("/a b/c"))) == ["rm", "/a b/c"]
+
+
+def test_checks_when_the_settings_are_wrong_then_those_that_need_them_are_unseen():
+    broken = patient(settings=None, settings_error="http.port = 'x': no number", settings_fault="setting")
+    findings = look(CHECKS, broken)
+    assert findings["configuration"].seen == "http.port = 'x': no number"
+    assert findings["configuration"].fault == "setting_wrong"
+    assert findings["ports"].verdict is Verdict.UNSEEN
+    assert findings["disk"].verdict in (Verdict.OK, Verdict.WARN, Verdict.FAIL)
+    assert begin_with(findings) == "configuration"
+
+
+@pytest.mark.parametrize("name", list(CHECKS))
+def test_check_when_nothing_is_there_then_it_says_something_and_raises_nothing(name, tmp_path):
+    nothing = Patient(tmp_path / "run")
+    finding = CHECKS[name].look(nothing)
+    assert finding.seen
+    assert finding.fault in {"", *(fault.code for fault in CHECKS[name].faults)}
+
+
+def test_gateway_when_nothing_runs_then_another_check_says_that():
+    assert of_speech.check_gateway(patient()).verdict is Verdict.UNSEEN
+    silent = of_speech.check_gateway(patient(launcher={"pid": 7}, programs=[]))
+    assert (silent.fault, silent.command) == ("gateway_silent", "ttsctl supervisorctl tail gateway")
+
+
+def test_run_directory_when_it_is_open_then_the_command_closes_it(tmp_path):
+    tmp_path.chmod(0o755)
+    finding = places.check_run_directory(patient(run_dir=tmp_path))
+    assert finding.fault == "run_directory_open"
+    assert finding.command == f"chmod 700 {tmp_path}"
+    assert places.check_sockets(patient(run_dir=tmp_path, status=status([]))).verdict is Verdict.OK

@@ -1,0 +1,1 @@
+"""What `ttsctl doctor` looks at, a module for each subject with its `CHECKS` at the end."""
