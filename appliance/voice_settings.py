@@ -67,6 +67,10 @@ class VoicesSettings(Section):
 class ImporterSettings(Section):
     """The import of a voice: what it may cost, and how close to the model it has to sound."""
 
+    elsewhere: bool = Field(
+        default=False,
+        description="Whether another container imports `voices.import`, and the appliance itself doesn't.",
+    )
     forms: tuple[Literal["int8", "int8-conv", "fp32"], ...] = Field(
         ("int8", "int8-conv", "fp32"),
         min_length=1,

@@ -94,19 +94,23 @@ def tell_to_restart(settings: Settings) -> None:
 
 
 def _serve_appliance(settings: Settings) -> ExitCode:
-    """Import what the gateway has asked for, and what the settings name and isn't there; then end."""
+    """Import what the gateway has asked for, and what the settings name and isn't there; then end.
+
+    In a container of its own nobody asks, and its log is what it tells.
+    """
     configure_logging("importer", settings.log.level)
     store = VoiceStore(settings.data.dir)
     with only_import(store, wait=True):  # what another one has just made isn't missing any more
         there = store.manifests()
-        errands = _errands(settings, store)
+        errands = find_errands(settings, store)
     return Importer(settings, ImportLog()).do_patiently(errands, there)
 
 
-def _errands(settings: Settings, store: VoiceStore) -> list[Errand]:
+def find_errands(settings: Settings, store: VoiceStore) -> list[Errand]:
     """Return what is to be done; what somebody has just asked for comes first."""
     request = take_request(settings.run.dir)
-    models = dict.fromkeys([*([request] if request else []), *missing_models(settings, store)])
+    missing = [] if settings.importer.elsewhere else missing_models(settings, store)
+    models = dict.fromkeys([*([request] if request else []), *missing])
     return [model_errand(model) for model in models]
 
 
@@ -128,7 +132,9 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--attribution", default="", metavar="TEXT", help="to be recorded with the voice")
     parser.add_argument("--json", action="store_true", help="no bar, but a JSON line for each state")
     parser.add_argument(
-        "--appliance", action="store_true", help="import what the appliance wants; supervisord starts it so"
+        "--appliance",
+        action="store_true",
+        help="import what is asked for and what `voices.import` names; so supervisord and Compose start it",
     )
     arguments = parser.parse_args()
     if arguments.appliance == bool(arguments.source):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from collections.abc import Callable
 from typing import Protocol, TextIO
 
 from loguru import logger
@@ -19,6 +21,8 @@ from appliance.voice_imports import ImportState, VoiceImport
 from processes.importer.keeper import Made
 
 MIB_BYTES = 1024 * 1024
+PROGRESS_S = 10.0
+"""Seconds between two lines of the log about one state of an import, which may last for minutes."""
 
 
 class Teller(Protocol):
@@ -75,14 +79,18 @@ class JsonLines:
 class ImportLog:
     """Events, for the log of the appliance."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with nothing told, and count seconds of the clock."""
+        self._clock = clock
         self._told: tuple[str, ImportState] | None = None
+        self._told_at_s = 0.0
 
-    def changed(self, entry: VoiceImport, downloaded_bytes: int = 0) -> None:  # noqa: ARG002 (a bar's)
-        """Log a state that is a new one."""
+    def changed(self, entry: VoiceImport, downloaded_bytes: int = 0) -> None:
+        """Log a state that is a new one, and again and again how far it is, `PROGRESS_S` apart."""
         if (entry.model, entry.state) == self._told:
+            self._tell_progress(entry, downloaded_bytes)
             return
-        self._told = entry.model, entry.state
+        self._told, self._told_at_s = (entry.model, entry.state), self._clock()
         fields = {"model": entry.model, "state": entry.state.value}
         if entry.state is ImportState.FAILED:
             logger.error("voice_import_failed", **fields, code=entry.code, message=entry.reason)
@@ -90,6 +98,13 @@ class ImportLog:
             logger.warning("voice_import_waits", **fields, message=entry.reason)
         else:
             logger.info("voice_import", **fields, voice=entry.voice)
+
+    def _tell_progress(self, entry: VoiceImport, downloaded_bytes: int) -> None:
+        if self._clock() - self._told_at_s < PROGRESS_S:
+            return
+        self._told_at_s = self._clock()
+        fields = {"model": entry.model, "state": entry.state.value, "fraction": round(entry.fraction, 3)}
+        logger.info("voice_import_progress", **fields, downloaded_bytes=downloaded_bytes)
 
     def made(self, made: Made) -> None:
         """Log which form of the voice was chosen, and why; a warning where its windows aren't exact."""

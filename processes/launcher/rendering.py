@@ -75,7 +75,7 @@ def render_configuration(settings: Settings, template: Path = TEMPLATE) -> Path:
         for name in (WORKERS_DIR, LOG_DIR):
             (run_dir / name).mkdir(mode=0o700, exist_ok=True)
         _render_workers(settings, run_dir / WORKERS_DIR)
-        if missing_models(settings, VoiceStore(settings.data.dir)):
+        if not settings.importer.elsewhere and missing_models(settings, VoiceStore(settings.data.dir)):
             provide_importer(run_dir)
         rendered = run_dir / RENDERED_NAME
         with rendered.open("w", encoding="utf-8") as file:

@@ -6,6 +6,7 @@ from supervisor.datatypes import dict_of_key_value_pairs
 
 from appliance.errors import ConfigurationError
 from appliance.packages import THREAD_VARIABLES
+from appliance.pools import look_at_machine
 from appliance.settings import ROOT, load_settings
 from appliance.store.database import BEGIN_STEP_S
 from appliance.voice_imports import PROGRAM_FILE, provide_importer
@@ -47,6 +48,20 @@ def test_importer_when_a_voice_is_missing_then_started_and_else_no_program(tmp_p
     if is_there:
         program = read(tmp_path / PROGRAM_FILE)[f"program:{ONE_SHOT_PROGRAM}"]
         assert (program["autostart"], program["autorestart"]) == ("true", "false")
+
+
+def test_importer_when_a_voice_is_imported_elsewhere_then_no_program_but_workers_for_it(tmp_path):
+    settings = settings_for(
+        tmp_path,
+        DATA_DIR=tmp_path / "data",
+        VOICES_IMPORT="tts_models/en/ljspeech/vits",
+        IMPORTER_ELSEWHERE="true",
+    )
+    (tmp_path / PROGRAM_FILE.parent).mkdir()
+    provide_importer(tmp_path)
+    render_configuration(settings)
+    assert not (tmp_path / PROGRAM_FILE).exists()
+    assert look_at_machine(settings).voiced == {"vits"}
 
 
 def test_workers_when_rendered_then_only_vits_ones_have_the_thresholds_of_their_memory(tmp_path):

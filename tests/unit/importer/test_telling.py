@@ -62,6 +62,34 @@ def test_log_when_the_windows_of_the_chosen_form_are_not_exact_then_a_warning(re
     assert logged == [level]
 
 
+def test_log_when_a_state_lasts_then_a_line_every_ten_seconds_and_one_for_each_state() -> None:
+    now_s = [100.0]
+    told: list[tuple[str, object, object]] = []
+    sink = logger.add(
+        lambda message: told.append(
+            (
+                message.record["message"],
+                message.record["extra"]["state"],
+                message.record["extra"].get("downloaded_bytes"),
+            )
+        )
+    )
+    log = ImportLog(clock=lambda: now_s[0])
+    try:
+        for second in range(25):
+            now_s[0] = 100.0 + second
+            log.changed(VoiceImport("tiny", ImportState.DOWNLOADING), second)
+        log.changed(EXPORTING)
+    finally:
+        logger.remove(sink)
+    assert told == [
+        ("voice_import", "downloading", None),
+        ("voice_import_progress", "downloading", 10),
+        ("voice_import_progress", "downloading", 20),
+        ("voice_import", "exporting", None),
+    ]
+
+
 def test_lines_when_only_the_fraction_changes_then_no_further_line() -> None:
     stream = io.StringIO()
     lines = JsonLines(stream)
