@@ -1,4 +1,3 @@
-# Every target of the appliance; continuous integration calls these and nothing else.
 BIN := .venv/bin
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -6,7 +5,6 @@ PYTEST = $(BIN)/python -m pytest
 rings = $(wildcard $(addprefix tests/,$(1)))
 COMPILE = .venv/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-index-url --no-annotate --no-header $(UPGRADE) setup.cfg requirements/build.in
-# +cpu is in no index that has builds for CUDA, and --no-deps brings nothing along (docs/decisions/0011-dependencies.md).
 TORCH = $(BIN)/python -m pip install -q --no-deps torch==2.13.0+cpu
 
 help: ## list the targets
@@ -30,11 +28,10 @@ test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a co
 	$(PYTEST) -n 2 --dist loadfile -m "not slow" $(call rings,unit docs wire integration faults)
 	@echo "not run here: slow tests (pytest -m slow tests/faults tests/integration), browser (make browser), acceptance (make accept), neural voices (make neural)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
 check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/codespell
-	$(PYTEST) -q -n 2 --dist loadfile $(call rings,unit docs)
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/codespell && $(PYTEST) -q -n 2 --dist loadfile $(call rings,unit docs)
 faults: .venv/dev.stamp ## break things on purpose, as often as it takes, and see that they mend
 	rm -f build/fault-figures.jsonl; FAULTS_FULL=1 $(PYTEST) -s tests/faults tests/wire/test_fuzz.py
-accept: .venv/dev.stamp ## what players make of the audio, alerts and dashboard at a real Prometheus (needs ffmpeg, prometheus, prometheus-alertmanager)
+accept: .venv/dev.stamp ## players, Prometheus, proxies, the container (needs ffmpeg, prometheus, prometheus-alertmanager, caddy, nginx, and root or Docker)
 	$(PYTEST) -n 2 --dist loadfile tests/acceptance
 browser: .venv/browser.stamp ## the page at / in a headless Chromium
 	$(PYTEST) tests/browser
@@ -48,6 +45,8 @@ soak: .venv/dev.stamp ## load with a fault every 15 s and an account of every re
 	$(BIN)/python -m loadtests.ledger $(or $(SOAK),--minutes 15 --rate 60 --every 15)
 durability: .venv/dev.stamp ## kill the gateway, cut the power and kill backups amid jobs, and see that none is lost (SHORT=1)
 	$(BIN)/python -m loadtests.durability $(SHORT:%=--short)
+image: ## build the image of the container (TARGET=slim or importer; needs Docker)
+	DOCKER_BUILDKIT=1 docker build --target $(or $(TARGET),default) --build-arg REVISION="$$(git rev-parse HEAD)" -t tts-appliance:$(or $(TARGET),default) .
 docs: .venv/dev.stamp ## write the generated pages anew
 	$(BIN)/python -m tests.docs.generate
 lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-U takes newer releases)
@@ -55,6 +54,7 @@ lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-
 	$(COMPILE) -o requirements/run.txt && $(COMPILE) -c requirements/run.txt --extra dev -o requirements/dev.txt
 	for e in browser load; do $(COMPILE) -c requirements/dev.txt --extra dev --extra $$e -o requirements/$$e.txt || exit 1; done
 	$(COMPILE) requirements/torch.in -c requirements/load.txt $(patsubst %,--extra %,dev load neural coqui) -o requirements/neural.txt
+	$(COMPILE) -c requirements/neural.txt --extra neural -o requirements/image.txt && $(COMPILE) -c requirements/neural.txt requirements/torch.in --extra neural --extra coqui -o requirements/importer.txt
 clean: ## remove what was built; data and run stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
-.PHONY: help run voice-demo test check faults accept browser neural bench load soak durability docs lock clean
+.PHONY: help run voice-demo test check faults accept browser neural bench load soak durability image docs lock clean

@@ -45,7 +45,9 @@ SECRET_NAMES = re.compile(r"keys?_file")
 
 KEYS_FOLDER, KEYS_FILE = "keys", "keys.json"
 """Below `data.dir`; a folder of their own, which is the lock of whoever changes them."""
-
+FOR_THE_CONTAINER = ("CONFIG", "LAN_ADDRESS", "LAN_PORT", "PROXY_PREFIX")
+"""Behind `PREFIX`, what stands beside the settings in the environment and in `.env`: which settings file
+counts, and what docker-compose.yml asks for."""
 RENAMED = {"store": {"backup_keep": "backup_daily"}}
 """Section → what a setting was called in an earlier version → what it is called now."""
 
@@ -362,7 +364,8 @@ def _overlay(values: dict[str, Any], environ: Mapping[str, str]) -> None:
     """Put `APPLIANCE_<SECTION>_<KEY>` over the file's values; lists are written with commas."""
     for name, text in environ.items():
         section, _, key = name.removeprefix(PREFIX).lower().partition("_")
-        if not name.startswith(PREFIX) or name == f"{PREFIX}CONFIG" or name in NO_SETTINGS:
+        is_for_others = name in NO_SETTINGS or name.removeprefix(PREFIX) in FOR_THE_CONTAINER
+        if not name.startswith(PREFIX) or is_for_others:
             continue
         field = Settings.model_fields.get(section)
         keys = {} if field is None else settings_of(type(field.default))

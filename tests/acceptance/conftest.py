@@ -1,16 +1,50 @@
-"""A house with two LANs and an appliance in it, for each module that asks from there."""
+"""What tests of the container and of proxies share: an engine and its images, a house with two LANs."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.parts.appliance import Appliance
+from tests.parts.container import Container
+from tests.parts.docker_engine import Engine, running_engine
 from tests.parts.networks import HOUSE, Lans, lans_of_a_house
 from tests.parts.proxies import Certificate
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """A Docker engine, or the test is skipped."""
+    with running_engine() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def slim_image(engine: Engine) -> str:
+    return engine.build("slim")
+
+
+@pytest.fixture(scope="session")
+def default_image(engine: Engine) -> str:
+    return engine.build("default")
+
+
+@pytest.fixture
+def start_container(engine: Engine, default_image: str) -> Iterator[Callable[..., Container]]:
+    """A function that starts a healthy container (see `Container`); all end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**options: Any) -> Container:
+            made = stack.enter_context(contextlib.closing(Container(engine, default_image, **options)))
+            made.start_healthy()
+            return made
+
+        yield start
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PRODUCT = ("appliance", "processes", "loadtests")
+PRODUCT = ("appliance", "image", "processes", "loadtests")
 _MADE = {".git", ".venv", "run", "data", "build", "dist", "htmlcov", "node_modules"}
 _CACHES = {
     "__pycache__",

@@ -7,10 +7,10 @@ from tests.docs.checkout import ROOT, parse
 
 FAULTS = ROOT / "tests" / "faults"
 ROWS = [
-    *(f"W{number}" for number in (*range(1, 9), *range(10, 14))),
-    *(f"S{number}" for number in range(2, 9)),
+    *(f"W{number}" for number in range(1, 14)),
+    *(f"S{number}" for number in range(1, 9)),
     *(f"L{number}" for number in range(1, 9)),
-    *("I1", "I2", "I3", *(f"D{number}" for number in range(1, 12)), "T1", "T2", "C1", "C2", "C3"),
+    *("I1", "I2", "I3", *(f"D{number}" for number in range(1, 12)), "T1", "T2", "N1", "C1", "C2", "C3"),
 ]
 
 

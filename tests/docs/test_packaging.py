@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from tests.docs.checkout import ROOT
 
 LOCKS = ["run", "dev", "browser", "load", "neural"]
+IMAGE_LOCKS = ["image", "importer"]
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_ci_when_its_container_starts_then_it_may_make_network_namespaces() -> N
     assert all(each in options for each in needed)
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", [*LOCKS, *IMAGE_LOCKS])
 def test_lock_when_read_then_exact_hashed_and_without_a_host(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.txt").read_text(encoding="utf-8")
     entries = re.split(r"\n(?=\S)", text.strip())
@@ -91,11 +92,25 @@ def test_aiohttp_when_its_private_attributes_may_be_others_then_it_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("smaller", "larger"), [("run", "dev"), ("dev", "browser"), ("dev", "load"), ("load", "neural")]
+    ("smaller", "larger"),
+    [
+        *[("run", "dev"), ("dev", "browser"), ("dev", "load"), ("load", "neural")],
+        *[("run", "image"), ("image", "importer"), ("importer", "neural")],
+    ],
 )
 def test_locks_when_compared_then_the_larger_holds_the_smaller(smaller: str, larger: str) -> None:
     held = _locked(larger)
     assert {name: version for name, version in _locked(smaller).items() if held.get(name) != version} == {}
+
+
+@pytest.mark.parametrize(("lock", "extras"), [("image", ["neural"]), ("importer", ["neural", "coqui"])])
+def test_lock_of_an_image_when_compared_with_setup_cfg_then_holds_its_extras_and_no_tool_of_the_tests(
+    setup_cfg: configparser.ConfigParser, lock: str, extras: list[str]
+) -> None:
+    offered = setup_cfg["options.extras_require"]
+    wanted = {name for extra in extras for name in _dependencies(offered[extra])}
+    assert wanted - _locked(lock).keys() == set()
+    assert {"pytest", "mypy", "ruff", "locust"} & _locked(lock).keys() == set()
 
 
 def test_dependencies_when_compared_with_their_record_then_each_has_a_reason(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from appliance.lifecycle import GATEWAY_SOCKET
 from appliance.unix_calls import UnixConnection
@@ -51,8 +51,16 @@ class Answer:
         return str(json.loads(self.body)["error"]["code"])
 
 
+class Reachable(Protocol):
+    """An appliance on this machine, in a container or not."""
+
+    @property
+    def port(self) -> int:
+        """Where HTTP is spoken."""
+
+
 def speak(
-    appliance: Appliance,
+    appliance: Reachable,
     text: str,
     *,
     voice: str = "tone-low",
@@ -101,7 +109,7 @@ def _request(connection: http.client.HTTPConnection, fields: dict[str, str]) -> 
 class Clients:
     """Clients that ask at the same time."""
 
-    def __init__(self, appliance: Appliance, count: int) -> None:
+    def __init__(self, appliance: Reachable, count: int) -> None:
         self._appliance = appliance
         self._threads = ThreadPoolExecutor(count)
 
@@ -116,7 +124,7 @@ class Clients:
 class Listeners:
     """Clients that ask for one short sentence after the other until told to stop."""
 
-    def __init__(self, appliance: Appliance, addresses: list[str], voice: str = "tone-low") -> None:
+    def __init__(self, appliance: Reachable, addresses: list[str], voice: str = "tone-low") -> None:
         self.answers: list[Answer] = []
         self._stopped = threading.Event()
         self._threads = [
@@ -125,7 +133,7 @@ class Listeners:
         for thread in self._threads:
             thread.start()
 
-    def _listen(self, appliance: Appliance, address: str, voice: str) -> None:
+    def _listen(self, appliance: Reachable, address: str, voice: str) -> None:
         number = 0
         while not self._stopped.is_set():
             number += 1

@@ -117,3 +117,10 @@ def test_setting_when_it_has_both_names_then_refused(tmp_path: Path) -> None:
     file.write_text("[store]\nbackup_keep = 30\nbackup_daily = 5\n", "utf-8")
     with pytest.raises(ConfigurationError, match=r"store\.backup_keep: no such setting"):
         load_settings({"APPLIANCE_CONFIG": str(file)})
+
+
+def test_settings_when_the_environment_is_the_containers_then_what_is_for_compose_is_no_mistake() -> None:
+    environ = {"APPLIANCE_LAN_ADDRESS": "192.168.1.10", "APPLIANCE_LAN_PORT": "8000"}
+    assert load_settings(environ) == load_settings({})
+    with pytest.raises(ConfigurationError, match="APPLIANCE_LAN_ADRESS: no such setting"):
+        load_settings({"APPLIANCE_LAN_ADRESS": "192.168.1.10"})

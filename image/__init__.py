@@ -1,0 +1,1 @@
+"""What builds the container's image, beside the Dockerfile."""
