@@ -37,7 +37,7 @@ def check_files(settings: Settings) -> None:
         check()
 
 
-def file_checks(settings: Settings) -> Iterator[tuple[str, Callable[[], None]]]:
+def file_checks(settings: Settings) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield what each file is, and a function that reads it and raises as `check_files` does."""
     yield ENVIRONMENT, _check_environment
     yield VOICES_FILE, partial(_check_voices, settings)

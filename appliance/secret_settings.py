@@ -23,8 +23,6 @@ SECRET_VARIABLES = {
     "APPLIANCE_ADMIN_KEY": "APPLIANCE_ADMIN_KEY_FILE",
 }
 """Variable that holds keys → variable that names a file of them."""
-SECRETS_FOLDER = "secrets"
-"""Of the run directory: where the launcher puts them."""
 NO_SETTINGS = frozenset({ENV_FILE_VARIABLE, *SECRET_VARIABLES})
 """Variables that no setting has the name of."""
 ENV_FILE_MODES = (0o600, 0o400)

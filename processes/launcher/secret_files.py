@@ -18,8 +18,10 @@ from pathlib import Path
 
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import make_private_dir
-from appliance.secret_settings import SECRET_VARIABLES, SECRETS_FOLDER, find_secrets
+from appliance.secret_settings import SECRET_VARIABLES, find_secrets
 from appliance.settings import PREFIX, Settings
+
+FOLDER = "secrets"
 
 
 def take_secrets(run_dir: Path, environ: dict[str, str]) -> dict[str, str] | None:
@@ -39,9 +41,9 @@ def take_secrets(run_dir: Path, environ: dict[str, str]) -> dict[str, str] | Non
     left = {name: value for name, value in environ.items() if name not in SECRET_VARIABLES}
     if left == environ:
         return None
-    make_private_dir(run_dir / SECRETS_FOLDER)
+    make_private_dir(run_dir / FOLDER)
     for variable, keys in found.items():
-        path = run_dir / SECRETS_FOLDER / variable.removeprefix(PREFIX).lower()
+        path = run_dir / FOLDER / variable.removeprefix(PREFIX).lower()
         _write(path, "".join(f"{key}\n" for key in keys))
         left[SECRET_VARIABLES[variable]] = str(path)
     return left
@@ -55,7 +57,7 @@ def remove_secrets(run_dir: Path, settings: Settings | None = None) -> None:
     """
     named = (settings.http.api_keys_file, settings.admin.key_file) if settings is not None else ()
     kept = {Path(name) for name in named}
-    folder = run_dir / SECRETS_FOLDER
+    folder = run_dir / FOLDER
     try:
         for path in list(folder.iterdir()) if folder.exists() else ():
             if path not in kept:

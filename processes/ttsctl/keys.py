@@ -25,8 +25,8 @@ from appliance.key_store import change_records, read_records
 from appliance.settings import Settings, load_settings
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
-from processes.ttsctl.patient import adopt_environment
 from processes.ttsctl.place import find_run_dir
+from processes.ttsctl.process_table import adopt_environment
 from processes.ttsctl.table import format_table
 
 PATH = "/admin/keys"

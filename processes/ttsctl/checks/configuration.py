@@ -20,7 +20,6 @@ from typing import Any
 import appliance
 from appliance.packages import HOW_TO_INSTALL, missing_packages
 from appliance.preflight import DATABASE, KEY_FILE, VOICES_FILE
-from appliance.secret_settings import SECRETS_FOLDER
 from appliance.settings import SECRET_NAMES, Settings
 from processes.ttsctl.check import Check
 from processes.ttsctl.finding import Finding, failure, ok, unseen, warning
@@ -90,8 +89,7 @@ def check_running_settings(patient: Patient) -> Finding:
     if not patient.started_with:
         return unseen("no launcher has written what it was started with")
     now = patient.settings.model_dump(mode="json")
-    taken = str(patient.settings.run.dir / SECRETS_FOLDER)
-    changed = list(_changes(patient.started_with, now, taken))
+    changed = list(_changes(patient.started_with, now))
     if changed:
         more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
         advice = "restart the appliance, or take the change back"
@@ -106,12 +104,11 @@ def check_running_settings(patient: Patient) -> Finding:
     return ok("as at the start")
 
 
-def _changes(before: dict[str, Any], now: dict[str, Any], taken: str) -> Iterator[str]:
-    """Yield what differs; what the launcher has taken out of its environment into files is no change."""
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     for section, values in now.items():
         was = before.get(section, {})
         for name, value in values.items():
-            if name in was and was[name] != value and not str(was[name]).startswith(taken):
+            if name in was and was[name] != value:
                 setting = f"{section}.{name}"
                 is_secret = SECRET_NAMES.search(name)
                 yield setting if is_secret else f"{setting} is {value!r} and was {was[name]!r} at the start"
