@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 import appliance
 from appliance.engine_settings import settings_of
 from appliance.errors import ConfigurationError
+from appliance.secret_settings import NO_SETTINGS
 from appliance.settings import FOR_THE_CONTAINER, PREFIX, Settings, load_settings
 from processes.launcher.launch import stop_limit_s
 from tests.docs.checkout import ROOT
@@ -123,7 +124,7 @@ def test_run_directory_when_every_log_is_full_then_it_has_room(services: dict[st
 
 
 def test_variables_when_compared_with_the_settings_then_each_is_one_or_is_for_compose() -> None:
-    known = {f"{PREFIX}{name}" for name in FOR_THE_CONTAINER} | {
+    known = NO_SETTINGS | {f"{PREFIX}{name}" for name in FOR_THE_CONTAINER} | {
         f"{PREFIX}{section}_{key}".upper()
         for section, field in Settings.model_fields.items()
         for key in settings_of(type(field.default))

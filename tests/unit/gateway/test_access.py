@@ -12,7 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 from appliance.key_errors import TooManyWrongKeysError
 from appliance.metrics import GatewayMetrics
 from appliance.settings import load_settings
-from processes.gateway.access import AccessRules
+from processes.gateway.access import LOCAL_KEY, AccessRules
 
 NEAR, OTHER, FAR = "192.168.1.7", "192.168.1.8", "10.9.9.9"
 
@@ -31,7 +31,9 @@ def request_of(address: str, key: str = "") -> web.Request:
     transport = Mock()  # aiohttp's own stand-in for a socket knows no address
     transport.get_extra_info = {"peername": (address, 1234), "sockname": ("192.168.1.10", 8000)}.get
     headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return make_mocked_request("GET", "/", headers, transport=transport)
+    app = web.Application()
+    app[LOCAL_KEY] = False
+    return make_mocked_request("GET", "/", headers, transport=transport, app=app)
 
 
 def test_operator_when_asked_then_an_admin_network_and_an_admin_key_make_one(rules: AccessRules) -> None:
