@@ -75,6 +75,13 @@ def test_processes_when_looked_at_then_none_is_root_has_a_capability_or_can_get_
     assert fields["Seccomp"] == {"2"}
 
 
+def test_doctor_when_asked_in_the_container_then_nothing_is_to_be_mended(container: Container) -> None:
+    told = json.loads(container.execute("ttsctl", "doctor", "--json", check=False))
+    verdicts = {found["name"]: found["verdict"] for found in told["checks"]}
+    assert "fail" not in verdicts.values(), told
+    assert verdicts["packages"] == "ok"
+
+
 @pytest.mark.parametrize("place", ["/x", "/app/x", "/etc/x", "/opt/venv/x", "/usr/x", "/etc/tts/env"])
 def test_root_when_written_to_then_it_is_read_only(container: Container, place: str) -> None:
     assert container.execute("sh", "-c", f"touch {place} && echo written", check=False) == ""
@@ -123,11 +130,14 @@ def test_limits_when_read_in_the_container_then_those_of_the_file(container: Con
     assert (started["cores"], started["memory_bytes"]) == (1, GIB)
 
 
-def test_settings_when_they_stand_in_env_then_every_program_has_them(container: Container) -> None:
-    told = json.loads(container.execute("ttsctl", "status", "--json"))
-    assert told
-    file = container.execute("stat", "-c", "%a", "/etc/tts/env")
-    assert file == "600"
+def test_settings_when_they_stand_in_env_then_the_gateway_has_them_and_the_file_shows_but_its_mode(
+    container: Container,
+) -> None:
+    gateway = "/proc/$(ttsctl supervisorctl pid gateway)/environ"
+    environment = container.execute("sh", "-c", f"tr '\\0' '\\n' < {gateway}").splitlines()
+    assert f"APPLIANCE_LAN_PORT={container.port}" in environment
+    assert "APPLIANCE_IMPORTER_ELSEWHERE=true" in environment
+    assert container.execute("stat", "-c", "%a", "/etc/tts/env") == "600"
     assert container.execute("sh", "-c", "cat /etc/tts/env", check=False) == ""  # root's, and nobody is that
 
 

@@ -85,7 +85,8 @@ def test_image_when_searched_then_holds_no_settings_tests_or_history_of_a_checko
 ) -> None:
     there = set(inside("ls", "-A", "/app").split())
     known = {"LICENSE", "README.md", "appliance", "config", "processes", "pyproject.toml", "setup.cfg"}
-    assert there == known | {"sbom.cdx.json"}
+    assert there == known | {"requirements", "sbom.cdx.json"}
+    assert inside("ls", "-A", "/app/requirements") == "run.txt"
     assert set(inside("ls", "-A", "/app/config").split()) == {
         "appliance.toml",
         "supervisord.conf",

@@ -105,7 +105,8 @@ def running_engine() -> Iterator[Engine]:
         pytest.skip("no Docker engine runs here, and only root can start one")
     if missing := [package for program, package in PROGRAMS.items() if not shutil.which(program)]:
         give_up(f"no Docker engine: apt-get install --no-install-recommends {' '.join(missing)}")
-    assert client
+    if client is None:
+        pytest.skip("no command docker that can build with BuildKit: docker.io before 23, or docker-buildx")
     PLACE.mkdir(parents=True, exist_ok=True)
     private = Engine(client, environment | {"DOCKER_HOST": f"unix://{PLACE}/docker.sock"}, is_private=True)
     with (PLACE / "users.lock").open("w") as users:
