@@ -126,6 +126,7 @@ def _start(engine: Engine) -> None:
     if not engine.run("info", check=False).returncode:
         return
     (PLACE / "docker.pid").unlink(missing_ok=True)
+    (PLACE / "forwarding").write_text(_forwarding())
     options = {"data-root": "data", "exec-root": "exec", "pidfile": "docker.pid"}
     with (PLACE / "dockerd.log").open("w") as log:
         subprocess.run(
@@ -147,7 +148,7 @@ def _start(engine: Engine) -> None:
 
 
 def _stop() -> None:
-    """End the daemon, and take its bridge away."""
+    """End the daemon, take its bridge away, and let packets through as before."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         pid = int((PLACE / "docker.pid").read_text())
         os.kill(pid, signal.SIGTERM)
@@ -155,6 +156,14 @@ def _stop() -> None:
         while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline_s:
             time.sleep(0.1)
         subprocess.run(["ip", "link", "delete", "docker0"], capture_output=True, check=False)
+        forwarding = (PLACE / "forwarding").read_text()
+        subprocess.run(["iptables", "-P", "FORWARD", forwarding], capture_output=True, check=False)
+
+
+def _forwarding() -> str:
+    """Return what the machine does with packets of others: a daemon refuses them from its start on."""
+    done = subprocess.run(["iptables", "-S", "FORWARD"], capture_output=True, text=True, check=False)
+    return done.stdout.partition("\n")[0].removeprefix("-P FORWARD ") or "ACCEPT"
 
 
 def _make_base(archive: Path) -> None:
