@@ -124,11 +124,15 @@ def test_run_directory_when_every_log_is_full_then_it_has_room(services: dict[st
 
 
 def test_variables_when_compared_with_the_settings_then_each_is_one_or_is_for_compose() -> None:
-    known = NO_SETTINGS | {f"{PREFIX}{name}" for name in FOR_THE_CONTAINER} | {
-        f"{PREFIX}{section}_{key}".upper()
-        for section, field in Settings.model_fields.items()
-        for key in settings_of(type(field.default))
-    }
+    known = (
+        NO_SETTINGS
+        | {f"{PREFIX}{name}" for name in FOR_THE_CONTAINER}
+        | {
+            f"{PREFIX}{section}_{key}".upper()
+            for section, field in Settings.model_fields.items()
+            for key in settings_of(type(field.default))
+        }
+    )
     for text in (COMPOSE, DOCKERFILE, (ROOT / ".env.example").read_text(encoding="utf-8")):
         named = set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", text))
         assert named
