@@ -13,9 +13,12 @@ from tests.docs import (
     doctor_page,
     errors_page,
     import_diagram,
+    job_diagram,
     metrics_page,
     settings_page,
     stop_diagram,
+    stored_diagram,
+    wire_diagram,
 )
 from tests.docs.checkout import ROOT
 
@@ -29,6 +32,9 @@ TARGETS: dict[str, Callable[[], str]] = {
     "diagrams/what-can-go-wrong.puml": errors_page.diagram,
     "diagrams/who-may-import-whom.puml": import_diagram.diagram,
     "diagrams/how-it-stops.puml": stop_diagram.diagram,
+    "diagrams/life-of-a-job.puml": job_diagram.diagram,
+    "diagrams/what-is-on-the-wire.puml": wire_diagram.diagram,
+    "diagrams/what-is-stored.puml": stored_diagram.diagram,
     SETTINGS_FILE: settings_page.settings_file,
 }
 
