@@ -80,6 +80,7 @@ def _for_this_place(text: str, appliance: Appliance) -> str:
         "http://127.0.0.1:9464": appliance.exporter_url,
         "-c config/supervisord.conf": f"-c {appliance.run_dir}/supervisord.conf",
         ".venv/bin/": f"{BIN}/",
+        "cp data/": f"cp {appliance.base}/data/",
     }
     for shown, here in places.items():
         text = text.replace(shown, here)
