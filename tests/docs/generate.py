@@ -15,6 +15,7 @@ from tests.docs import (
     import_diagram,
     job_diagram,
     metrics_page,
+    package_page,
     settings_page,
     stop_diagram,
     stored_diagram,
@@ -36,6 +37,8 @@ TARGETS: dict[str, Callable[[], str]] = {
     "diagrams/what-is-on-the-wire.puml": wire_diagram.diagram,
     "diagrams/what-is-stored.puml": stored_diagram.diagram,
     SETTINGS_FILE: settings_page.settings_file,
+    # The last, as it reads others.
+    "docs/System_Architecture_Package.md": package_page.page,
 }
 
 
