@@ -46,7 +46,7 @@ async def speak_with_all(rig: DispatchRig) -> None:
 
 
 async def test_worker_when_due_and_young_then_it_leaves_as_soon_as_it_is_old_enough(run_dir: Path) -> None:
-    settings = WorkersSettings(tone=1, recycle_utterances=1)
+    settings = WorkersSettings(tone=1, espeak=0, recycle_utterances=1)
     async with dispatch_rig(run_dir, 1, workers=settings) as rig:
         assert await rig.hear(rig.ask(TEXT)) == [wanted_pcm(TEXT)]
         assert await rig.hear(rig.ask(TEXT)) == [wanted_pcm(TEXT)]
@@ -63,7 +63,7 @@ async def test_worker_when_due_and_young_then_it_leaves_as_soon_as_it_is_old_eno
 async def test_workers_when_all_are_due_and_one_is_missing_then_one_goes_after_a_while_and_never_the_last(
     run_dir: Path,
 ) -> None:
-    settings = WorkersSettings(tone=4, recycle_utterances=1)
+    settings = WorkersSettings(tone=4, espeak=0, recycle_utterances=1)
     async with dispatch_rig(run_dir, 3, cores=3, workers=settings, APPLIANCE_TONE_DELAY_S="0.1") as rig:
         recycler = rig.pool._recycler
         for _ in range(2):  # one utterance, 10 % more or less, is one or two
@@ -83,7 +83,7 @@ async def test_workers_when_all_are_due_and_one_is_missing_then_one_goes_after_a
 async def test_worker_when_it_is_over_the_limit_from_the_start_then_it_stays_and_the_log_says_so_once(
     run_dir: Path, events: list[dict[str, Any]]
 ) -> None:
-    settings = WorkersSettings(tone=1, recycle_rss_bytes=1)
+    settings = WorkersSettings(tone=1, espeak=0, recycle_rss_bytes=1)
     async with dispatch_rig(run_dir, 1, workers=settings) as rig:
         make_old(rig)
         for _ in range(3):
@@ -98,7 +98,7 @@ async def test_worker_when_it_maps_large_weights_then_it_stays_and_when_it_leaks
     run_dir: Path, events: list[dict[str, Any]]
 ) -> None:
     limit_bytes = 96 * MIB
-    settings = WorkersSettings(tone=1, recycle_rss_bytes=limit_bytes, heartbeat_s=0.05)
+    settings = WorkersSettings(tone=1, espeak=0, recycle_rss_bytes=limit_bytes, heartbeat_s=0.05)
     async with dispatch_rig(
         run_dir, 1, workers=settings, APPLIANCE_TONE_WEIGHTS_BYTES=str(2 * limit_bytes)
     ) as rig:
@@ -125,7 +125,7 @@ async def test_worker_when_it_maps_large_weights_then_it_stays_and_when_it_leaks
 
 
 async def test_worker_when_it_does_not_obey_a_drain_then_it_is_killed(run_dir: Path) -> None:
-    settings = WorkersSettings(tone=1, recycle_utterances=1)
+    settings = WorkersSettings(tone=1, espeak=0, recycle_utterances=1)
     async with dispatch_rig(run_dir, 1, workers=settings) as rig:
         (link,) = rig.pool.links()
         link.cause = "recycled"
@@ -138,7 +138,7 @@ async def test_worker_when_it_does_not_obey_a_drain_then_it_is_killed(run_dir: P
 async def test_worker_when_the_gateway_was_frozen_behind_its_drain_then_the_worker_is_not_killed_for_that(
     run_dir: Path,
 ) -> None:
-    async with dispatch_rig(run_dir, 1, workers=WorkersSettings(tone=1)) as rig:
+    async with dispatch_rig(run_dir, 1, workers=WorkersSettings(tone=1, espeak=0)) as rig:
         (link,) = rig.pool.links()
         link.cause = "recycled"
         link.set_state(WorkerState.RECYCLING)
@@ -151,7 +151,7 @@ async def test_worker_when_the_gateway_was_frozen_behind_its_drain_then_the_work
 async def test_workers_when_a_voice_has_come_then_one_after_the_other_and_those_that_know_it_stay(
     run_dir: Path, events: list[dict[str, Any]]
 ) -> None:
-    settings = WorkersSettings(tone=2)
+    settings = WorkersSettings(tone=2, espeak=0)
     async with dispatch_rig(run_dir, 2, workers=settings) as rig:
         for link in rig.pool.links():
             link.store_mark = "before"  # as they would have said before a voice came
