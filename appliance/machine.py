@@ -1,6 +1,6 @@
 """What this machine, or the container on it, gives to the appliance: cores and memory.
 
-Owns: reading affinity, cgroup v1 and v2, the size of the memory and what is free of it.
+Owns: reading affinity, cgroup v1 and v2, the size of the memory, what is free of it and what a process has.
 Refuses to know: what they are used for, and by whom.
 
 The least limit of all ancestors counts. In a container the paths of the list of cgroups may be the host's;
@@ -13,8 +13,10 @@ import math
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 CGROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 MEMINFO = Path("/proc/meminfo")
@@ -83,6 +85,16 @@ def free_memory_bytes(
     left = [_left_bytes(each) for each in cgroup_dirs("memory", cgroups, membership)]
     known = [free for free in (_said_bytes(meminfo, "MemAvailable"), *left) if free is not None]
     return min(known, default=None)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return a process's resident memory; 0 when it is gone.
+
+    Source: proc(5), statm: the second field counts resident pages.
+    """
+    with suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * PAGE_BYTES
+    return 0
 
 
 def cgroup_dirs(controller: str, cgroups: Path, membership: Path) -> Iterator[Path]:

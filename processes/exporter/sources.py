@@ -16,6 +16,7 @@ from loguru import logger
 
 from appliance.lifecycle import GATEWAY_SOCKET, LAUNCHER_FILE, PROGRAMS_FILE, read_json
 from appliance.logs import dropped_lines, suppressed_lines
+from appliance.machine import resident_bytes
 from appliance.settings import Settings
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from processes.exporter.clock_watch import ClockWatch
@@ -26,7 +27,6 @@ GATEWAY_S = 1.0
 SUPERVISORD_S = 1.0
 """Seconds that supervisord has to answer."""
 MAX_GATEWAY_BYTES = 4_194_304
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Sources:
@@ -118,23 +118,12 @@ def _process(info: dict[str, Any], watched: dict[str, Any]) -> Process:
     return Process(
         kind=kind if kind in KINDS else "worker",
         state=state if state in STATES else "unknown",
-        resident_bytes=_resident_bytes(info["pid"]) if info["pid"] else 0,
+        resident_bytes=resident_bytes(info["pid"]) if info["pid"] else 0,
         restarts=int(watched.get("restarts", 0)),
         is_ready=bool(watched.get("ready")),
         hangs=int(watched.get("hangs", 0)),
         is_degraded=bool(watched.get("degraded")),
     )
-
-
-def _resident_bytes(pid: int) -> int:
-    """Return a process's resident memory; 0 when it is gone.
-
-    Source: proc(5), statm: the second field counts resident pages.
-    """
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * PAGE_BYTES
-    except OSError:
-        return 0
 
 
 def _disk(data_dir: Path) -> dict[str, Any]:

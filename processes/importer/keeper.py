@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 from loguru import logger
 
 from appliance.errors import ApplianceError, error_classes
 from appliance.import_errors import ImporterFailedError
+from appliance.machine import resident_bytes
 from appliance.packages import thread_variables
 from appliance.settings import ROOT, Settings
 from appliance.voice_store import VoiceStore
@@ -35,7 +35,6 @@ MAX_LINE_BYTES = 65_536
 """Longer than anything that a maker tells."""
 KEPT_OUTPUT_BYTES = 2_000
 """Of what the libraries said, for the log, when the process died."""
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 OnMessage = Callable[[dict[str, Any]], None]
 """Takes {"stage", "fraction"}, with "bytes" while the model is downloaded."""
@@ -138,7 +137,7 @@ class Keeper:
                 f"The import took more than {self._limits.limit_s:g} s (importer.limit_s)"
             )
         limit_bytes = self._limits.memory_bytes
-        if limit_bytes and _resident_bytes(self._process.pid) > limit_bytes:
+        if limit_bytes and resident_bytes(self._process.pid) > limit_bytes:
             raise ImporterFailedError(
                 f"The import took more than {limit_bytes} bytes of memory (importer.memory_bytes)"
             )
@@ -174,13 +173,3 @@ def _error(code: str, message: str) -> ApplianceError:
     """Rebuild the error that a maker has named."""
     classes = {error_class.code: error_class for error_class in error_classes()}
     return classes.get(code, ImporterFailedError)(message)
-
-
-def _resident_bytes(pid: int) -> int:
-    """Return a process's resident memory; 0 when it is gone.
-
-    Source: proc(5), statm: the second field counts resident pages.
-    """
-    with suppress(OSError, IndexError):
-        return int(Path(f"/proc/{pid}/statm").read_bytes().split()[1]) * PAGE_BYTES
-    return 0
