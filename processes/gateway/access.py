@@ -219,6 +219,19 @@ class AccessRules:
         is_inside = address is not None and is_in(address, self._admin_networks)
         return is_inside and not self._callers.is_undeclared_proxy(_peer(request), request.headers)
 
+    def check_console(self, request: web.Request) -> None:
+        """Refuse a caller outside of the admin networks, and everybody where there is no admin key.
+
+        A browser asks for a page without a key. What the page shows and does it asks for with one.
+
+        Raises:
+            AdminNetworkError: The address lies outside of the admin networks.
+            RouteNotFoundError: There is no admin key: the page exists on `run/gateway.sock` only.
+        """
+        self.check_admin_network(request)
+        if not is_on_socket(request) and not self.keys.has_admin:
+            raise RouteNotFoundError
+
     def check_admin(self, request: web.Request) -> None:
         """Refuse a caller without both an admin network's address and an admin key.
 
@@ -230,9 +243,7 @@ class AccessRules:
         """
         if is_on_socket(request):
             return
-        self.check_admin_network(request)
-        if not self.keys.has_admin:
-            raise RouteNotFoundError
+        self.check_console(request)
         owner = self._checked_owner(request)
         if owner is None or owner.role is not Role.ADMIN:
             raise self._denied("admin_key", AuthenticationError("The admin key is missing or wrong"), request)

@@ -27,6 +27,7 @@ from processes.gateway import (
     speech_get,
     speech_post,
     voice_admin,
+    worker_admin,
 )
 from processes.gateway.access import ACCESS_KEY, LOCAL_KEY, AccessRules, guarded
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
@@ -82,8 +83,19 @@ def add_routes(app: web.Application) -> None:
     router.add_get("/health/live", health.get_live)
     router.add_get("/health/ready", health.get_ready)
     router.add_get("/health/tts", health.get_tts_health)
+    add_admin_routes(router)
+    router.add_get("/metrics", control.get_metrics)
+    router.add_get("/openapi.json", openapi.get_openapi)
+    page_files.add_page(app)
+
+
+def add_admin_routes(router: web.UrlDispatcher) -> None:
+    """Route the operator's paths."""
     router.add_get("/admin/status", control.get_status)
     router.add_post("/admin/drain", control.post_drain)
+    router.add_get("/admin/programs", worker_admin.get_programs)
+    router.add_post("/admin/workers/restart", worker_admin.post_restart_all)
+    router.add_post("/admin/workers/{worker}/restart", worker_admin.post_restart)
     router.add_post("/admin/backups", backup_admin.post_backup)
     router.add_get("/admin/store", backup_admin.get_store)
     router.add_get("/admin/keys", key_admin.get_keys)
@@ -96,9 +108,6 @@ def add_routes(app: web.Application) -> None:
     router.add_post("/admin/cache/pin", cache_admin.post_pin)
     router.add_post("/admin/cache/unpin", cache_admin.post_unpin)
     router.add_post("/admin/cache/warm", cache_admin.post_warm)
-    router.add_get("/metrics", control.get_metrics)
-    router.add_get("/openapi.json", openapi.get_openapi)
-    page_files.add_page(app)
 
 
 def add_job_routes(router: web.UrlDispatcher) -> None:

@@ -42,6 +42,7 @@ async def get_status(request: web.Request) -> web.Response:
             ],
             "queue": {
                 "waiting": dispatcher.waiting_count(),
+                "waiting_by_class": _waiting_by_class(gateway),
                 "running": dispatcher.running_count(),
                 "expected_wait_s": round(dispatcher.expected_wait_s(default_engine(gateway)), 3),
             },
@@ -102,7 +103,14 @@ def _worker(gateway: Gateway, link: WorkerLink) -> dict[str, Any]:
         "losses": gateway.pool.losses[link.name],
         "last_loss": gateway.pool.last_loss.get(link.name),
         "since_s": round(time.monotonic() - link.state_since_s, 3),
+        "restart_asked": link.is_restart_asked,
     }
+
+
+def _waiting_by_class(gateway: Gateway) -> dict[str, int]:
+    """Return how many utterances waited in each class when the dispatcher last looked."""
+    (family,) = gateway.metrics.queue_utterances.collect()
+    return {sample.labels["class"]: int(sample.value) for sample in family.samples}
 
 
 def _latencies(gateway: Gateway) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from processes.gateway.openapi_parts import (
     text_answer,
     upload_types,
 )
-from processes.gateway.page_files import FILES
+from processes.gateway.page_files import CONSOLE_FILES, FILES
 from processes.gateway.warm_list import MAX_WANTED
 
 NOT_MODIFIED = {"description": "The client has these bytes, as its If-None-Match says"}
@@ -161,6 +161,7 @@ def _other_paths() -> dict[str, Any]:
         "/admin/status": get("Workers, queue, latencies", json_answer("State"), 401, 404),
         "/admin/drain": {"post": _post_drain()},
         "/admin/backups": {"post": _post_backup()},
+        **_worker_paths(),
         "/admin/store": get("Rows of each table of the database", json_answer("Rows"), 401, 404, 507),
         "/admin/keys": _key_path(),
         **_voice_paths(),
@@ -170,6 +171,10 @@ def _other_paths() -> dict[str, Any]:
         **{
             path: get("A file of the page", text_answer("The file", media_type))
             for path, (_, media_type) in FILES.items()
+        },
+        **{
+            path: get("A file of the operator's console", text_answer("The file", media_type), 404)
+            for path, (_, media_type) in CONSOLE_FILES.items()
         },
     }
 
@@ -188,6 +193,21 @@ def _post_backup() -> dict[str, Any]:
     made = answers(json_answer("The backup's manifest"), 401, 403, 404, 507)
     made["201"] = made.pop("200")
     return {"summary": "Make a backup of the database", "responses": made}
+
+
+def _worker_paths() -> dict[str, Any]:
+    def restart(summary: str, *parameters: dict[str, Any]) -> dict[str, Any]:
+        asked = answers(json_answer("The names of those that will go"), 401, 403, 404)
+        asked["202"] = asked.pop("200")
+        return {"post": {"summary": summary, "parameters": [*parameters], "responses": asked}}
+
+    worker = parameter("worker", {"type": "string"}, place="path")
+    listed = answers(json_answer("Programs"), 401, 403, 404)
+    return {
+        "/admin/programs": {"get": {"summary": "List supervisord's programs", "responses": listed}},
+        "/admin/workers/restart": restart("Replace all workers, one after the other"),
+        "/admin/workers/{worker}/restart": restart("Replace a worker between two utterances", worker),
+    }
 
 
 def _key_path() -> dict[str, Any]:

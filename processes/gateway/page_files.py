@@ -1,6 +1,6 @@
-"""The page at `/` and the files that it loads.
+"""The page at `/`, the operator's console at `/admin`, and the files that they load.
 
-Owns: which files are served, their types and the Content-Security-Policy.
+Owns: which files are served, to whom, their types and the Content-Security-Policy.
 Refuses to know: what is in them.
 """
 
@@ -10,7 +10,7 @@ from importlib import resources
 
 from aiohttp import web
 
-from processes.gateway.access import Handler
+from processes.gateway.access import AccessRules, Handler, guarded
 from processes.gateway.middleware import add_headers
 
 CONTENT_SECURITY_POLICY = (
@@ -22,6 +22,7 @@ FILES = {
     "/": ("index.html", "text/html"),
     "/page/app.js": ("app.js", "text/javascript"),
     "/page/api.js": ("api.js", "text/javascript"),
+    "/page/health_words.js": ("health_words.js", "text/javascript"),
     "/page/job_card.js": ("job_card.js", "text/javascript"),
     "/page/job_events.js": ("job_events.js", "text/javascript"),
     "/page/job_order.js": ("job_order.js", "text/javascript"),
@@ -37,13 +38,26 @@ FILES = {
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 """Path → file and media type. A closed list: no path from the network opens a file."""
+CONSOLE_FILES = {
+    "/admin": ("console.html", "text/html"),
+    "/page/console.js": ("console.js", "text/javascript"),
+    "/page/console_past.js": ("console_past.js", "text/javascript"),
+    "/page/console_plots.js": ("console_plots.js", "text/javascript"),
+    "/page/console_tables.js": ("console_tables.js", "text/javascript"),
+    "/page/console_words.js": ("console_words.js", "text/javascript"),
+    "/page/console.css": ("console.css", "text/css"),
+}
+"""Likewise, for the admin networks alone, and only where there is an admin key that could be typed."""
 
 
 def add_page(app: web.Application) -> None:
-    """Read the page's files and route to them."""
+    """Read the pages' files and route to them."""
     folder = resources.files("processes.gateway") / "page"
     for path, (name, media_type) in FILES.items():
         app.router.add_get(path, _handler((folder / name).read_bytes(), media_type))
+    check = guarded(AccessRules.check_console)
+    for path, (name, media_type) in CONSOLE_FILES.items():
+        app.router.add_get(path, check(_handler((folder / name).read_bytes(), media_type)))
 
 
 def _handler(data: bytes, media_type: str) -> Handler:

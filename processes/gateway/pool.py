@@ -216,6 +216,22 @@ class WorkerPool:
         """Replace, one after the other, every worker of an engine that knows another state of the store."""
         self._recycler.renew(engine, store_mark)
 
+    def ask_restart(self, name: str | None = None) -> list[str]:
+        """Have a worker replaced, or one after the other all of them, as soon as each may go.
+
+        One that is hung or about to end gets a new process anyway and isn't counted.
+
+        Args:
+            name: The worker's; None for all.
+
+        Returns:
+            The names of those that will go.
+        """
+        asked = [link for link in self.links() if name in (None, link.name) and link.state in SERVING_STATES]
+        for link in asked:
+            link.is_restart_asked = True
+        return sorted(link.name for link in asked)
+
     def _judge(self, link: WorkerLink, now_s: float) -> None:
         """Kill a worker that is silent, stuck, or doesn't obey a CANCEL or a DRAIN."""
         is_silent = now_s - link.heard_at_s > self._settings.silence_s

@@ -1,4 +1,4 @@
-"""Workers that have grown, aged, or know too few voices are replaced between two utterances.
+"""Workers that are due, or that an operator names, are replaced between two utterances.
 
 Owns: when a worker is due, and when it may go.
 Refuses to know: how a worker is told (`WorkerLink.let_go`), and who starts the next one (supervisord).
@@ -92,6 +92,8 @@ class Recycler:
 
     def _due(self, link: WorkerLink) -> str | None:
         """Return why a worker is to be replaced; None if it isn't."""
+        if link.is_restart_asked:
+            return "operator"
         if link.store_mark != self._store_marks.get(link.engine, link.store_mark):
             return "voices"
         if link.utterances_allowed and _spoken(link) >= link.utterances_allowed:

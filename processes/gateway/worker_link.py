@@ -68,6 +68,8 @@ class WorkerLink:
         self.utterances = 0
         self.utterances_allowed = 0
         """After which it is to be replaced; 0 is never."""
+        self.is_restart_asked = False
+        """Whether an operator has asked for a new process in its place."""
         self.has_failed = False
         """Whether its last utterance failed."""
         self.voices: list[Voice] = []
@@ -77,13 +79,9 @@ class WorkerLink:
         """As its HELLO has it."""
         self.cause = "lost"
         self.has_joined = False
-        now_s = time.monotonic()
-        self.joined_at_s = now_s
-        self.heard_at_s = now_s
-        self.progress_at_s = now_s
+        self.joined_at_s = self.heard_at_s = self.progress_at_s = self.state_since_s = time.monotonic()
         self._granted_at_s: float | None = None
         self._windows_s = 0.0
-        self.state_since_s = now_s
         self.cancelled_at_s: float | None = None
         self._outbox: list[Message] = []
 

@@ -16,6 +16,8 @@ TEXT = "Good morning. The kettle is on, and the cat is out."
 LONG_TEXT = "This sentence is spoken again and again until somebody stops it. " * 250
 PCM_BYTES_PER_S = 48_000
 TOLERANCE_S = 0.15
+LEAST_CONTRAST = 4.5
+"""Of text. Source: WCAG 2.2, success criterion 1.4.3."""
 
 
 def wait_for_state(page: Page, *states: str) -> None:
@@ -73,4 +75,33 @@ def painted(page: Page) -> dict[str, Any]:
             }
             return counts;
         }""")
+    )
+
+
+def contrasts_of(page: Page, selectors: list[str]) -> dict[str, float]:
+    """The contrast between the text of the first element of each selector and what is behind it."""
+    return dict(
+        page.evaluate(
+            """(selectors) => {
+        const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+        const light = (colour) => {
+            const [r, g, b] = numbers(colour).map((v) => v / 255)
+                .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const paper = (element) => {
+            const colour = getComputedStyle(element).backgroundColor;
+            return numbers(colour)[3] === 0 ? paper(element.parentElement) : colour;
+        };
+        return Object.fromEntries(selectors.map((selector) => {
+            const element = document.querySelector(selector);
+            const style = getComputedStyle(element);
+            const colour = element instanceof SVGElement ? style.fill : style.color;
+            const both = [light(colour), light(paper(element))];
+            const [a, b] = both.sort((x, y) => y - x);
+            return [selector, (a + 0.05) / (b + 0.05)];
+        }));
+    }""",
+            selectors,
+        )
     )

@@ -7,12 +7,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.actions import TEXT, painted, wait_for_state
+from tests.browser.actions import LEAST_CONTRAST, TEXT, contrasts_of, painted, wait_for_state
 from tests.browser.conftest import Visit
 from tests.parts.appliance import Appliance
 
-LEAST_CONTRAST = 4.5
-"""Of text. Source: WCAG 2.2, success criterion 1.4.3."""
 CONTROLS = ("text", "language", "voice", "variant", "speed", "speak", "stop", "format", "download")
 
 
@@ -46,26 +44,9 @@ def test_text_when_light_or_dark_then_contrast_is_enough(
     page.fill("#text", "")
     page.click("#speak")
     wait_for_state(page, "error")
-    contrasts = page.evaluate("""() => {
-        const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
-        const light = (colour) => {
-            const [r, g, b] = numbers(colour).map((v) => v / 255)
-                .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-        };
-        const paper = (element) => {
-            const colour = getComputedStyle(element).backgroundColor;
-            return numbers(colour)[3] === 0 ? paper(element.parentElement) : colour;
-        };
-        const names = ["h1", "label", "#counter", "#text", "#voice", "#speak", "#download", "#message",
-            "#health", "#status", "summary", "footer p", "code", "a"];
-        return Object.fromEntries(names.map((name) => {
-            const element = document.querySelector(name);
-            const both = [light(getComputedStyle(element).color), light(paper(element))];
-            const [a, b] = both.sort((x, y) => y - x);
-            return [name, (a + 0.05) / (b + 0.05)];
-        }));
-    }""")
+    names = ["h1", "label", "#counter", "#text", "#voice", "#speak", "#download", "#message"]
+    names += ["#health", "#status", "summary", "footer p", "code", "a"]
+    contrasts = contrasts_of(page, names)
     assert {name: ratio for name, ratio in contrasts.items() if ratio < LEAST_CONTRAST} == {}
     is_dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(15, 23, 27)"
     assert is_dark == (scheme == "dark")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import appliance.import_errors
 import appliance.key_errors
-import appliance.store.errors  # noqa: F401 (so are these)
+import appliance.store.errors
+import appliance.worker_errors  # noqa: F401 (so are these)
 from appliance.errors import (
     ApplianceError,
     ConfigurationError,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance import errors, import_errors, job_errors, key_errors
+from appliance import errors, import_errors, job_errors, key_errors, worker_errors
 from appliance.store import errors as store_errors
 from tests.docs.checkout import files, parse, product_modules, shown, sized_modules
 
@@ -17,7 +17,7 @@ MAX_FUNCTION_LINES = 40
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "misc", "manager"}
 # docs/glossary.md, column "not": the words with a better one beside them.
 AVOIDED_WORDS = {"segment", "backend", "codec", "provider", "replica", "rtfx"}
-ERRORS = (errors, import_errors, job_errors, key_errors, store_errors, builtins)
+ERRORS = (errors, import_errors, job_errors, key_errors, worker_errors, store_errors, builtins)
 """Where an error that a docstring names may be, besides among what its module imports."""
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef

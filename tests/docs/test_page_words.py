@@ -1,4 +1,4 @@
-"""The page has words for everything that can become of a job."""
+"""The pages have words for everything that can become of a job and of the appliance."""
 
 import re
 from importlib import import_module
@@ -11,7 +11,13 @@ from appliance.errors import (
     SynthesisError,
     error_classes,
 )
+from appliance.store.disk import ALERTING, DiskState
+from appliance.store.errors import STATES as DATABASE_STATES
 from appliance.store.errors import StorageError
+from processes.gateway.health import Status
+from processes.gateway.store_keeper import WELL
+from processes.gateway.worker_link import SERVING_STATES
+from processes.ttsctl.overview import STATES_WITHOUT_GATEWAY
 from tests.docs.checkout import ROOT
 
 MODULES = [
@@ -42,3 +48,32 @@ def test_reasons_when_compared_with_the_errors_of_jobs_then_each_has_its_words()
     script = (ROOT / "processes/gateway/page/job_words.js").read_text(encoding="utf-8")
     (reasons,) = re.findall(r"^const REASONS = \{\n(.*?)^\};$", script, re.MULTILINE | re.DOTALL)
     assert set(re.findall(r"^  (\w+): \"", reasons, re.MULTILINE)) == _codes()
+
+
+def _words(file: str, name: str) -> str:
+    """The text of a constant of a page's script, without its name."""
+    script = (ROOT / "processes/gateway/page" / file).read_text(encoding="utf-8")
+    (text,) = re.findall(rf"^(?:export )?const {name} = ([{{[].*?[}}\]]);", script, re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def _keys(text: str) -> list[str]:
+    return re.findall(r"(\w+): \"", text)
+
+
+def _values(text: str) -> list[str]:
+    return re.findall(r"\"(\w+)\"", text)
+
+
+def test_states_when_a_page_shows_them_then_each_has_its_words() -> None:
+    health = _keys(_words("health_words.js", "HEALTH_WORDS"))
+    assert set(health) == {each.value for each in Status} | {"unreachable"}
+    assert set(_keys(_words("console_words.js", "DB_WORDS"))) == {*WELL, *DATABASE_STATES}
+    assert set(_keys(_words("console_words.js", "DISK_WORDS"))) == {each.value for each in DiskState}
+    assert _values(_words("console_words.js", "DISK_TROUBLES")) == [each.value for each in ALERTING]
+
+
+def test_workers_when_the_console_shows_them_then_as_ttsctl_does() -> None:
+    text = _words("console_tables.js", "NOT_CONNECTED")
+    assert dict(re.findall(r"(\w+): \"(\w+)\"", text)) == STATES_WITHOUT_GATEWAY
+    assert _values(_words("console_tables.js", "CAN_RESTART")) == [each.value for each in SERVING_STATES]

@@ -15,6 +15,7 @@ from aiohttp import ClientSession, UnixConnector, web
 from yarl import URL
 
 from processes.gateway.app import add_routes
+from processes.gateway.page_files import CONSOLE_FILES
 from tests.parts.appliance import Appliance, running_appliance
 from tests.parts.slow_clients import ask_locally, connect, read_to_end, sample
 
@@ -160,7 +161,7 @@ def changing_paths() -> dict[str, str]:
 async def test_change_when_asked_for_by_get_then_405_says_what_is_allowed(
     http: ClientSession, path: str, allowed: str
 ) -> None:
-    path = path.format(id="0" * 32, change="pause", voice="x")
+    path = path.format(id="0" * 32, change="pause", voice="x", worker="x")
     for method in ("GET", "HEAD"):
         async with http.request(method, path, headers=ADMIN) as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, allowed)
@@ -235,6 +236,18 @@ async def test_page_when_sent_then_it_may_load_and_run_nothing_but_its_own(http:
         "frame-ancestors": "'none'",
         "object-src": "'none'",
     }
+
+
+@pytest.mark.parametrize("path", CONSOLE_FILES)
+async def test_console_when_asked_for_from_outside_or_by_another_sites_page_then_refused(
+    http: ClientSession, proxy: ClientSession, path: str
+) -> None:
+    assert await asked(http, path, ADMIN) == (403, "admin_network")
+    assert await asked(http, path, {"X-Forwarded-For": INSIDE}) == (403, "admin_network")
+    inside = {"X-Forwarded-For": INSIDE}
+    assert await asked(proxy, path, {**inside, "Sec-Fetch-Site": "cross-site"}) == (403, "origin_not_allowed")
+    async with proxy.get(path, headers=inside) as answer:
+        assert answer.status == 200
 
 
 async def test_descriptions_when_asked_for_from_outside_then_numbers_are_hidden_and_the_apis_is_not(

@@ -124,6 +124,27 @@ async def test_worker_when_it_maps_large_weights_then_it_stays_and_when_it_leaks
     assert not [each for each in events if each["message"] == "recycle_limit_too_low"]
 
 
+async def test_worker_when_an_operator_asks_while_it_speaks_then_it_goes_after_its_utterance(
+    run_dir: Path, events: list[dict[str, Any]]
+) -> None:
+    workers = WorkersSettings(espeak=0, tone=2)
+    async with dispatch_rig(run_dir, 2, workers=workers, APPLIANCE_TONE_DELAY_S="0.3") as rig:
+        make_old(rig)
+        hearing = asyncio.create_task(rig.hear(rig.ask(TEXT)))
+        await rig.until(lambda: any(link.state is WorkerState.BUSY for link in rig.pool.links()))
+        (busy,) = [link for link in rig.pool.links() if link.state is WorkerState.BUSY]
+        assert rig.pool.ask_restart(busy.name) == [busy.name]
+        assert await hearing == [wanted_pcm(TEXT)]
+        await rig.until(lambda: busy not in rig.pool.links())
+        assert rig.pool.ask_restart(busy.name) == []
+        assert rig.counted("tts_worker_exits_total", cause="recycled") == 1
+        assert not rig.pool.losses
+        (other,) = rig.pool.links()
+        assert not other.is_restart_asked
+    (line,) = [each for each in events if each["message"] == "worker_recycling"]
+    assert line["extra"]["reason"] == "operator"
+
+
 async def test_worker_when_it_does_not_obey_a_drain_then_it_is_killed(run_dir: Path) -> None:
     settings = WorkersSettings(tone=1, espeak=0, recycle_utterances=1)
     async with dispatch_rig(run_dir, 1, workers=settings) as rig:

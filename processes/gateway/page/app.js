@@ -11,6 +11,7 @@
 //   audioS, firstSoundMs, gaps   of the last speech
 
 import { ask, askJson, posted, RefusedError } from "./api.js";
+import { HEALTH_WORDS } from "./health_words.js";
 import { JobsView } from "./jobs.js";
 import { fileStem, save } from "./saving.js";
 import { Player, Waveform } from "./sound.js";
@@ -21,15 +22,6 @@ const HEALTHY_INTERVAL_MS = 10_000; // between two looks at /health
 const WAITING_INTERVAL_MS = 2_000; // the same while there is no worker
 const DEVICE_TAIL_MS = 1_000; // the sound device may still play what it has buffered
 const FORMATS = ["mp3", "opus", "aac", "flac", "wav", "pcm"]; // each is its file's extension, too
-const HEALTH_WORDS = {
-  ok: "Ready",
-  degraded: "Degraded",
-  starting: "Starting",
-  draining: "Draining",
-  overloaded: "Overloaded",
-  down: "Down",
-  unreachable: "Unreachable",
-};
 
 const page = Object.fromEntries(
   [...document.querySelectorAll("[id]")].map((element) => [element.id, element]),

@@ -95,7 +95,7 @@ function roughly(seconds) {
 }
 
 /** A moment in the visitor's own time; the day only where it isn't today. */
-function moment(when) {
+export function moment(when) {
   const date = new Date(when);
   const time = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   if (date.toDateString() === new Date().toDateString()) return time;
@@ -111,11 +111,13 @@ export function clock(seconds) {
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 }
 
-function size(bytes) {
+/** Bytes, as 12.3 MB. */
+export function size(bytes) {
   if (bytes < KILO ** 2) return `${Math.ceil(bytes / KILO)} kB`;
   return bytes < KILO ** 3 ? `${(bytes / KILO ** 2).toFixed(1)} MB` : `${(bytes / KILO ** 3).toFixed(2)} GB`;
 }
 
-function count(number) {
+/** A whole number, as 1,234. */
+export function count(number) {
   return number.toLocaleString("en");
 }

@@ -6,6 +6,7 @@
 // Without keys in force the id of a job is the right to it, so it is kept here and nowhere else.
 
 const KEY_ITEM = "api-key";
+const ADMIN_KEY_ITEM = "admin-key";
 const CHOICES_ITEM = "choices";
 const JOBS_ITEM = "jobs";
 const MOST_JOBS = 100;
@@ -32,6 +33,15 @@ export function rememberKey(key) {
 
 export function recallKey() {
   return keep(() => sessionStorage.getItem(KEY_ITEM)) ?? "";
+}
+
+/** The console's key is another item, so that a key for speech is never tried on it; nothing forgets it. */
+export function rememberAdminKey(key) {
+  keep(() => (key ? sessionStorage.setItem(ADMIN_KEY_ITEM, key) : sessionStorage.removeItem(ADMIN_KEY_ITEM)));
+}
+
+export function recallAdminKey() {
+  return keep(() => sessionStorage.getItem(ADMIN_KEY_ITEM)) ?? "";
 }
 
 export function rememberChoices(choices) {
