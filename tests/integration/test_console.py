@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ def test_route_when_the_key_is_missing_then_401_and_nothing_happens(
     path: str, appliance: Appliance, admin: Created
 ) -> None:
     before = whole(appliance)
-    body = None if path.endswith("programs") else {}
+    body: dict[str, Any] | None = None if path.endswith("programs") else {}
     for key in ("", f"{admin.key}x"):
         assert ask(appliance, path, key, body=body).code == "invalid_api_key"
     workers = asked(appliance, "/admin/status")["workers"]
