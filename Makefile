@@ -32,7 +32,7 @@ check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit 
 faults: .venv/dev.stamp ## break things on purpose, as often as it takes, and see that they mend
 	rm -f build/fault-figures.jsonl; FAULTS_FULL=1 $(PYTEST) -s tests/faults tests/wire/test_fuzz.py
 accept: .venv/dev.stamp ## players, Prometheus, proxies, the container (needs ffmpeg, prometheus, prometheus-alertmanager, caddy, nginx, and root or Docker)
-	$(PYTEST) -n 2 --dist loadfile tests/acceptance --ignore-glob='*_container*' --ignore-glob='*_image*' && $(PYTEST) -n 2 --dist loadfile $(if $(SHORT),-m "not slow") $(wildcard tests/acceptance/test_container*.py tests/acceptance/test_image.py)
+	$(PYTEST) -n 2 --dist loadfile $(or $(ONLY),tests/acceptance --ignore-glob='*_container*' --ignore-glob='*_image*' --ignore-glob='*_deploy*' && $(PYTEST) -n 2 --dist loadfile $(if $(SHORT),-m "not slow") $(wildcard tests/acceptance/test_container*.py tests/acceptance/test_image.py tests/acceptance/test_deploy.py))
 browser: .venv/browser.stamp ## the page at / in a headless Chromium
 	$(PYTEST) tests/browser
 neural: .venv/neural.stamp ## voices made with Coqui and spoken without it (installs torch)

@@ -1,1 +1,1 @@
-"""What builds the container's image, beside the Dockerfile."""
+"""What builds the container's image, beside the Dockerfile, and what is said of one that is released."""
