@@ -45,7 +45,7 @@ mode=build reference='' dry_run=false with_data=false with_backup=true
 compose=() problems=()
 project='' container='' image_name='' former='' schema='' backup='' new_image=''
 data_moved=false
-phase=looking # then: taken (the name of the image means the new one), switched, done
+phase=looking # then: taken (the name of the image means the new one), switched, ended
 
 main() {
   read_options "$@"
@@ -72,7 +72,7 @@ deploy() {
   back_up
   switch
   if speaks "$CHECK_LIMIT_S" "$GOOD_ANSWERS"; then
-    phase=done
+    phase=ended
     remember
     say "done: version $(version_of "$container") speaks${former:+; to return: ./deploy.sh --back}"
   else
@@ -428,7 +428,7 @@ keep_failure() {
 name_former() { if [[ -n $former ]]; then docker tag "$former" "$image_name"; fi; }
 
 give_back() {
-  phase=done # whatever comes now, it is tried once
+  phase=ended # whatever comes now, it is tried once
   trap '' INT TERM HUP
   local begun=$SECONDS now
   if [[ -z $former ]]; then

@@ -21,7 +21,7 @@ from tests.docs.checkout import ROOT, files, shown
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 NAMES = [path.name for path in WORKFLOWS]
 PINNED = re.compile(r"uses: [\w.-]+/[\w.-]+@[0-9a-f]{40} # v\d+(\.\d+){2}$")
-IN_THIS_REPOSITORY = re.compile(r"uses: \./\.github/workflows/[\w-]+\.yml$")
+IN_THIS_REPOSITORY = re.compile(r"uses: \./\.github/workflows/[\w-]+\.yml(?: #|$)")
 RIGHTS = {
     "ci.yml": {"rings": {"contents": "read"}, "container": {"contents": "read"}},
     "release.yml": {
