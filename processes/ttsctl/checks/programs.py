@@ -67,6 +67,7 @@ HANGS = ("hung", "progress", "cancel")
 KILLED_FOR = (*HANGS, "protocol")
 """Causes by the gateway for which it ends a worker that would have gone on."""
 WANTED_ENDS = ("", "expected", "stopped", "SIGTERM")
+WATCHDOG = "watchdog"
 MAX_NAMED = 4
 SERVER_SECTION = "[inet_http_server]"
 """Of supervisord's configuration: it would listen on TCP."""
@@ -168,7 +169,7 @@ def check_programs(patient: Patient) -> Finding:
     name = next(iter(given_up or ["gateway"] if "gateway" in bad else [*bad.keys() - held]))
     seen = ", ".join(f"{each} is {state}" for each, state in list(bad.items())[:MAX_NAMED])
     fault = GIVEN_UP if given_up else GATEWAY_DOWN if "gateway" in bad else STOPPED
-    advice = f"ttsctl supervisorctl tail {name} says why it ended; then start it"
+    advice = f"{_tail(name)} says more; then start it"
     return fault.found(f"{seen}{_last_exit(patient, name)}", advice, f"ttsctl supervisorctl start {name}")
 
 
@@ -193,7 +194,7 @@ def check_restarts(patient: Patient) -> Finding:
         "read why it ends (worker_…, engine_… and output in the log); it is tried again after 1 to 30 s, "
         f"and at once by ttsctl supervisorctl start {name}"
     )
-    return HELD.found(seen, advice, f"ttsctl supervisorctl tail {name}")
+    return HELD.found(seen, advice, _tail(name))
 
 
 def check_deaths(patient: Patient) -> Finding:
@@ -220,7 +221,12 @@ def _death(name: str, how: str, loss: str | None, age_s: float) -> Finding:
     fault, advice = _kind_of_death(how, loss)
     cause = f"{how}, {loss}" if loss and loss not in ("lost", how) else how
     seen = f"{name} ended {format_span(age_s)} ago ({cause}), and was replaced"
-    return fault.found(seen, advice, f"ttsctl supervisorctl tail {name}")
+    return fault.found(seen, advice, _tail(name))
+
+
+def _tail(name: str) -> str:
+    """Return the command that shows what a program said last; the watchdog says that in the log only."""
+    return f"ttsctl supervisorctl {'status' if name == WATCHDOG else 'tail'} {name}"
 
 
 def _kind_of_death(how: str, loss: str | None) -> tuple[Fault, str]:

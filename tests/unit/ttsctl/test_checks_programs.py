@@ -91,6 +91,11 @@ def test_deaths_when_one_has_ended_then_the_way_of_it_is_the_fault(how, loss, fa
     assert programs.check_deaths(patient(**known)).fault == fault
 
 
+def test_deaths_when_the_watchdog_was_killed_then_no_tail_of_it_is_asked_for():
+    finding = programs.check_deaths(patient(watched={"watchdog": died(last_exit="SIGKILL")}))
+    assert (finding.fault, finding.command) == ("died_killed", "ttsctl supervisorctl status watchdog")
+
+
 def test_deaths_when_long_ago_or_of_the_importer_then_no_news():
     old = died(last_exit="SIGKILL", started_s=time.monotonic() - 2 * programs.NEWS_S)
     watched = {"gateway": old, "importer": died(last_exit="exit code 1")}
