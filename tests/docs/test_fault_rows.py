@@ -10,7 +10,8 @@ ROWS = [
     *(f"W{number}" for number in range(1, 14)),
     *(f"S{number}" for number in range(1, 9)),
     *(f"L{number}" for number in range(1, 9)),
-    *("I1", "I2", "I3", *(f"D{number}" for number in range(1, 12)), "T1", "T2", "N1", "C1", "C2", "C3", "C4"),
+    *("I1", "I2", "I3", *(f"D{number}" for number in range(1, 12)), "T1", "T2", "N1"),
+    *("C1", "C2", "C3", "C4", "O1"),
 ]
 
 
