@@ -21,7 +21,7 @@ FILES = "docker-compose.yml:docker-compose.z-test.yml"
 class Deployment:
     """A container of a project of its own, whose image has a name of its own, and its deploy.sh."""
 
-    def __init__(self, engine: Engine, image: str, **settings: object) -> None:
+    def __init__(self, engine: Engine, image: str, **settings: Any) -> None:
         """Write the project's files and start nothing.
 
         Args:
