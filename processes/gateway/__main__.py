@@ -39,6 +39,7 @@ from appliance.lifecycle import (
 )
 from appliance.logs import configure_logging
 from appliance.machine import available_cores
+from appliance.maintenance import read_maintenance
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
 from appliance.store.history import AcceptedCounter
@@ -124,7 +125,7 @@ def build_gateway(settings: Settings) -> Gateway:
     catalog = VoiceCatalog(names.aliases, settings.voices.default, names.fallbacks, coming)
     pool = WorkerPool(settings.workers, catalog, metrics)
     dispatcher = Dispatcher(settings.dispatch, cores, pool, metrics)
-    engines = list(settings.pool_sizes())
+    dispatcher.admission.maintenance = read_maintenance(settings.data.dir)
     history = make_history(settings)
     store = StoreKeeper(settings, metrics, history)
     imports = Imports(settings, catalog, pool, metrics)
@@ -146,7 +147,7 @@ def build_gateway(settings: Settings) -> Gateway:
         threads=EncoderThreads(cores),
         answers=AnswerCache(settings, sounds, metrics),
         warm_list=WarmList(settings.warm_path()),
-        prober=Prober(settings.health, engines, catalog, dispatcher, metrics),
+        prober=Prober(settings.health, list(settings.pool_sizes()), catalog, dispatcher, metrics),
         imports=imports,
         jobs=make_jobs(settings, metrics, catalog, pool, speaker, store),
     )

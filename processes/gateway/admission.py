@@ -1,7 +1,7 @@
 """Who is let in: refusals happen here, at once, and never touch a worker.
 
-Owns: the drain switch, each client's backlog and quota, the expected wait, deaths per request fingerprint,
-since when an engine has had no worker, and who still waits for a first sound.
+Owns: the drain switch and maintenance, each client's backlog and quota, the expected wait, deaths per request
+fingerprint, since when an engine has had no worker, and who still waits for a first sound.
 Refuses to know: the order of what was let in.
 
 A request is refused when its first audio, or the rest behind it, could not come within the limit because of
@@ -26,6 +26,7 @@ from appliance.errors import (
     PoisonRequestError,
     QueueFullError,
 )
+from appliance.maintenance import RETRY_AFTER_S, Maintenance
 from appliance.settings import DispatchSettings
 from appliance.speech import RequestClass, Utterance
 from processes.gateway.cost import CostModel
@@ -89,6 +90,7 @@ class Admission:
         """Is called when one of them doesn't any more."""
         self._alive_at_s: dict[str, float] = {}
         self.is_draining = False
+        self.maintenance: Maintenance | None = None
 
     def check(
         self, first: Utterance, client: str, fingerprint: bytes, queue: FairQueue, *, is_charged: bool = False
@@ -106,10 +108,12 @@ class Admission:
             is_charged: Whether it has been counted against the quota already.
 
         Raises:
-            DrainingError, NoWorkersError, QueueFullError, OverloadedError, PoisonRequestError,
-                QuotaExceededError: As named. Only a request that is let in counts against the quota.
+            DrainingError, MaintenanceError, NoWorkersError, QueueFullError, OverloadedError,
+                PoisonRequestError, QuotaExceededError: As named. Only a request that is let in counts
+                against the quota.
         """
-        self.check_background(first.engine, fingerprint)
+        self.check_open(client)
+        self.check_speakable(first.engine, fingerprint)
         self._check_backlog(client, first.engine, self._costs.expected_s(first))
         limit_s = self.limit_s(first.engine, client, queue)
         excess_s = self._excess_s(first.engine, client, queue, limit_s)
@@ -123,10 +127,28 @@ class Admission:
         """Refuse what can't be spoken now, however long it may wait: all that is refused to a job.
 
         Raises:
-            DrainingError, NoWorkersError, PoisonRequestError: As named.
+            DrainingError, MaintenanceError, NoWorkersError, PoisonRequestError: As named.
+        """
+        self.check_open()
+        self.check_speakable(engine, fingerprint)
+
+    def check_open(self, client: str = "") -> None:
+        """Refuse everybody while the appliance drains, and all but its own probes while it is maintained.
+
+        Raises:
+            DrainingError, MaintenanceError: It takes nothing new.
         """
         if self.is_draining:
             raise DrainingError(retry_after_s=spread(DRAINED_S))
+        if self.maintenance is not None and client != PROBE_CLIENT:
+            raise self.maintenance.error(spread(RETRY_AFTER_S))
+
+    def check_speakable(self, engine: str, fingerprint: bytes) -> None:
+        """Refuse what no worker could speak, or none would survive.
+
+        Raises:
+            NoWorkersError, PoisonRequestError: As named.
+        """
         self.check_deaths(fingerprint)
         if self.is_without_workers(engine):
             raise self.no_workers(engine)
@@ -160,10 +182,9 @@ class Admission:
         """Refuse a request for which no worker need speak.
 
         Raises:
-            DrainingError, QuotaExceededError: As for `check`.
+            DrainingError, MaintenanceError, QuotaExceededError: As for `check`.
         """
-        if self.is_draining:
-            raise DrainingError(retry_after_s=spread(DRAINED_S))
+        self.check_open(client)
         self.quota.spend(client, time.monotonic())
 
     def forbear(self) -> None:

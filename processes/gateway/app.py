@@ -22,6 +22,7 @@ from processes.gateway import (
     job_results,
     key_admin,
     lists,
+    maintenance,
     openapi,
     page_files,
     speech_get,
@@ -96,6 +97,7 @@ def add_admin_routes(router: web.UrlDispatcher) -> None:
     router.add_get("/admin/programs", worker_admin.get_programs)
     router.add_post("/admin/workers/restart", worker_admin.post_restart_all)
     router.add_post("/admin/workers/{worker}/restart", worker_admin.post_restart)
+    router.add_post("/admin/maintenance", maintenance.post_maintenance)
     router.add_post("/admin/backups", backup_admin.post_backup)
     router.add_get("/admin/store", backup_admin.get_store)
     router.add_get("/admin/keys", key_admin.get_keys)

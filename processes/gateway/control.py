@@ -22,6 +22,7 @@ from processes.gateway.answers import json_response
 from processes.gateway.body import read_json
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.health import default_engine, overall_status
+from processes.gateway.maintenance import described
 from processes.gateway.worker_link import WorkerLink
 
 
@@ -37,6 +38,7 @@ async def get_status(request: web.Request) -> web.Response:
             "since": gateway.since.isoformat(timespec="seconds"),
             "uptime_s": round(time.monotonic() - gateway.started_at_s, 3),
             "draining": dispatcher.admission.is_draining,
+            "maintenance": described(dispatcher.admission.maintenance),
             "workers": [
                 _worker(gateway, link) for link in sorted(gateway.pool.links(), key=lambda link: link.name)
             ],

@@ -1,6 +1,6 @@
 """What the appliance says about itself.
 
-Owns: the states (starting, ok, degraded, overloaded, draining, down), and the health routes.
+Owns: the states (starting, ok, degraded, overloaded, draining, maintenance, down), and the health routes.
 Refuses to know: how to mend anything.
 
 `/health/live` says that the loop runs, and nothing else: overload or dead workers never make a container
@@ -21,6 +21,7 @@ import appliance
 from appliance.errors import VoiceNotFoundError
 from processes.gateway.answers import json_response
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
+from processes.gateway.maintenance import described
 from processes.gateway.probe import ProbeResult
 
 TTS_STATUSES = ("ok", "busy", "starting", "down")
@@ -38,6 +39,7 @@ class Status(StrEnum):
     DEGRADED = "degraded"
     OVERLOADED = "overloaded"
     DRAINING = "draining"
+    MAINTENANCE = "maintenance"
     DOWN = "down"
 
 
@@ -49,8 +51,11 @@ TAKING = (Status.OK, Status.DEGRADED)
 
 def overall_status(gateway: Gateway) -> Status:
     """Return the appliance's state."""
-    if gateway.dispatcher.admission.is_draining:
+    admission = gateway.dispatcher.admission
+    if admission.is_draining:
         return Status.DRAINING
+    if admission.maintenance is not None:
+        return Status.MAINTENANCE
     engine = default_engine(gateway)
     if not gateway.pool.answering_count(engine):
         has_ever_served = bool(gateway.catalog.voices())
@@ -107,6 +112,7 @@ async def get_health(request: web.Request) -> web.Response:
         "disk": gateway.disk.as_dict(),
         "worker": {"ready": ready, "total": total},
         "imports": gateway.imports.as_dicts(),
+        "maintenance": described(gateway.dispatcher.admission.maintenance),
         "version": appliance.__version__,
         "since": gateway.since.isoformat(timespec="seconds"),
     }

@@ -19,7 +19,6 @@ from aiohttp import web
 
 from appliance.errors import (
     ApplianceError,
-    DrainingError,
     InvalidRequestError,
     NothingToSpeakError,
 )
@@ -43,7 +42,6 @@ from processes.gateway.job_folder import ENCODING, JobFolder
 from processes.gateway.job_text import find_utterances
 from processes.gateway.job_upload import Upload, UploadReader
 from processes.gateway.planned_speech import find_voice
-from processes.gateway.return_book import DRAINED_S, spread
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 ID_BYTES = 16
@@ -215,8 +213,7 @@ async def _accepted(gateway: Gateway, order: JobOrder, draft: Draft, owner: str,
         row = await find_repeated(database, owner, key)
         if row is not None:
             return _same(row, order)
-    if gateway.dispatcher.admission.is_draining:
-        raise DrainingError(retry_after_s=spread(DRAINED_S))
+    gateway.dispatcher.admission.check_open()
     gateway.disk.watch.check()
     job = _new_job(order, draft.id, owner, key, await runner.threads.run(order.expected_bytes))
     async with runner.acceptance:

@@ -20,7 +20,13 @@ from weakref import WeakValueDictionary
 
 from loguru import logger
 
-from appliance.errors import ApplianceError, CapacityError, NoWorkersError, VoiceNotFoundError
+from appliance.errors import (
+    ApplianceError,
+    CapacityError,
+    DrainingError,
+    NoWorkersError,
+    VoiceNotFoundError,
+)
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings
 from appliance.store import jobs
@@ -292,7 +298,7 @@ class JobRunner:
             error.code,
             time.monotonic(),
             has_gone_on=progress.has_gone_on,
-            is_everybodys=isinstance(error, StorageError),
+            is_everybodys=isinstance(error, StorageError | DrainingError),
         )
         if is_news:
             logger.warning("job_held", job=job_id, code=error.code, reason=error.message)

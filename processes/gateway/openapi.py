@@ -14,6 +14,7 @@ from aiohttp import web
 import appliance
 from appliance.audio.files import FILE_TYPES
 from appliance.captions import CAPTION_TYPES, CaptionFormat
+from appliance.maintenance import MAX_MESSAGE_CHARS
 from appliance.speech import AudioFormat
 from appliance.store.history import MAX_ID, STATES
 from appliance.store.jobs import MAX_JOB
@@ -24,6 +25,7 @@ from processes.gateway.body import JobBody, SpeechBody
 from processes.gateway.captions import AUDIO_ETAG
 from processes.gateway.history_list import MAX_LIMIT, MAX_TEXT_CHARS
 from processes.gateway.job_control import CHANGES, JOB_ID
+from processes.gateway.maintenance import ONE_LINE
 from processes.gateway.openapi_parts import (
     JSON,
     SCHEMAS,
@@ -160,6 +162,7 @@ def _other_paths() -> dict[str, Any]:
         "/openapi.json": get("This description", json_answer("OpenAPI 3.1")),
         "/admin/status": get("Workers, queue, latencies", json_answer("State"), 401, 404),
         "/admin/drain": {"post": _post_drain()},
+        "/admin/maintenance": {"post": _post_maintenance()},
         "/admin/backups": {"post": _post_backup()},
         **_worker_paths(),
         "/admin/store": get("Rows of each table of the database", json_answer("Rows"), 401, 404, 507),
@@ -186,6 +189,19 @@ def _post_drain() -> dict[str, Any]:
         "summary": "Refuse new requests and finish what runs, or take new ones again",
         "requestBody": {"required": True, "content": {JSON: body}},
         "responses": answers(json_answer("State"), 400, 401, 403, 404, 413, 415),
+    }
+
+
+def _post_maintenance() -> dict[str, Any]:
+    fields = {
+        "on": {"type": "boolean"},
+        "message": {"type": "string", "maxLength": MAX_MESSAGE_CHARS, "pattern": f"^{ONE_LINE.pattern}$"},
+    }
+    body = {"schema": {"type": "object", "required": ["on"], "properties": fields}}
+    return {
+        "summary": "Refuse new requests until switched off, over every restart, or take them again",
+        "requestBody": {"required": True, "content": {JSON: body}},
+        "responses": answers(json_answer("State"), 400, 401, 403, 404, 413, 415, 507),
     }
 
 

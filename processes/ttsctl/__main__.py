@@ -22,7 +22,8 @@ def main() -> int:
     arguments = build_parser().parse_args()
     if arguments.verb == "live":
         return live.run(arguments.run_dir, as_json=arguments.json)
-    verb = importlib.import_module(f"processes.ttsctl.{arguments.verb.replace('-', '_')}")
+    module = getattr(arguments, "module", arguments.verb.replace("-", "_"))
+    verb = importlib.import_module(f"processes.ttsctl.{module}")
     try:
         code: int = verb.run(arguments)
         sys.stdout.flush()

@@ -16,8 +16,8 @@ from processes.ttsctl.outcome import ExitCode
 EPILOG = """\
 exit codes:
   0    done; status: ok; live: alive
-  1    refused or impossible; status: degraded, overloaded, starting or draining; live: not alive;
-       doctor: something to look at
+  1    refused or impossible; status: degraded, overloaded, starting, draining or
+       maintenance; live: not alive; doctor: something to look at
   2    status: down; doctor: something to mend; the others: the gateway doesn't answer on its socket,
        restart: nor does supervisord
   64   the command line is wrong
@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_keys(verbs, _everywhere)
     drain = verbs.add_parser("drain", help="finish what runs, refuse what is new", parents=[_everywhere()])
     drain.add_argument("switch", choices=("on", "off", "status"))
+    _add_maintenance(verbs)
     _add_restart(verbs)
     # No prefix is an option's here: everything behind the verb is supervisorctl's.
     passed = verbs.add_parser(
@@ -98,6 +99,14 @@ def _add_say(verbs: argparse._SubParsersAction[Parser]) -> None:
     say.add_argument("--voice", metavar="VOICE", help="as ttsctl voices lists them; a variant behind a +")
     say.add_argument("--format", choices=FORMATS, help="with -o: instead of the one the suffix chooses")
     say.add_argument("--speed", type=float, default=1.0, metavar="FACTOR", help="0.25 to 4; 1 is normal")
+
+
+def _add_maintenance(verbs: argparse._SubParsersAction[Parser]) -> None:
+    text = "refuse requests for speech with a message, over every restart, until off"
+    verb = verbs.add_parser("maintenance", help=text, description=text, parents=[_everywhere()])
+    verb.set_defaults(module="drain")
+    verb.add_argument("switch", choices=("on", "off", "status"))
+    verb.add_argument("--message", metavar="TEXT", help="with on: what clients are told, on one line")
 
 
 def _add_restart(verbs: argparse._SubParsersAction[Parser]) -> None:

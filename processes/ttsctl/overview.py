@@ -59,7 +59,7 @@ def merge(
     status = "down" if gateway is None else gateway["status"]
     return {
         "status": "degraded" if status == "ok" and found else status,
-        **{name: known.get(name) for name in ("version", "since", "uptime_s", "draining")},
+        **{name: known.get(name) for name in ("version", "since", "uptime_s", "draining", "maintenance")},
         "problems": found,
         "workers": _workers(known.get("workers", []), programs, held, is_gateway_up=gateway is not None),
         "programs": [program for program in programs if not program["name"].startswith(WORKER_PREFIX)],

@@ -34,6 +34,8 @@ def _headline(overview: dict[str, Any]) -> str:
     pieces = [overview["status"]]
     if overview["version"] is not None:
         pieces += [f"version {overview['version']}", f"up {format_span(overview['uptime_s'])}"]
+    if (maintenance := overview["maintenance"]) is not None and maintenance["message"]:
+        pieces.append(maintenance["message"])
     return ", ".join(pieces)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import appliance.import_errors
 import appliance.key_errors
+import appliance.maintenance
 import appliance.store.errors
 import appliance.worker_errors  # noqa: F401 (so are these)
 from appliance.errors import (

@@ -11,6 +11,7 @@ from appliance.errors import (
     SynthesisError,
     error_classes,
 )
+from appliance.maintenance import MaintenanceError
 from appliance.store.disk import ALERTING, DiskState
 from appliance.store.errors import STATES as DATABASE_STATES
 from appliance.store.errors import StorageError
@@ -27,7 +28,7 @@ MODULES = [
 """What works at a job."""
 FAMILIES = (StorageError, SynthesisError)
 """Of which any may be why it waits or has failed."""
-OTHERS = {DrainingError.code, PoisonRequestError.code, "operator"}
+OTHERS = {DrainingError.code, MaintenanceError.code, PoisonRequestError.code, "operator"}
 """What the dispatcher says, and who has cancelled it."""
 
 

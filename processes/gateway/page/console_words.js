@@ -80,6 +80,7 @@ export function findings(health, tts, programs) {
     found.push(warn(`${health.worker.ready} of ${health.worker.total} workers can speak.`));
   }
   if (health.status === "draining") found.push(warn("New requests are refused, since somebody has said drain."));
+  if (health.status === "maintenance") found.push(warn("Maintenance is on: new requests are refused."));
   if (health.status === "overloaded") found.push(warn("More is asked for than can be spoken; newcomers are refused."));
   if (health.status === "down") found.unshift(bad("Nobody can speak for the default voice."));
   const order = { bad: 0, warn: 1 };

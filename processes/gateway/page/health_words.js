@@ -8,6 +8,7 @@ export const HEALTH_WORDS = {
   degraded: "Degraded",
   starting: "Starting",
   draining: "Draining",
+  maintenance: "Maintenance",
   overloaded: "Overloaded",
   down: "Down",
   unreachable: "Unreachable",

@@ -22,6 +22,7 @@ const REASONS = {
   storage_slow: "The database takes too long to answer.",
   no_workers: "No worker of this voice's engine is ready.",
   draining: "The appliance is stopping.",
+  maintenance: "The appliance is being maintained.",
   voice_not_found: "Its voice isn't there any more.",
   nothing_to_speak: "The text holds nothing that can be spoken.",
   unspeakable_text: "The voice has no sound for anything in the text.",

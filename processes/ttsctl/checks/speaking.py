@@ -39,6 +39,7 @@ OVERLOADED = warning(
 REFUSED = hint("refused", "requests were refused since the start, for load or for a quota")
 SILENT = failure("gateway_silent", "the gateway doesn't answer on its socket")
 DRAINING = warning("draining", "somebody drains it: new requests are refused")
+MAINTENANCE = warning("maintenance", "somebody has switched maintenance on: new requests are refused")
 STARTING = warning("starting", "it starts")
 DEGRADED = warning("degraded", "it speaks, but not everything is well")
 DOWN = failure("down", "nobody could speak the default voice")
@@ -58,6 +59,7 @@ CAPACITY = 'docs/operate/capacity.md, "How many workers"'
 STATUS = "ttsctl status"
 STATUS_FAULTS = {
     "draining": (DRAINING, "let it take requests again", "ttsctl drain off"),
+    "maintenance": (MAINTENANCE, "switch it off once the work is done", "ttsctl maintenance off"),
     "starting": (STARTING, "ask again in some seconds", STATUS),
     "degraded": (DEGRADED, "see what the other checks name; ttsctl status has the problems", STATUS),
     "down": (DOWN, "see workers", STATUS),
@@ -272,6 +274,8 @@ CHECKS = {
     "queue": Check(check_queue, (OVERLOADED, REFUSED), "who waits, and who was refused"),
     "requests": Check(check_requests, (REQUESTS_FAIL, SLOW), "success and lateness of the latest requests"),
     "gateway": Check(
-        check_gateway, (SILENT, DRAINING, STARTING, DEGRADED, DOWN), "what the gateway says of itself"
+        check_gateway,
+        (SILENT, DRAINING, MAINTENANCE, STARTING, DEGRADED, DOWN),
+        "what the gateway says of itself",
     ),
 }

@@ -248,6 +248,8 @@ def _held_remedy(patient: Patient, job: dict[str, Any]) -> str:
             return make_writable(folder)
         case "draining":
             return "ttsctl drain off"
+        case "maintenance":
+            return "ttsctl maintenance off"
         case "no_workers":
             return "ttsctl status"
         case _:

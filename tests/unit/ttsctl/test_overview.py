@@ -24,6 +24,7 @@ GATEWAY = {
     "since": "2026-01-02T03:04:05Z",
     "uptime_s": 61.5,
     "draining": False,
+    "maintenance": None,
     "workers": [WORKER],
     "queue": {"waiting": 0, "running": 0, "expected_wait_s": 0.0},
     "requests": {
@@ -183,14 +184,22 @@ def test_merge_when_the_gateway_is_silent_then_down_and_its_parts_are_unknown():
     assert overview.keys() == merge(GATEWAY, [], {}, []).keys()
 
 
-@pytest.mark.parametrize("status", ["degraded", "overloaded", "draining", "starting", "down"])
+@pytest.mark.parametrize("status", ["degraded", "overloaded", "draining", "maintenance", "starting", "down"])
 def test_merge_when_the_gateway_is_not_ok_then_a_problem_changes_nothing(status):
     assert merge({**GATEWAY, "status": status}, [], {}, ["something"])["status"] == status
 
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [("ok", 0), ("degraded", 1), ("overloaded", 1), ("draining", 1), ("starting", 1), ("down", 2)],
+    [
+        ("ok", 0),
+        ("degraded", 1),
+        ("overloaded", 1),
+        ("draining", 1),
+        ("maintenance", 1),
+        ("starting", 1),
+        ("down", 2),
+    ],
 )
 def test_exit_code_when_a_status_is_given_then_as_documented(status, code):
     assert exit_code(status) == code
