@@ -93,6 +93,8 @@ class LineWriter:
         self._max_lines = max_lines
         self.repeats = RepeatLimiter()
         """Says which lines are worth putting."""
+        self.mirror: LineWriter | None = None
+        """Gets every line, too, whatever the reader of this one does."""
         self._lines: SimpleQueue[bytes] = SimpleQueue()
         self._dropped_lines = 0
         self._reported_lines = 0
@@ -107,6 +109,8 @@ class LineWriter:
 
     def put(self, line: bytes) -> None:
         """Queue a line that ends in a newline, or drop and count it. Never blocks, safe in any thread."""
+        if self.mirror is not None:
+            self.mirror.put(line)
         if self._lines.qsize() >= self._max_lines:
             self._dropped_lines += 1
         else:
@@ -129,9 +133,14 @@ class LineWriter:
                 line = None if self._lines.empty() else self._lines.get()
             self._write(batch)
             if self._dropped_lines > self._reported_lines:
-                self._write(self._drop_report())
+                self._report(self._drop_report())
             for report in self._repeat_reports(is_last=line == END):
-                self._write(report)
+                self._report(report)
+
+    def _report(self, line: bytes) -> None:
+        if self.mirror is not None:
+            self.mirror.put(line)
+        self._write(line)
 
     def _next_line(self) -> bytes | None:
         """Wait for a line and for those that come right behind it; None when none has come for long."""
@@ -206,7 +215,7 @@ def attach_logging(program: str, level: str, writer: LineWriter) -> None:
 
     Args:
         program: The program's name, for the lines' `program`.
-        level: Least level written: DEBUG, INFO, WARNING or ERROR.
+        level: Least level written: DEBUG, INFO, WARNING or ERROR; of libraries INFO at the least.
         writer: Takes the lines.
     """
 
@@ -224,7 +233,8 @@ def attach_logging(program: str, level: str, writer: LineWriter) -> None:
 
     logger.remove()
     logger.add(sink, level=level, format=_no_text, enqueue=False, diagnose=False, backtrace=False)
-    logging.basicConfig(handlers=[_LibraryHandler()], level=level, force=True)
+    libraries_level = "INFO" if level == "DEBUG" else level  # below, they quote what they work with: texts
+    logging.basicConfig(handlers=[_LibraryHandler()], level=libraries_level, force=True)
     logging.captureWarnings(capture=True)
 
 

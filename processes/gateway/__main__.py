@@ -41,6 +41,7 @@ from appliance.logs import configure_logging
 from appliance.machine import available_cores
 from appliance.maintenance import read_maintenance
 from appliance.metrics import GatewayMetrics
+from appliance.running import with_changed_pools
 from appliance.settings import Settings, load_settings
 from appliance.store.history import AcceptedCounter
 from appliance.voice_settings import voice_id_of
@@ -97,7 +98,7 @@ def main() -> int:
     """Run the gateway; return its exit code."""
     leave_stack_when_aborted()
     try:
-        settings = load_settings()
+        settings = with_changed_pools(load_settings())
         configure_logging("gateway", settings.log.level)
         gateway = build_gateway(settings)
         sockets = receive_sockets(settings.run.dir)
@@ -147,7 +148,7 @@ def build_gateway(settings: Settings) -> Gateway:
         threads=EncoderThreads(cores),
         answers=AnswerCache(settings, sounds, metrics),
         warm_list=WarmList(settings.warm_path()),
-        prober=Prober(settings.health, list(settings.pool_sizes()), catalog, dispatcher, metrics),
+        prober=Prober(settings.health, pool.sizes, catalog, dispatcher, metrics),
         imports=imports,
         jobs=make_jobs(settings, metrics, catalog, pool, speaker, store),
     )
@@ -173,8 +174,7 @@ def make_jobs(
     store: StoreKeeper,
 ) -> JobRunner:
     """Return what speaks long texts in the background."""
-    engines = set(settings.pool_sizes())
-    find_voice = voice_finder(catalog.resolve, lambda: engines <= pool.known_engines)
+    find_voice = voice_finder(catalog.resolve, lambda: pool.sizes.keys() <= pool.known_engines)
     return JobRunner(settings, metrics, speaker, find_voice, lambda: store.database)
 
 
@@ -303,10 +303,9 @@ async def _end(gateway: Gateway, timers: list[asyncio.Task[None]]) -> None:
 
 async def _first_workers(gateway: Gateway) -> None:
     """Wait a little for each engine, so that clients wait in the listening queue instead of being refused."""
-    engines = set(gateway.settings.pool_sizes())
     with suppress(TimeoutError):
         async with asyncio.timeout(FIRST_WORKERS_S):
-            while not engines <= gateway.pool.known_engines:
+            while not gateway.pool.sizes.keys() <= gateway.pool.known_engines:
                 gateway.pool.joined.clear()
                 await gateway.pool.joined.wait()
 
@@ -314,13 +313,12 @@ async def _first_workers(gateway: Gateway) -> None:
 async def _look_after(gateway: Gateway, announcement: Announcement) -> None:
     """Beat; fail what waits in vain; when the pool has changed, probe it and tell the watchdog."""
     told = ""
-    engines = gateway.settings.pool_sizes()
     interval_s = min(LOOK_AFTER_S, gateway.settings.watchdog.heartbeat_s)
     while True:
         await asyncio.sleep(interval_s)
         gateway.dispatcher.look_after()
         announcement.repeat()
-        engines_ready = sum(gateway.pool.alive_count(engine) > 0 for engine in engines)
+        engines_ready = sum(gateway.pool.alive_count(engine) > 0 for engine in gateway.pool.sizes)
         announcement.beat(engines_ready, gateway.pool.pids())
         status = _status(gateway)
         if status != told:
@@ -361,7 +359,7 @@ def _socket_ids(paths: list[Path]) -> dict[Path, tuple[int, int]]:
 
 
 def _status(gateway: Gateway) -> str:
-    sizes = gateway.settings.pool_sizes()
+    sizes = gateway.pool.sizes
     counts = (f"{engine} {gateway.pool.alive_count(engine)}/{size}" for engine, size in sizes.items())
     return "workers " + ", ".join(counts)
 

@@ -97,6 +97,8 @@ def add_admin_routes(router: web.UrlDispatcher) -> None:
     router.add_get("/admin/programs", worker_admin.get_programs)
     router.add_post("/admin/workers/restart", worker_admin.post_restart_all)
     router.add_post("/admin/workers/{worker}/restart", worker_admin.post_restart)
+    router.add_post("/admin/pools", control.post_pools)
+    router.add_post("/admin/probe", control.post_probe)
     router.add_post("/admin/maintenance", maintenance.post_maintenance)
     router.add_post("/admin/backups", backup_admin.post_backup)
     router.add_get("/admin/store", backup_admin.get_store)

@@ -1,22 +1,25 @@
-"""What operators ask of the gateway: its state in figures, draining, metrics.
+"""What operators ask of the gateway: its state in figures, draining, sizes of pools, metrics.
 
-Owns: `/admin/status`, `/admin/drain` and `/metrics`.
+Owns: `/admin/status`, `/admin/drain`, `/admin/pools`, `/admin/probe` and `/metrics`.
 Refuses to know: supervisord; `ttsctl` merges both views.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from typing import Any
 
 from aiohttp import web
+from loguru import logger
 from prometheus_client import exposition
 from prometheus_client.openmetrics import exposition as openmetrics
 
 import appliance
 from appliance.errors import InvalidRequestError
 from appliance.logs import dropped_lines, suppressed_lines
+from appliance.running import changed_sizes
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.answers import json_response
 from processes.gateway.body import read_json
@@ -72,6 +75,28 @@ async def post_drain(request: web.Request) -> web.Response:
     if not is_on:
         gateway.prober.wake()  # whatever it found out meanwhile says nothing about now
     return json_response({"draining": is_on, "in_flight": gateway.ledger.in_flight})
+
+
+@guarded(AccessRules.check_admin)
+async def post_probe(request: web.Request) -> web.Response:
+    """Have every engine probed at once, whatever the body says; `/health/tts` tells when it is done."""
+    request.app[GATEWAY_KEY].prober.wake()
+    return json_response({"probing": True})
+
+
+@guarded(AccessRules.check_admin)
+async def post_pools(request: web.Request) -> web.Response:
+    """Take the sizes of pools over that an operator has noted in the run directory; whatever the body says.
+
+    Programs are started and stopped by whoever noted them; here it is only who counts as missing.
+    """
+    gateway = request.app[GATEWAY_KEY]
+    changed = await asyncio.to_thread(changed_sizes, gateway.settings.run.dir)
+    sizes = gateway.settings.pool_sizes() | changed
+    gateway.pool.sizes.clear()
+    gateway.pool.sizes.update({engine: size for engine, size in sizes.items() if size})
+    logger.info("pools_changed", sizes=gateway.pool.sizes)
+    return json_response({"pools": gateway.pool.sizes})
 
 
 @guarded(AccessRules.check_admin_network)

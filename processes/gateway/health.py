@@ -71,18 +71,18 @@ def overall_status(gateway: Gateway) -> Status:
 def default_engine(gateway: Gateway) -> str:
     """Return the engine of the default voice, or of who speaks for it; before it is known, the first one."""
     voice = gateway.catalog.speaker_of(gateway.catalog.default)
-    return next(iter(gateway.settings.pool_sizes())) if voice is None else voice.engine
+    return next(iter(gateway.pool.sizes)) if voice is None else voice.engine
 
 
 def is_default_missing(gateway: Gateway) -> bool:
     """Return whether nobody speaks for `voices.default`, now that every engine has told its voices."""
-    is_known = set(gateway.settings.pool_sizes()) <= gateway.pool.known_engines
+    is_known = gateway.pool.sizes.keys() <= gateway.pool.known_engines
     return is_known and gateway.catalog.speaker_of(gateway.catalog.default) is None
 
 
 def worker_counts(gateway: Gateway) -> tuple[int, int]:
     """Return how many workers answer and how many there should be."""
-    sizes = gateway.settings.pool_sizes()
+    sizes = gateway.pool.sizes
     return sum(gateway.pool.answering_count(engine) for engine in sizes), sum(sizes.values())
 
 

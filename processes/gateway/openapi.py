@@ -163,6 +163,10 @@ def _other_paths() -> dict[str, Any]:
         "/admin/status": get("Workers, queue, latencies", json_answer("State"), 401, 404),
         "/admin/drain": {"post": _post_drain()},
         "/admin/maintenance": {"post": _post_maintenance()},
+        "/admin/pools": {
+            "post": _post_bare("Take sizes of pools over that were changed in the run directory")
+        },
+        "/admin/probe": {"post": _post_bare("Have every engine probed at once")},
         "/admin/backups": {"post": _post_backup()},
         **_worker_paths(),
         "/admin/store": get("Rows of each table of the database", json_answer("Rows"), 401, 404, 507),
@@ -203,6 +207,10 @@ def _post_maintenance() -> dict[str, Any]:
         "requestBody": {"required": True, "content": {JSON: body}},
         "responses": answers(json_answer("State"), 400, 401, 403, 404, 413, 415, 507),
     }
+
+
+def _post_bare(summary: str) -> dict[str, Any]:
+    return {"summary": summary, "responses": answers(json_answer("State"), 401, 403, 404)}
 
 
 def _post_backup() -> dict[str, Any]:

@@ -144,7 +144,7 @@ def find_voice(gateway: Gateway, voice_id: str) -> Voice:
     try:
         return gateway.catalog.resolve(voice_id)
     except VoiceNotFoundError:
-        if set(gateway.settings.pool_sizes()) <= gateway.pool.known_engines:
+        if gateway.pool.sizes.keys() <= gateway.pool.known_engines:
             raise
         raise NoWorkersError from None
 

@@ -96,7 +96,9 @@ class WorkerPool:
         self._links: dict[StreamChannel, WorkerLink] = {}
         self._watched: WeakValueDictionary[int, ProcessHandle] = WeakValueDictionary()
         """The handle that tells each process's end, by process id, for as long as there is need of it."""
-        self._recycler = Recycler(settings, self.links)
+        self.sizes = settings.pool_sizes()
+        """Workers that each engine should have; changes when an operator wants others."""
+        self._recycler = Recycler(settings, self.sizes, self.links)
         self._server: asyncio.Server | None = None
         self.losses: Counter[str] = Counter()
         self.last_loss: dict[str, str] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -59,12 +60,12 @@ class Prober:
     def __init__(
         self,
         settings: HealthSettings,
-        engines: list[str],
+        engines: Collection[str],
         catalog: VoiceCatalog,
         dispatcher: Dispatcher,
         metrics: GatewayMetrics,
     ) -> None:
-        """Take what is probed and where results are counted."""
+        """Take what is probed, as it is at any time, and where results are counted."""
         self._settings = settings
         self._engines = engines
         self._catalog = catalog
@@ -82,7 +83,7 @@ class Prober:
         """Probe every engine, again and again; cancelled at the end."""
         while True:
             self._wakeup.clear()
-            for engine in self._engines:
+            for engine in [*self._engines]:
                 voice = self._voice(engine)
                 if voice is not None:
                     self._take(await self._probe(voice))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from loguru import logger
 
@@ -34,16 +34,19 @@ SPREAD = 0.1
 class Recycler:
     """Says which workers are to be replaced now, and lets them go."""
 
-    def __init__(self, settings: WorkersSettings, links: Callable[[], list[WorkerLink]]) -> None:
+    def __init__(
+        self, settings: WorkersSettings, sizes: Mapping[str, int], links: Callable[[], list[WorkerLink]]
+    ) -> None:
         """Take the limits.
 
         Args:
-            settings: Limits of memory and utterances, sizes of the pools.
+            settings: Limits of memory and utterances.
+            sizes: Of the pools, as they are at any time.
             links: Returns the workers that have joined.
         """
         self._settings = settings
         self._links = links
-        self._sizes = settings.pool_sizes()
+        self._sizes = sizes
         self._whole_at_s: dict[str, float] = {}
         """When each engine last had all its workers."""
         self._store_marks: dict[str, str] = {}

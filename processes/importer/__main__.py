@@ -18,7 +18,8 @@ from loguru import logger
 from appliance.errors import ApplianceError, ConfigurationError
 from appliance.lifecycle import LAUNCHER_FILE, read_json
 from appliance.logs import configure_logging
-from appliance.pools import Pool, restart_hint, unserved
+from appliance.pools import restart_hint, unserved
+from appliance.running import running_pools
 from appliance.settings import Settings, load_settings
 from appliance.voice_imports import missing_models, take_request
 from appliance.voice_store import VoiceStore
@@ -89,7 +90,7 @@ def tell_to_restart(settings: Settings) -> None:
     if not Path("/proc", str(launcher.get("pid"))).exists():
         return
     voiced = {manifest.engine for manifest in VoiceStore(settings.data.dir).manifests()}
-    if engines := unserved([Pool(**each) for each in launcher.get("pools", ())], voiced):
+    if engines := unserved(running_pools(settings.run.dir, launcher), voiced):
         print(f"importer: {restart_hint(engines)}", file=sys.stderr)
 
 

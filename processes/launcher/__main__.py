@@ -22,22 +22,22 @@ from appliance.lifecycle import (
     GATEWAY_SOCKET,
     LAUNCHER_FILE,
     NOTIFY_SOCKET,
-    SETTINGS_FILE,
     SOCKETS_SOCKET,
     SUPERVISOR_SOCKET,
     WORKERS_SOCKET,
     make_private_dir,
     read_json,
     remove_stale_socket,
-    write_json,
 )
 from appliance.logs import configure_logging
 from appliance.pools import look_at_machine, plan_pools
 from appliance.preflight import check_files
+from appliance.running import POOLS_FILE, look_at_configuration, write_configuration
 from appliance.settings import Settings, load_settings
 from appliance.voice_store import VoiceStore
 from processes.launcher.launch import Launch
 from processes.launcher.listeners import open_listeners
+from processes.launcher.log_ring import open_ring
 from processes.launcher.rendering import render_configuration
 from processes.launcher.secret_files import remove_secrets, take_secrets
 from processes.launcher.terminal import own_terminal
@@ -83,13 +83,29 @@ def _run(settings: Settings) -> int:
             owned.enter_context(listener)
         VoiceStore(settings.data.dir).sweep()
         writer = configure_logging("launcher", settings.log.level, descriptors=[sys.stdout.fileno()])
+        writer.mirror = ring = open_ring(settings.run.dir)
+        owned.callback(ring.close)
         plan = plan_pools(settings, look_at_machine(settings))
-        _note_settings(settings)
+        _note_configuration(settings)
         os.environ.update(plan.variables())  # every program reads its settings from there
         settings = plan.applied_to(settings)
         configuration = render_configuration(settings)
         owned.enter_context(own_terminal())
-        return Launch(settings, plan, listeners, configuration, writer).run()
+        return Launch(settings, plan, listeners, configuration, writer, ring).run()
+
+
+def _note_configuration(settings: Settings) -> None:
+    """Note what this start is made of, in the place of what an earlier one was.
+
+    Raises:
+        ConfigurationError: It can't be read or written.
+    """
+    try:
+        (settings.run.dir / POOLS_FILE).unlink(missing_ok=True)
+        write_configuration(settings.run.dir, look_at_configuration(settings))
+    except OSError as error:
+        message = f"run.dir = {settings.run.dir}: can't be written to: {error.strerror}"
+        raise ConfigurationError(message) from None
 
 
 def _begin_without_secrets(run_dir: Path) -> None:
@@ -107,19 +123,6 @@ def _begin_without_secrets(run_dir: Path) -> None:
 def _forget_secrets(run_dir: Path) -> None:
     with contextlib.suppress(ConfigurationError):  # the next start removes them, or says why it can't
         remove_secrets(run_dir)
-
-
-def _note_settings(settings: Settings) -> None:
-    """Write down what is set, so that somebody can tell whether it has been changed since; keys are in none.
-
-    Raises:
-        ConfigurationError: The run directory can't be written to.
-    """
-    try:
-        write_json(settings.run.dir / SETTINGS_FILE, settings.model_dump(mode="json"))
-    except OSError as error:
-        message = f"run.dir = {settings.run.dir}: {SETTINGS_FILE} can't be written: {error.strerror}"
-        raise ConfigurationError(message) from None
 
 
 @contextlib.contextmanager

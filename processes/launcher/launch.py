@@ -32,7 +32,6 @@ from appliance.lifecycle import (
     EXIT_SUPERVISOR,
     LAUNCHER_FILE,
     PROGRAMS_FILE,
-    SETTINGS_FILE,
     VERDICT_FILE,
     read_json,
     write_json,
@@ -43,10 +42,12 @@ from appliance.settings import Settings
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from appliance.voice_imports import IMPORTS_FILE, REQUEST_FILE
 from appliance.watched import BEAT_FILE, ONE_SHOT_PROGRAM
+from appliance.worker_programs import WORKER_STOP_S
 from processes.launcher.children import Children
 from processes.launcher.listeners import SocketHandOver
+from processes.launcher.log_ring import LogRing
 from processes.launcher.relay import OutputRelay
-from processes.launcher.rendering import WORKER_STOP_S, gateway_stop_s
+from processes.launcher.rendering import gateway_stop_s
 from processes.launcher.watchdog_care import WatchdogCare
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -83,6 +84,7 @@ class Launch:
         listeners: dict[str, socket.socket],
         configuration: Path,
         writer: LineWriter,
+        ring: LogRing,
     ) -> None:
         """Take over signals, open `run/sockets.sock` and start supervisord.
 
@@ -92,6 +94,7 @@ class Launch:
             listeners: The listening sockets by name.
             configuration: supervisord's configuration file.
             writer: Way to the container's log.
+            ring: Where `writer` puts every line, too.
 
         Raises:
             ConfigurationError: `run/sockets.sock` can't be opened.
@@ -100,13 +103,13 @@ class Launch:
         self._plan = plan
         self._run_dir = settings.run.dir
         self._writer = writer
+        self._ring = ring
         self._address = listeners["http"].getsockname()
         self._stop_requests = 0
         self._hurry_by_s = math.inf
         self._is_ready = False
         self._written_counts: dict[str, int] = {}
-        for name in (VERDICT_FILE, PROGRAMS_FILE, BEAT_FILE, IMPORTS_FILE, REQUEST_FILE):
-            (self._run_dir / name).unlink(missing_ok=True)
+        self._forget_former_life()
         self._watchdog = WatchdogCare(self._run_dir)
         self._hand_over = SocketHandOver(settings, listeners)
         self._selector = selectors.DefaultSelector()
@@ -145,10 +148,13 @@ class Launch:
             logger.warning("processes_killed", processes=len(left))
         self._relay.join(LATE_S)
         self._hand_over.close()
-        for name in (LAUNCHER_FILE, SETTINGS_FILE):
-            (self._run_dir / name).unlink(missing_ok=True)
+        (self._run_dir / LAUNCHER_FILE).unlink(missing_ok=True)
         logger.info("launcher_ends", exit_code=exit_code)
         return exit_code
+
+    def _forget_former_life(self) -> None:
+        for name in (VERDICT_FILE, PROGRAMS_FILE, BEAT_FILE, IMPORTS_FILE, REQUEST_FILE):
+            (self._run_dir / name).unlink(missing_ok=True)
 
     def _take_signals(self) -> None:
         """Have signals wake the loop; the handlers only count."""
@@ -189,6 +195,7 @@ class Launch:
         counts = {
             "log_lines_dropped": self._writer.dropped_lines,
             "log_lines_suppressed": self._writer.repeats.suppressed_lines,
+            "ring_lines_lost": self._ring.lost_lines,
             "watchdog_hangs": self._watchdog.hangs,
         }
         if counts == self._written_counts:

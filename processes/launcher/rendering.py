@@ -12,44 +12,17 @@ import math
 from pathlib import Path
 
 from appliance.errors import ConfigurationError
-from appliance.packages import thread_variables
+from appliance.lifecycle import LOG_DIR
 from appliance.settings import ROOT, Settings
 from appliance.voice_imports import missing_models, provide_importer
 from appliance.voice_store import VoiceStore
+from appliance.worker_programs import WORKERS_DIR, program_file, program_text
 
 TEMPLATE = ROOT / "config" / "supervisord.conf"
 RENDERED_NAME = "supervisord.conf"
-WORKERS_DIR = "workers.d"
-LOG_DIR = "log"
 
 GATEWAY_MARGIN_S = 5.0
 """Seconds that the gateway has beyond its drain, before supervisord kills it."""
-WORKER_STOP_S = 5
-"""Seconds that a worker has to end; it finishes the utterance that it speaks, if it can."""
-WORKER = """\
-[program:{name}]
-command=python -m processes.worker --engine {engine} --slot {slot}
-priority=500
-autorestart=true
-startsecs=3
-startretries=3
-stopwaitsecs={stop_s}
-stopasgroup=true
-killasgroup=true
-stdout_logfile=%(here)s/../log/{name}.log
-stdout_logfile_maxbytes=1MB
-stdout_logfile_backups=2
-stderr_logfile=/dev/fd/1
-stderr_logfile_maxbytes=0
-{environment}"""
-"""`here` is the directory of the file itself, `run/workers.d`."""
-
-VITS_MEMORY = {
-    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1048576:"
-    "glibc.malloc.trim_threshold=1048576"
-}
-"""What a window has taken goes back to the system with its end, and comes in large pages where the kernel has
-some. Source: docs/decisions/0021-memory-of-a-voice.md; glibc's manual, "Memory Allocation Tunables"."""
 
 
 def gateway_stop_s(settings: Settings) -> float:
@@ -99,27 +72,11 @@ def _rendered(settings: Settings, template: Path) -> configparser.RawConfigParse
 
 def _render_workers(settings: Settings, directory: Path) -> None:
     programs = {
-        f"worker-{engine}-{slot}": WORKER.format(
-            name=f"worker-{engine}-{slot}",
-            engine=engine,
-            slot=slot,
-            stop_s=WORKER_STOP_S,
-            environment=_environment(engine, settings),
-        )
+        directory / program_file(engine, slot): program_text(engine, slot, settings)
         for engine, size in settings.pool_sizes().items()
         for slot in range(1, size + 1)
     }
-    for stale in set(directory.glob("*.conf")) - {directory / f"{name}.conf" for name in programs}:
+    for stale in set(directory.glob("*.conf")) - programs.keys():
         stale.unlink()
-    for name, text in programs.items():
-        (directory / f"{name}.conf").write_text(text, "utf-8")
-
-
-def _environment(engine: str, settings: Settings) -> str:
-    """Return the line with what an engine's workers need in their environment; empty where there is none."""
-    variables = {
-        "vits": VITS_MEMORY | thread_variables(settings.vits.threads),
-        "coqui": thread_variables(settings.coqui.threads),
-    }.get(engine, {})
-    pairs = ",".join(f'{name}="{value}"' for name, value in variables.items())
-    return f"environment={pairs}\n" if pairs else ""
+    for path, text in programs.items():
+        path.write_text(text, "utf-8")

@@ -16,10 +16,12 @@ from processes.ttsctl.outcome import ExitCode
 EPILOG = """\
 exit codes:
   0    done; status: ok; live: alive
-  1    refused or impossible; status: degraded, overloaded, starting, draining or
-       maintenance; live: not alive; doctor: something to look at
-  2    status: down; doctor: something to mend; the others: the gateway doesn't answer on its socket,
-       restart: nor does supervisord
+  1    refused or impossible; status: degraded, overloaded, starting, draining or maintenance;
+       live: not alive; doctor: something to look at; config diff: something has
+       changed; config apply: all is as it was; logs: no line is like that
+  2    status: down; doctor: something to mend; logs: there are none; config apply:
+       neither the new configuration nor the former one works; the others: the gateway doesn't answer
+       on its socket, restart: nor does supervisord
   64   the command line is wrong
   78   a setting is wrong
   130  interrupted with Ctrl-C
@@ -31,6 +33,9 @@ checkout's run/. The JSON's fields: docs/operate/ttsctl.md.
 """
 JOB_STATES = ("queued", "running", "paused", "completed", "failed", "cancelled")
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
+MAX_LINES = 100_000
+"""Of `logs -n`, since they are kept in memory."""
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 JOB_FORMATS = (*FORMATS, "m4b")
 
 
@@ -67,10 +72,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_jobs(verbs)
     _add_cache(verbs)
     add_keys(verbs, _everywhere)
-    drain = verbs.add_parser("drain", help="finish what runs, refuse what is new", parents=[_everywhere()])
-    drain.add_argument("switch", choices=("on", "off", "status"))
-    _add_maintenance(verbs)
+    _add_drain(verbs)
     _add_restart(verbs)
+    _add_logs(verbs)
+    _add_config(verbs)
+    _add_scale(verbs)
     # No prefix is an option's here: everything behind the verb is supervisorctl's.
     passed = verbs.add_parser(
         "supervisorctl",
@@ -101,7 +107,9 @@ def _add_say(verbs: argparse._SubParsersAction[Parser]) -> None:
     say.add_argument("--speed", type=float, default=1.0, metavar="FACTOR", help="0.25 to 4; 1 is normal")
 
 
-def _add_maintenance(verbs: argparse._SubParsersAction[Parser]) -> None:
+def _add_drain(verbs: argparse._SubParsersAction[Parser]) -> None:
+    drain = verbs.add_parser("drain", help="finish what runs, refuse what is new", parents=[_everywhere()])
+    drain.add_argument("switch", choices=("on", "off", "status"))
     text = "refuse requests for speech with a message, over every restart, until off"
     verb = verbs.add_parser("maintenance", help=text, description=text, parents=[_everywhere()])
     verb.set_defaults(module="drain")
@@ -114,12 +122,65 @@ def _add_restart(verbs: argparse._SubParsersAction[Parser]) -> None:
     restart = verbs.add_parser("restart", help=text, description=text, parents=[_everywhere()])
     restart.add_argument("--rolling", action="store_true", required=True, help="while the others speak")
     restart.add_argument("engine", nargs="?", metavar="ENGINE", help="only workers with this engine")
-    restart.add_argument(
-        "--wait-s",
-        type=float,
-        default=60.0,
-        metavar="SECONDS",
-        help="that each worker has to be back (default: %(default)g)",
+    _add_wait(restart, "each worker has to be back")
+
+
+def _add_logs(verbs: argparse._SubParsersAction[Parser]) -> None:
+    text = "the last lines of all programs, filtered"
+    logs = verbs.add_parser("logs", help=text, description=text, parents=[_everywhere()])
+    logs.add_argument(
+        "source",
+        nargs="?",
+        choices=("-",),
+        metavar="-",
+        help="read standard input: docker logs … | ttsctl logs -",
+    )
+    logs.add_argument("-f", "--follow", action="store_true", help="and those that come, until Ctrl-C")
+    logs.add_argument("-n", "--lines", type=_count_of_lines, metavar="N", help="the last N that are wanted")
+    logs.add_argument("--request", metavar="ID", help="of the request with this X-Request-ID, or the job")
+    logs.add_argument(
+        "--level",
+        type=str.upper,
+        choices=LEVELS,
+        default="DEBUG",
+        metavar="LEVEL",
+        help="as bad as this or worse",
+    )
+    logs.add_argument(
+        "--worker", metavar="NAME", help="of this worker or about it: worker-espeak-1, espeak-1"
+    )
+    logs.add_argument(
+        "--program", metavar="NAME", help="of gateway, exporter, watchdog, launcher, supervisord, …"
+    )
+    logs.add_argument("--since", metavar="TIME", help="30s, 10m, 2h, 1d ago, or 2026-01-02T03:04:05 (UTC)")
+
+
+def _add_config(verbs: argparse._SubParsersAction[Parser]) -> None:
+    text = "check the configuration, see what has changed, apply it"
+    config = verbs.add_parser("config", help=text, description=text, parents=[_everywhere()])
+    actions = config.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=Parser)
+    actions.add_parser("check", help="would the appliance start with it?", parents=[_everywhere()])
+    text = "what has changed since the start; exit code 1 where anything has"
+    actions.add_parser("diff", help=text, description=text, parents=[_everywhere()])
+    text = "restart what is concerned, hear a sample, else put the former configuration back"
+    apply = actions.add_parser("apply", help=text, description=text, parents=[_everywhere()])
+    apply.add_argument(
+        "--no-revert", action="store_true", help="leave the new files where they are if it fails"
+    )
+    _add_wait(apply, "each program has to be back, and a sample to be heard")
+
+
+def _add_scale(verbs: argparse._SubParsersAction[Parser]) -> None:
+    text = "more workers or fewer, without touching the others"
+    scale = verbs.add_parser("scale", help=text, description=text, parents=[_everywhere()])
+    scale.add_argument("pools", nargs="+", metavar="worker-ENGINE=N", help="for example worker-espeak=3")
+    scale.add_argument("--force", action="store_true", help="even if memory may not suffice")
+    _add_wait(scale, "each new worker has to come")
+
+
+def _add_wait(verb: Parser, said: str) -> None:
+    verb.add_argument(
+        "--wait-s", type=float, default=60.0, metavar="SECONDS", help=f"that {said} (default: %(default)g)"
     )
 
 
@@ -240,6 +301,13 @@ def _add_cache(verbs: argparse._SubParsersAction[Parser]) -> None:
         pin.add_argument("--speed", type=float, default=1.0, metavar="FACTOR")
     warm = actions.add_parser("warm", help="have a list spoken ahead", parents=[_everywhere()])
     warm.add_argument("file", type=Path, metavar="FILE", help="a JSON object as POST takes it on each line")
+
+
+def _count_of_lines(text: str) -> int:
+    number = _positive(text)
+    if number > MAX_LINES:
+        raise ValueError(text)
+    return number
 
 
 def _positive(text: str) -> int:

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from appliance.errors import ConfigurationError
-from appliance.lifecycle import LAUNCHER_FILE, PROGRAMS_FILE, SETTINGS_FILE, read_json
+from appliance.lifecycle import LAUNCHER_FILE, PROGRAMS_FILE, read_json
 from appliance.pools import Pool, look_at_machine, plan_pools
 from appliance.preflight import file_checks
+from appliance.running import read_configuration, running_pools
 from appliance.settings import Settings, load_settings
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from processes.ttsctl.bounded import within
@@ -92,7 +93,7 @@ class Patient:
     @property
     def pools(self) -> tuple[Pool, ...]:
         """The pools of the living launcher, or else those that it would have."""
-        return tuple(Pool(**each) for each in self.launcher.get("pools", ())) or self.planned
+        return running_pools(self.run_dir, self.launcher) or self.planned
 
     @property
     def pids(self) -> set[int]:
@@ -165,10 +166,11 @@ def _begin(run_dir: Path) -> dict[str, Any]:
     launcher = read_json(run_dir / LAUNCHER_FILE)
     if not adopt_of_launcher(launcher, processes):
         return {"processes": processes}
+    noted = read_configuration(run_dir)
     return {
         "processes": processes,
         "launcher": launcher,
-        "started_with": read_json(run_dir / SETTINGS_FILE),
+        "started_with": {} if noted is None else noted.settings,
         "watched": read_json(run_dir / PROGRAMS_FILE),
     }
 

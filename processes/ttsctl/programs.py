@@ -7,30 +7,79 @@ Refuses to know: which program, and why.
 from __future__ import annotations
 
 import signal
+import time
 import xmlrpc.client
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from appliance.lifecycle import PROGRAMS_FILE, read_json
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from processes.ttsctl.gateway_socket import NOBODY_LISTENS, reason_of
 from processes.ttsctl.outcome import CommandError, ExitCode
 
 STOP_S = 15.0
 """Seconds that supervisord has to stop a worker: three times the 5 s after which it kills it."""
+PAUSE_S = 0.1
+WATCHDOG = "watchdog"
+STARTED_STATES = ("STARTING", "RUNNING")
+"""Source: supervisor 4.3, `supervisor.states`."""
 NOT_RUNNING = 70
 ALREADY_STARTED = 60
 """supervisord's faults: it has ended by itself, or was started again by itself. Source: supervisor.xmlrpc."""
 
 
-def call(function: Callable[..., Any], *arguments: Any, harmless: int) -> None:
-    """Have supervisord do something; one of its faults means that it is done already."""
+def call(function: Callable[..., Any], *arguments: Any, harmless: int | tuple[int, ...]) -> None:
+    """Have supervisord do something; some of its faults mean that it is done already."""
     try:
         function(*arguments)
     except xmlrpc.client.Fault as fault:
-        if fault.faultCode != harmless:
+        if fault.faultCode not in (harmless if isinstance(harmless, tuple) else (harmless,)):
             raise
+
+
+def restart_program(run_dir: Path, name: str, drain_s: float, wait_s: float) -> float:
+    """Restart a program that is no worker; return the seconds until it was ready.
+
+    Args:
+        run_dir: The appliance's.
+        name: The program's.
+        drain_s: Seconds that it may take to end what it does, beyond its stop.
+        wait_s: Seconds that it has to come back.
+
+    Raises:
+        CommandError: It ends again, or takes too long. It is stopped then, as a gateway that supervisord
+            gives up would end the appliance.
+    """
+    begun_s = time.monotonic()
+    with undisturbed(), supervisor_of(run_dir, STOP_S + drain_s) as supervisor:
+        call(supervisor.stopProcess, name, harmless=NOT_RUNNING)
+        call(supervisor.startProcess, name, False, harmless=ALREADY_STARTED)
+    first_pid = 0
+    seen = ""
+    while time.monotonic() < begun_s + drain_s + wait_s:
+        with supervisor_of(run_dir) as supervisor:
+            info = supervisor.getProcessInfo(name)
+        seen, pid = str(info["statename"]), int(info["pid"])
+        first_pid = first_pid or pid
+        if seen not in STARTED_STATES or pid != first_pid:
+            break
+        if _is_ready(run_dir, name, seen, pid):
+            return time.monotonic() - begun_s
+        time.sleep(PAUSE_S)
+    with supervisor_of(run_dir) as supervisor:
+        call(supervisor.stopProcess, name, harmless=NOT_RUNNING)
+    message = f"{name} doesn't come back: it is {seen}; ttsctl logs --program {name} says why"
+    raise CommandError(message, code="program_missing")
+
+
+def _is_ready(run_dir: Path, name: str, state: str, pid: int) -> bool:
+    """Return whether a process does its work: as it has told the watchdog, which itself only has to run."""
+    watched = read_json(run_dir / PROGRAMS_FILE).get(name, {})
+    return (
+        state == "RUNNING" if name == WATCHDOG else bool(watched.get("ready")) and watched.get("pid") == pid
+    )
 
 
 @contextmanager

@@ -42,10 +42,10 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     """
     run_dir = find_run_dir(arguments.run_dir)
     states = _worker_states(run_dir, arguments.engine)
-    serving = _serving(run_dir)
+    present = serving(run_dir)
     held = {name for name, seen in read_json(run_dir / PROGRAMS_FILE).items() if seen.get("held_until_s")}
     left_alone = sorted(name for name, state in states.items() if state == STOPPED and name not in held)
-    names = sorted(states.keys() - set(left_alone), key=lambda name: (name in serving, name))
+    names = sorted(states.keys() - set(left_alone), key=lambda name: (name in present, name))
     done: list[dict[str, Any]] = []
     for name in names:
         took_s = restart_worker(run_dir, name, names, arguments.wait_s, is_told=not arguments.json)
@@ -72,7 +72,7 @@ def _worker_states(run_dir: Path, engine: str | None) -> dict[str, str]:
     return states
 
 
-def _serving(run_dir: Path) -> dict[str, int]:
+def serving(run_dir: Path) -> dict[str, int]:
     """Return the pids of the workers that the gateway gives work to, by their names."""
     workers = ask_json(run_dir, "GET", "/admin/status")["workers"]
     return {worker["name"]: worker["pid"] for worker in workers if worker["state"] in SERVING}
@@ -95,9 +95,9 @@ def restart_worker(
     """
     engine = name.rpartition("-")[0]
     others = {other for other in names if other != name and other.rpartition("-")[0] == engine}
-    old_pid = _serving(run_dir).get(name)
-    if old_pid is not None and not _until(lambda: others <= _serving(run_dir).keys(), wait_s):
-        missing = ", ".join(sorted(others - _serving(run_dir).keys()))
+    old_pid = serving(run_dir).get(name)
+    if old_pid is not None and not until(lambda: others <= serving(run_dir).keys(), wait_s):
+        missing = ", ".join(sorted(others - serving(run_dir).keys()))
         raise CommandError(
             f"{name} was left alone, since it would leave a gap: {missing} isn't there", code="gap"
         )
@@ -105,11 +105,11 @@ def restart_worker(
     with undisturbed(), supervisor_of(run_dir) as supervisor:
         call(supervisor.stopProcess, name, harmless=NOT_RUNNING)
         call(supervisor.startProcess, name, False, harmless=ALREADY_STARTED)  # doesn't wait for RUNNING
-    _await_back(run_dir, name, old_pid, wait_s, is_told=is_told)
+    await_back(run_dir, name, old_pid, wait_s, is_told=is_told)
     return time.monotonic() - begun_s
 
 
-def _await_back(run_dir: Path, name: str, old_pid: int | None, wait_s: float, *, is_told: bool) -> None:
+def await_back(run_dir: Path, name: str, old_pid: int | None, wait_s: float, *, is_told: bool) -> None:
     """Wait until a worker serves with another process than before.
 
     Raises:
@@ -117,20 +117,20 @@ def _await_back(run_dir: Path, name: str, old_pid: int | None, wait_s: float, *,
     """
 
     def is_back() -> bool:
-        return _serving(run_dir).get(name, old_pid) != old_pid
+        return serving(run_dir).get(name, old_pid) != old_pid
 
     def is_decided() -> bool:
         return is_back() or _seen(run_dir, name)[0] in GIVEN_UP
 
-    is_over = _until(is_decided, min(QUIET_S, wait_s))
+    is_over = until(is_decided, min(QUIET_S, wait_s))
     if not is_over and wait_s > QUIET_S:
         if is_told:
             print(f"{name} isn't back yet: {_described(run_dir, name)}", flush=True)
-        is_over = _until(is_decided, wait_s - QUIET_S)
+        is_over = until(is_decided, wait_s - QUIET_S)
     if is_over and is_back():
         return
     cause = f"can't start: {_described(run_dir, name)}" if is_over else f"isn't back after {wait_s:g} s"
-    message = f"{name} {cause}; no other was touched; ttsctl supervisorctl tail {name} says why"
+    message = f"{name} {cause}; no other was touched; ttsctl logs --worker {name} says why"
     raise CommandError(message, code="worker_missing")
 
 
@@ -146,7 +146,7 @@ def _described(run_dir: Path, name: str) -> str:
     return f"it is {state}, its last exit was {last_exit}" if last_exit else f"it is {state}"
 
 
-def _until(check: Callable[[], bool], limit_s: float) -> bool:
+def until(check: Callable[[], bool], limit_s: float) -> bool:
     """Ask again and again for so long at most; a gateway that restarts meanwhile says no."""
     deadline_s = time.monotonic() + limit_s
     while time.monotonic() < deadline_s:

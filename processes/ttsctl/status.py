@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from appliance.lifecycle import LAUNCHER_FILE, PROGRAMS_FILE, read_json
+from appliance.lifecycle import PROGRAMS_FILE, read_json
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
@@ -22,17 +22,21 @@ from processes.ttsctl.report import format_overview
 
 def run(arguments: argparse.Namespace) -> ExitCode:
     """Print the state; a part that doesn't answer is a problem named in it, not an error."""
-    run_dir = find_run_dir(arguments.run_dir)
-    problems: list[str] = []
-    gateway = _ask_gateway(run_dir, problems)
-    supervised = _ask_supervisord(run_dir, problems)
-    problems += _unspoken_voices(run_dir) if gateway else []
-    overview = merge(gateway, supervised, read_json(run_dir / PROGRAMS_FILE), problems)
+    overview = look(find_run_dir(arguments.run_dir))
     if arguments.json:
         print_json(overview)
     else:
         print(format_overview(overview))
     return exit_code(overview["status"])
+
+
+def look(run_dir: Path) -> dict[str, Any]:
+    """Return the whole picture, as docs/operate/ttsctl.md describes it."""
+    problems: list[str] = []
+    gateway = _ask_gateway(run_dir, problems)
+    supervised = _ask_supervisord(run_dir, problems)
+    problems += _unspoken_voices(run_dir) if gateway else []
+    return merge(gateway, supervised, read_json(run_dir / PROGRAMS_FILE), problems)
 
 
 def exit_code(status: str) -> ExitCode:
@@ -61,10 +65,11 @@ def _unspoken_voices(run_dir: Path) -> list[str]:
         return []
     if not engines:
         return []
-    from appliance.pools import Pool, restart_hint, unserved  # not at the top: pydantic takes long to import
+    # Not at the top: pydantic takes long to import.
+    from appliance.pools import restart_hint, unserved
+    from appliance.running import running_pools
 
-    running = [Pool(**each) for each in read_json(run_dir / LAUNCHER_FILE).get("pools", ())]
-    unspoken = unserved(running, engines)
+    unspoken = unserved(running_pools(run_dir), engines)
     return (
         [f"voices of {' and '.join(unspoken)} have no worker: {restart_hint(unspoken)}"] if unspoken else []
     )

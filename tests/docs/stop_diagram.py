@@ -5,9 +5,10 @@ from __future__ import annotations
 import configparser
 
 from appliance.settings import Settings
+from appliance.worker_programs import WORKER_STOP_S
 from processes.gateway.__main__ import LINGER_S
 from processes.launcher.launch import HURRY_S, LATE_S, SUPERVISORD_STOP_S, stop_limit_s
-from processes.launcher.rendering import WORKER_STOP_S, gateway_stop_s
+from processes.launcher.rendering import gateway_stop_s
 from tests.docs.checkout import ROOT
 
 

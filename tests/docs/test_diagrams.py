@@ -11,9 +11,10 @@ import pytest
 from appliance import lifecycle
 from appliance.metrics import EXIT_CAUSES
 from appliance.settings import Settings
+from appliance.worker_programs import WORKER_STOP_S
 from processes.gateway.__main__ import LINGER_S
 from processes.launcher.launch import LATE_S, stop_limit_s
-from processes.launcher.rendering import WORKER_STOP_S, gateway_stop_s
+from processes.launcher.rendering import gateway_stop_s
 from processes.worker.connection import SOCKET_NAME
 from tests.docs.checkout import ROOT, parse
 from tests.docs.stop_diagram import stop_wait_s

@@ -133,7 +133,7 @@ def test_rolling_restart_when_a_worker_cannot_start_then_it_says_why_as_soon_as_
     assert all(line.startswith(f"{WORKER} isn't back yet: it is ") for line in ended.stdout.splitlines())
     assert f"{WORKER} can't start: it is " in ended.stderr
     assert "its last exit was exit code 70; no other was touched" in ended.stderr
-    assert f"ttsctl supervisorctl tail {WORKER}" in ended.stderr
+    assert f"ttsctl logs --worker {WORKER}" in ended.stderr
 
 
 def test_worker_when_an_operator_removes_a_held_one_then_nothing_starts_it(

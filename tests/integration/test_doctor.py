@@ -6,13 +6,11 @@ import json
 import os
 import shutil
 import signal
-import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from appliance.lifecycle import SETTINGS_FILE
 from appliance.settings import ROOT
 from processes.ttsctl.doctor import CHECKS
 from processes.ttsctl.finding import Verdict
@@ -173,10 +171,7 @@ def test_doctor_when_a_setting_was_changed_since_the_start_then_it_is_named(
         found = findings(appliance.environment)[1]["running_settings"]
         assert found["fault"] == "settings_changed"
         assert found["seen"] == "jobs.running is 3 and was 2 at the start"
-        noted = appliance.run_dir / SETTINGS_FILE
-        assert stat.S_IMODE(noted.stat().st_mode) == 0o600
-        assert appliance.stop() == 0
-        assert not noted.exists()
+        assert found["command"].endswith("config apply")
 
 
 def test_doctor_when_nothing_runs_then_the_machine_is_checked_all_the_same(run_dir: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from appliance.engines.tone import expected_pcm
 from appliance.ipc.messages import Audio, Done, Drain, Grant, Synthesize
 from appliance.speech import PcmChunk
-from processes.launcher.rendering import WORKER_STOP_S
+from appliance.worker_programs import WORKER_STOP_S
 from tests.parts.utterances import SENTENCE, utterance, whole_pcm
 from tests.parts.worker_link import (
     PATIENCE_S,

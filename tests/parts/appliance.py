@@ -35,7 +35,7 @@ def launcher_environment(base: Path, **settings: object) -> dict[str, str]:
 
     Args:
         base: Gets `run/` and `data/`; a short path.
-        settings: For example `WORKERS_TONE=2` for `APPLIANCE_WORKERS_TONE`.
+        settings: For example `WORKERS_TONE=2` for `APPLIANCE_WORKERS_TONE`; None leaves one to the file.
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("APPLIANCE_")}
     values: dict[str, object] = {
@@ -52,7 +52,9 @@ def launcher_environment(base: Path, **settings: object) -> dict[str, str]:
         "CACHE_SPEECH": "false",  # so that each request of a test is spoken
         **settings,
     }
-    return inherited | {f"APPLIANCE_{name}": str(value) for name, value in values.items()}
+    return inherited | {
+        f"APPLIANCE_{name}": str(value) for name, value in values.items() if value is not None
+    }
 
 
 def run_launcher(base: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:

@@ -24,12 +24,12 @@ def pipe():
 
 
 @pytest.fixture
-def log_lines(pipe):
+def log_lines(pipe, request):
     """Attach the log to a pipe and return a function that closes it and reads its lines."""
     root = logging.getLogger()
     before = (list(root.handlers), root.level)
     target = LineWriter([pipe[1]], "tester")
-    attach_logging("tester", "INFO", target)
+    attach_logging("tester", getattr(request, "param", "INFO"), target)
 
     def read_all():
         target.close()
@@ -120,6 +120,13 @@ def test_library_when_it_uses_standard_logging_then_its_records_are_lines(log_li
     (first,) = log_lines()
     assert (first["event"], first["logger"], first["level"]) == ("library_log", "aiohttp.server", "WARNING")
     assert first["message"] == "odd {request} from peer"
+
+
+@pytest.mark.parametrize("log_lines", ["DEBUG"], indirect=True)
+def test_library_when_all_is_to_be_said_then_not_what_it_works_with(log_lines):
+    logging.getLogger("aiosqlite").debug("executing INSERT with a text to be spoken")
+    logger.debug("ours")
+    assert [line["event"] for line in log_lines()] == ["ours"]
 
 
 def test_level_when_below_the_threshold_then_nothing_is_written(log_lines):

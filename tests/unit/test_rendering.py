@@ -11,6 +11,7 @@ from appliance.settings import ROOT, load_settings
 from appliance.store.database import BEGIN_STEP_S
 from appliance.voice_imports import PROGRAM_FILE, provide_importer
 from appliance.watched import ONE_SHOT_PROGRAM
+from appliance.worker_programs import WORKER_STOP_S
 from processes.gateway.__main__ import END_S, LINGER_S
 from processes.gateway.http_server import CUT_S
 from processes.gateway.pool import OBEY_S
@@ -20,7 +21,6 @@ from processes.launcher.launch import stop_limit_s
 from processes.launcher.rendering import (
     GATEWAY_MARGIN_S,
     TEMPLATE,
-    WORKER_STOP_S,
     gateway_stop_s,
     render_configuration,
 )

@@ -20,6 +20,7 @@ from typing import Any
 import appliance
 from appliance.packages import HOW_TO_INSTALL, missing_packages
 from appliance.preflight import DATABASE, KEY_FILE, VOICES_FILE
+from appliance.running import flatten
 from appliance.settings import SECRET_NAMES, Settings
 from processes.ttsctl.check import Check
 from processes.ttsctl.finding import Finding, failure, ok, unseen, warning
@@ -88,12 +89,12 @@ def check_running_settings(patient: Patient) -> Finding:
         return unseen(SETTINGS_WRONG)
     if not patient.started_with:
         return unseen("no launcher has written what it was started with")
-    now = patient.settings.model_dump(mode="json")
+    now = flatten(patient.settings.model_dump(mode="json", by_alias=True))
     changed = list(_changes(patient.started_with, now))
     if changed:
         more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
-        advice = "restart the appliance, or take the change back"
-        return SETTINGS_CHANGED.found(", ".join(changed[:MAX_NAMED]) + more, advice, restart(patient))
+        advice = "apply the change, or take it back"
+        return SETTINGS_CHANGED.found(", ".join(changed[:MAX_NAMED]) + more, advice, "ttsctl config apply")
     file = patient.settings.config_dir() / patient.settings.voices.file
     since = patient.status and datetime.fromisoformat(patient.status["since"]).timestamp()
     if since and file.stat().st_mtime > since + 1:
@@ -105,13 +106,10 @@ def check_running_settings(patient: Patient) -> Finding:
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    for section, values in now.items():
-        was = before.get(section, {})
-        for name, value in values.items():
-            if name in was and was[name] != value:
-                setting = f"{section}.{name}"
-                is_secret = SECRET_NAMES.search(name)
-                yield setting if is_secret else f"{setting} is {value!r} and was {was[name]!r} at the start"
+    for setting, value in now.items():
+        if setting in before and before[setting] != value:
+            is_secret = SECRET_NAMES.search(setting)
+            yield setting if is_secret else f"{setting} is {value!r} and was {before[setting]!r} at the start"
 
 
 def check_versions(patient: Patient) -> Finding:

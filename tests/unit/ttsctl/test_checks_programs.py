@@ -232,13 +232,17 @@ def test_espeak_when_its_data_is_there_then_ok_and_without_its_workers_nobody_ne
     assert "no espeak worker" in configuration.check_espeak(patient(settings=none)).seen
 
 
+def noted(settings: Settings) -> dict[str, Any]:
+    return flatten(settings.model_dump(mode="json", by_alias=True))
+
+
 def test_settings_when_one_was_changed_since_the_start_then_it_is_named_and_no_path_of_a_key():
-    before = set_to(http={"port": 8001, "api_keys_file": "old"}).model_dump(mode="json")
+    before = noted(set_to(http={"port": 8001, "api_keys_file": "old"}))
     now = set_to(http={"port": 8000, "api_keys_file": "new"})
     finding = configuration.check_running_settings(patient(settings=now, started_with=before))
     assert finding.fault == "settings_changed"
     assert finding.seen == "http.port is 8000 and was 8001 at the start, http.api_keys_file"
-    same = patient(settings=now, started_with=now.model_dump(mode="json"))
+    same = patient(settings=now, started_with=noted(now))
     assert configuration.check_running_settings(same).verdict is Verdict.OK
 
 
