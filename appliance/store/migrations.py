@@ -114,11 +114,18 @@ def check_not_newer(path: Path) -> None:
     Raises:
         ConfigurationError: Its schema is newer than ours.
     """
-    header = b""
+    version = schema_of(path)
+    if version is not None:  # else the gateway will say what is the matter with it
+        refuse_newer(version, str(path))
+
+
+def schema_of(path: Path) -> int | None:
+    """Return the schema of a database by its first bytes, without opening it; None if it is none of ours."""
     try:
         with path.open("rb") as file:
             header = file.read(HEADER_BYTES)
     except OSError:
-        return  # there is none, or the gateway will say what is the matter with it
+        return None
     if header.startswith(MAGIC) and header[68:72] == APPLICATION_ID.to_bytes(4, "big"):
-        refuse_newer(int.from_bytes(header[60:64], "big"), str(path))
+        return int.from_bytes(header[60:64], "big")
+    return None

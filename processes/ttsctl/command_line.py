@@ -17,9 +17,9 @@ EPILOG = """\
 exit codes:
   0    done; status: ok; live: alive
   1    refused or impossible; status: degraded, overloaded, starting, draining or maintenance;
-       live: not alive; doctor: something to look at; config diff: something has
+       live: not alive; doctor, upgrade --check: something to look at; config diff: something has
        changed; config apply: all is as it was; logs: no line is like that
-  2    status: down; doctor: something to mend; logs: there are none; config apply:
+  2    status: down; doctor, upgrade --check: something to mend; logs: there are none; config apply:
        neither the new configuration nor the former one works; the others: the gateway doesn't answer
        on its socket, restart: nor does supervisord
   64   the command line is wrong
@@ -77,6 +77,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_logs(verbs)
     _add_config(verbs)
     _add_scale(verbs)
+    _add_bundle(verbs)
+    _add_upgrade(verbs)
     # No prefix is an option's here: everything behind the verb is supervisorctl's.
     passed = verbs.add_parser(
         "supervisorctl",
@@ -176,6 +178,23 @@ def _add_scale(verbs: argparse._SubParsersAction[Parser]) -> None:
     scale.add_argument("pools", nargs="+", metavar="worker-ENGINE=N", help="for example worker-espeak=3")
     scale.add_argument("--force", action="store_true", help="even if memory may not suffice")
     _add_wait(scale, "each new worker has to come")
+
+
+def _add_bundle(verbs: argparse._SubParsersAction[Parser]) -> None:
+    text = "all that helps from afar in one file: no keys, no texts"
+    bundle = verbs.add_parser("support-bundle", help=text, description=text, parents=[_everywhere()])
+    bundle.add_argument(
+        "path", nargs="?", metavar="PATH", help="a new file, or a folder; - is standard output"
+    )
+
+
+def _add_upgrade(verbs: argparse._SubParsersAction[Parser]) -> None:
+    text = "could an upgrade go well, as far as this machine knows?"
+    upgrade = verbs.add_parser("upgrade", help=text, description=text, parents=[_everywhere()])
+    upgrade.add_argument("--check", action="store_true", required=True, help="change nothing")
+    upgrade.add_argument(
+        "--release", type=Path, metavar="FILE", help="its notes, or what docker image inspect prints"
+    )
 
 
 def _add_wait(verb: Parser, said: str) -> None:

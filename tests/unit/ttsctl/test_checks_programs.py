@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from appliance.running import flatten
+from appliance.settings import Settings
 from appliance.store.migrations import SCHEMA_VERSION
 from processes.ttsctl import process_table
 from processes.ttsctl.checks import configuration, places, programs
