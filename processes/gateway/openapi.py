@@ -32,6 +32,7 @@ from processes.gateway.openapi_parts import (
     answers,
     audio_answer,
     error_schema,
+    get_state,
     json_answer,
     parameter,
     state_answer,
@@ -152,10 +153,10 @@ def _other_paths() -> dict[str, Any]:
         return {"get": {"summary": summary, "responses": answers(answer, 403, *errors)}}
 
     return {
-        "/health": _get_state("Describe the whole appliance"),
+        "/health": get_state("Describe the whole appliance"),
         "/health/live": get("Say that the gateway answers", state_answer("The gateway answers")),
-        "/health/ready": _get_state("Say whether the default voice would be spoken now"),
-        "/health/tts": _get_state("Report the last real synthesis"),
+        "/health/ready": get_state("Say whether the default voice would be spoken now"),
+        "/health/tts": get_state("Report the last real synthesis"),
         "/metrics": get(
             "Metrics for Prometheus, for the admin networks", text_answer("Metrics", "text/plain")
         ),
@@ -378,12 +379,6 @@ def _job_results(job_id: dict[str, Any]) -> dict[str, Any]:
         "/v1/jobs/{id}/captions.{kind}": captions,
         "/v1/jobs/{id}/events": got("A job's progress, to its end", ["text/event-stream"], statuses=()),
     }
-
-
-def _get_state(summary: str) -> dict[str, Any]:
-    """Describe a health path, whose 503 is the state, too, and no error."""
-    found = answers(state_answer("Well"), 403)
-    return {"get": {"summary": summary, "responses": {**found, "503": state_answer("Not well")}}}
 
 
 def _speech_parameters() -> list[dict[str, Any]]:

@@ -128,3 +128,9 @@ def state_schema() -> dict[str, Any]:
         "required": ["status"],
         "properties": {"status": {"type": "string", "enum": words}},
     }
+
+
+def get_state(summary: str) -> dict[str, Any]:
+    """Describe a health path, whose 503 is the state, too, and no error."""
+    found = answers(state_answer("Well"), 403)
+    return {"get": {"summary": summary, "responses": {**found, "503": state_answer("Not well")}}}

@@ -113,8 +113,7 @@ def overview(source: Source) -> object:
 
 def findings(source: Source) -> object:
     """Return what `ttsctl doctor --json` prints of its checks."""
-    looks = {name: doctor.look(check, source.patient) for name, check in doctor.CHECKS.items()}
-    return {"checks": [doctor.as_json(*each) for each in looks.items()]}
+    return doctor.as_json(doctor.look(doctor.CHECKS, source.patient))
 
 
 def health(source: Source) -> object:

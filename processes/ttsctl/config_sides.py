@@ -18,7 +18,7 @@ from appliance.settings import Settings, load_settings
 from processes.ttsctl.config_changes import Difference, compare
 from processes.ttsctl.gateway_socket import START_HINT
 from processes.ttsctl.outcome import CommandError, ExitCode
-from processes.ttsctl.patient import adopt_environment, appliance_pids
+from processes.ttsctl.process_table import adopt_environment, appliance_pids
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from appliance.settings import Settings, load_settings
 from appliance.worker_settings import MAX_WORKERS
 from processes.ttsctl.gateway_socket import START_HINT
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
-from processes.ttsctl.patient import adopt_environment
 from processes.ttsctl.place import find_run_dir
+from processes.ttsctl.process_table import adopt_environment
 from processes.ttsctl.table import format_size
 from processes.ttsctl.worker_pool import alone, resize
 

@@ -20,10 +20,10 @@ from appliance.store.errors import StorageError
 from appliance.store.migrations import SCHEMA_VERSION, schema_of
 from processes.ttsctl.backup import said
 from processes.ttsctl.doctor import EXIT_CODES, as_json, format_findings
-from processes.ttsctl.finding import Finding, fail, ok, warn, worst
+from processes.ttsctl.finding import Finding, Verdict, ok, worst
 from processes.ttsctl.outcome import ExitCode, print_json
-from processes.ttsctl.patient import adopt_environment
 from processes.ttsctl.place import find_run_dir
+from processes.ttsctl.process_table import adopt_environment
 from processes.ttsctl.release import Release, is_older, read_release
 from processes.ttsctl.table import HOUR_S, format_size, format_span
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
                 "verdict": verdict.value,
                 "current": {"version": appliance.__version__, "schema": SCHEMA_VERSION},
                 "release": None if release is None else asdict(release),
-                "checks": [as_json(*each) for each in findings.items()],
+                "checks": as_json(findings)["checks"],
                 "unknown": list(UNKNOWN),
             }
         )
@@ -77,15 +77,15 @@ def check_version(facts: Facts) -> Finding:
     """Is it a later version?"""
     current = appliance.__version__
     if facts.release is None:
-        return warn(
+        return _warn(
             f"this is {current}; no release was given", "name its notes or labels with --release FILE"
         )
     version = facts.release.version
     if version is None:
-        return warn(f"this is {current}; {NOT_SAID} which one it is", "read its notes")
+        return _warn(f"this is {current}; {NOT_SAID} which one it is", "read its notes")
     seen = f"from {current} to {version}"
     if is_older(version, current):
-        return warn(f"{seen}, which is older", "going back needs a database of its schema: see schema")
+        return _warn(f"{seen}, which is older", "going back needs a database of its schema: see schema")
     return ok(seen)
 
 
@@ -93,9 +93,9 @@ def check_min_version(facts: Facts) -> Finding:
     """May one go there in one step?"""
     least = facts.release and facts.release.min_version
     if not least:
-        return warn(f"{NOT_SAID} from which version one may come", "read its notes")
+        return _warn(f"{NOT_SAID} from which version one may come", "read its notes")
     if is_older(appliance.__version__, least):
-        return fail(f"it takes {least} or later", f"upgrade to {least} first")
+        return _fail(f"it takes {least} or later", f"upgrade to {least} first")
     return ok(f"it takes {least} or later")
 
 
@@ -104,13 +104,13 @@ def check_schema(facts: Facts) -> Finding:
     path = facts.settings.store_path()
     there = schema_of(path)
     if there is None:
-        return ok("there is no database yet") if not path.exists() else warn("not readable", "ttsctl doctor")
+        return ok("there is no database yet") if not path.exists() else _warn("not readable", "ttsctl doctor")
     theirs = None if facts.release is None else facts.release.schema
     if theirs is None:
-        return warn(f"the database has schema {there}; {NOT_SAID} which it needs", "read its notes")
+        return _warn(f"the database has schema {there}; {NOT_SAID} which it needs", "read its notes")
     if theirs < there:
         advice = "put back a backup from before the last upgrade (ttsctl backup list: migration)"
-        return fail(f"the database has schema {there}, and it knows no later one than {theirs}", advice)
+        return _fail(f"the database has schema {there}, and it knows no later one than {theirs}", advice)
     return ok(f"from schema {there} to {theirs}" if theirs > there else f"schema {there} stays")
 
 
@@ -125,10 +125,10 @@ def check_room(facts: Facts) -> Finding:
         if has_room(folder, copied_bytes):
             return ok(f"there is room for {seen}")
     except OSError as error:
-        return warn(f"the disk can't be looked at: {error.strerror}", "ttsctl doctor")
+        return _warn(f"the disk can't be looked at: {error.strerror}", "ttsctl doctor")
     free = os.statvfs(folder)
     left = format_size(free.f_bavail * free.f_frsize)
-    return fail(f"no room for {seen}, with {left} free", "make room: the migration won't begin without it")
+    return _fail(f"no room for {seen}, with {left} free", "make room: the migration won't begin without it")
 
 
 def check_backup(facts: Facts) -> Finding:
@@ -136,17 +136,25 @@ def check_backup(facts: Facts) -> Finding:
     try:
         backups = list_backups(facts.settings.backups_path())
         if not backups:
-            return warn("there is no backup", "ttsctl backup create, and copy it to another disk")
+            return _warn("there is no backup", "ttsctl backup create, and copy it to another disk")
         return _judge(backups[0])
     except (StorageError, ConfigurationError) as error:
-        return fail(f"the newest backup isn't whole: {error.message}", "ttsctl backup create")
+        return _fail(f"the newest backup isn't whole: {error.message}", "ttsctl backup create")
+
+
+def _warn(seen: str, advice: str) -> Finding:
+    return Finding(Verdict.WARN, seen, advice)
+
+
+def _fail(seen: str, advice: str) -> Finding:
+    return Finding(Verdict.FAIL, seen, advice)
 
 
 def _judge(backup: Backup) -> Finding:
     verify_backup(backup)
     age_s = (datetime.now(UTC) - datetime.fromisoformat(backup.manifest.created_at)).total_seconds()
     seen = f"{backup.path.name} is whole, {format_span(max(0.0, age_s))} old"
-    return warn(seen, "ttsctl backup create") if age_s > OLD_BACKUP_S else ok(seen)
+    return _warn(seen, "ttsctl backup create") if age_s > OLD_BACKUP_S else ok(seen)
 
 
 CHECKS: dict[str, Callable[[Facts], Finding]] = {

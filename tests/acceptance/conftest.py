@@ -83,6 +83,7 @@ def house(lans: Lans, place: Path, admin_key: str, appliance_factory: Callable[.
         HTTP_HOST="0.0.0.0",
         HTTP_PORT=8000,
         HTTP_TRUSTED_PROXIES="127.0.0.1/32",
+        HTTP_WRONG_KEYS_PER_MIN=10_000,  # the tests send many from one address
         HTTP_PROXY_SOCKET=place / "gateway.sock",
         HTTP_PROXY_SOCKET_GROUP="www-data",
         ADMIN_KEY_FILE=admin_key,
