@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     else:
         print(format_findings(findings))
         print("\nnot known here: " + ";\n                ".join(UNKNOWN))
-    return EXIT_CODES[verdict]
+    return EXIT_CODES.get(verdict, ExitCode.OK)
 
 
 def check_version(facts: Facts) -> Finding:
