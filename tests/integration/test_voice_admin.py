@@ -90,7 +90,8 @@ def test_start_with_the_example_when_its_voices_cannot_be_imported_then_ready_an
 ) -> None:
     """With the lines of `.env.example` and nothing else, on a machine where no import succeeds."""
     monkeypatch.setenv("PYTHONPATH", broken_coqui(base / "lib")["PYTHONPATH"])
-    example = {name.removeprefix(PREFIX): value for name, value in variables().items()}
+    ours = {name: value for name, value in variables().items() if name.startswith(PREFIX)}
+    example = {name.removeprefix(PREFIX): value for name, value in ours.items()}
     with running_appliance(base, WORKERS_ESPEAK=1, WORKERS_TONE=0, **example) as appliance:
         appliance.wait_for("probe_changed", engine="espeak", success=True)
         health = eventually(lambda: json.loads(appliance.get("/health")))
