@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -114,10 +115,16 @@ async def test_damage_when_only_a_list_meets_it_then_said_and_replaced_as_ever(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store_keeper, "FLUSH_S", 0.01)
-    monkeypatch.setattr(store_keeper, "LOOK_S", 0.01)
     await asyncio.to_thread(fill, settings.store_path(), time.time())
     async with kept(settings) as (keeper, _):
         await until(is_in(keeper, "ok"))
+
+        async def has_looked() -> (
+            bool
+        ):  # the next look of its own, which might meet the damage, is a second off
+            return keeper._tidied_at_s > -math.inf
+
+        await until(has_looked)
         await asyncio.to_thread(damage_rows, settings.store_path())
         with pytest.raises(StoreCorruptError):
             await stored.list_requests(keeper.database, stored.Filter())
