@@ -58,6 +58,8 @@ while True:
 """
 LONGEST_S = 0.2
 SIZES = (30, 3000)
+MOST_KILLS = 400
+"""Chance alone says which of the two a kill leaves."""
 
 
 @pytest.mark.slow
@@ -75,8 +77,9 @@ def test_restore_when_killed_at_any_moment_then_the_old_database_or_the_new_one_
             connection.executemany("INSERT INTO runs (started_at, token) VALUES (0, ?)", rows)
         names.append(create_backup(database, folder).path.name)
     choice = random.Random(6)
-    killed, seen = rounds(20, 200), set()
-    for _ in range(killed):
+    killed, seen = 0, set[int]()
+    while killed < rounds(20, 200) or (len(seen) < len(SIZES) and killed < MOST_KILLS):
+        killed += 1
         command = [sys.executable, "-c", RESTORES, str(database), *names]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None

@@ -6,8 +6,6 @@ The tone engine stands for a neural one: its voices have espeak-ng as their fall
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -19,7 +17,6 @@ from tests.parts.speaking import (
     HOOKED,
     Answer,
     Clients,
-    busy_worker,
     connected_workers,
     counted,
     speak,
@@ -84,22 +81,11 @@ def assert_told(appliance: Appliance, answer: Answer, reason: str, seen: int) ->
     )
 
 
-def other_busy_worker(appliance: Appliance, name: str) -> int:
-    """The process of a busy worker that isn't called so; 0 without one. Probes take the successor of that."""
-    others = [worker["pid"] for worker in connected_workers(appliance, "busy") if worker["name"] != name]
-    return int(others[0]) if others else 0
-
-
 def test_voice_when_two_workers_are_killed_over_a_request_then_the_fallback_answers_it(
     appliance: Appliance,
 ) -> None:
     seen, before = len(appliance.lines), fallen_back(appliance, "worker_lost")
-    with contextlib.closing(Clients(appliance, 1)) as clients:
-        hearing = clients.ask("Whoever speaks this is killed. __HANG__")
-        first = busy_worker(appliance)
-        os.kill(first["pid"], signal.SIGKILL)
-        os.kill(eventually(lambda: other_busy_worker(appliance, first["name"])), signal.SIGKILL)
-        answer = hearing.result()
+    answer = speak(appliance, "Whoever speaks this is killed. __SEGV__")
     assert is_whole_in_the_fallback(answer)
     assert_told(appliance, answer, "worker_lost", seen)
     assert fallen_back(appliance, "worker_lost") == before + 1
