@@ -39,7 +39,7 @@ neural: .venv/neural.stamp ## voices made with Coqui and spoken without it (inst
 	$(PYTEST) -n 2 --dist loadfile tests/neural tests/unit/engines
 bench: .venv/$(if $(filter neural,$(or $(SECTIONS),neural)),neural,dev).stamp ## measure the figures of docs/benchmarks.md (SECTIONS="cpu memory"; only neural installs torch)
 	$(BIN)/python -m loadtests.bench $(SECTIONS) $(SHORT:%=--short)
-load: .venv/$(if $(filter neural,$(PROFILE)),neural,load).stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
+load: .venv/$(if $(filter neural%,$(PROFILE)),neural,load).stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
 	$(BIN)/python -m loadtests.load $(HOST:%=--host %) $(PROFILE:%=--profile %) $(SHORT:%=--short)
 soak: .venv/dev.stamp ## load with a fault every 15 s and an account of every request (SOAK=--short takes 105 s, SOAK=--restarts restarts the gateway)
 	$(BIN)/python -m loadtests.ledger $(or $(SOAK),--minutes 15 --rate 60 --every 15)

@@ -3,9 +3,10 @@
 Owns: as many grants as the CPU quota has cores; who holds one, and who gets the next.
 Refuses to know: what an engine computes with it.
 
-The next grant goes to the earliest deadline: first audio = arrival + target, a sounding stream = the
-moment its listener runs dry, jobs last. Source: DESIGN's window scheduling; in simulation four listeners
-of a neural voice on one CPU get p90 first audio 347 ms, against 458 ms when processes share it.
+The next grant goes to the earliest deadline: first audio = arrival + target, a sounding stream = the moment
+its listener runs dry or its connection has been quiet for long, jobs last. Source: DESIGN's window
+scheduling; in simulation four listeners of a neural voice on one CPU get p90 first audio 347 ms, against
+458 ms when processes share it.
 
 An engine on an accelerator needs no core: its grants come at once and leave those of the cores to others.
 """

@@ -21,6 +21,9 @@ from appliance.errors import ApplianceError
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, RequestClass, Utterance
 from processes.gateway.utterance_source import UtteranceSource
 
+QUIET_LIMIT_S = 4.0
+"""How long others come first while a listener has enough to play. A client may give up a connection on which
+nothing comes; httpx does after 5 s. Source: its documentation, "Timeouts"."""
 LEAST_CHUNK_BYTES = 2_048
 """No engine's chunk is smaller, but for an utterance's first and last."""
 MAX_UTTERANCE_CHUNKS = MAX_UTTERANCE_PCM_BYTES // LEAST_CHUNK_BYTES + 2
@@ -117,6 +120,8 @@ class Stream:
     """Monotonic time at which the first chunk was handed to the caller."""
     audio_came_at_s: float | None = None
     """Monotonic time at which the first chunk came from a worker; the caller takes it a moment later."""
+    quiet_since_s: float = 0.0
+    """Monotonic time of the newest chunk."""
     queue_wait_s: float | None = None
     """Seconds until a worker took the first utterance."""
     synthesis_s: float = 0.0
@@ -169,6 +174,7 @@ class Stream:
         if self.audio_came_at_s is None:
             self.audio_came_at_s = now_s
         self.audio_s += audio_s
+        self.quiet_since_s = now_s
 
     def lose_audio(self, audio_s: float) -> None:
         """Note that audio which nobody has heard is made once more."""
@@ -189,10 +195,12 @@ class Stream:
         return begun_at_s + self.audio_s
 
     def deadline_s(self, first_audio_target_s: float) -> float:
-        """Return the monotonic time at which its listener needs the next audio; jobs need it never."""
+        """Return the monotonic time at which its listener or connection needs audio; jobs need it never."""
         if self.waits_for_first_audio and self.audio_came_at_s is None:
             return self.arrived_at_s + first_audio_target_s
-        return self.dry_at_s
+        if self.request_class is RequestClass.BACKGROUND:
+            return self.dry_at_s
+        return min(self.dry_at_s, self.quiet_since_s + QUIET_LIMIT_S)
 
 
 class Chunks(Protocol):

@@ -63,7 +63,7 @@ def test_guard_when_the_proxies_have_it_then_it_is_that_of_the_routes() -> None:
     }
     own = {"/v1/jobs"}  # listed for operators, or for each key its own
     assert {path for row in rows for path in quoted(row[0]) if guard.search(path)} == admin - own
-    assert CADDY.count("path_regexp ^/v1/jobs$") == 3
+    assert CADDY.count("path_regexp ^/v1/jobs$") == 5
     assert "location = /v1/jobs {" in NGINX
 
 
