@@ -28,7 +28,7 @@ test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a co
 	$(PYTEST) -n 2 --dist loadfile -m "not slow" $(call rings,unit docs wire integration faults)
 	@echo "not run here: slow tests (pytest -m slow tests/faults tests/integration), browser (make browser), acceptance (make accept), neural voices (make neural)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
 check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
-	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/codespell && $(PYTEST) -q -n 2 --dist loadfile $(call rings,unit docs)
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/codespell && $(PYTEST) -q -p no:schemathesis -n 2 --dist loadfile $(call rings,unit docs)
 faults: .venv/dev.stamp ## break things on purpose, as often as it takes, and see that they mend
 	rm -f build/fault-figures.jsonl; FAULTS_FULL=1 $(PYTEST) -s tests/faults tests/wire/test_fuzz.py
 accept: .venv/dev.stamp ## players, Prometheus, proxies, the container (needs ffmpeg, prometheus, prometheus-alertmanager, caddy, nginx, and root or Docker)

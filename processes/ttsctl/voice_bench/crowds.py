@@ -59,9 +59,10 @@ def _listener(speak: Speak, place: int, until_s: float) -> Iterator[Heard]:
         heard = speak(place, next(texts))
         yield heard
         sounded_s = (heard.first_audio_s or 0.0) + heard.body_bytes / PCM_BYTES_PER_S + heard.gap_s
-        time.sleep(max(0.0, asked_at_s + sounded_s - time.monotonic()) + chosen.expovariate(1 / PAUSE_S))
-        if time.monotonic() >= until_s:
+        asks_at_s = max(asked_at_s + sounded_s, time.monotonic()) + chosen.expovariate(1 / PAUSE_S)
+        if asks_at_s >= until_s:
             return
+        time.sleep(max(0.0, asks_at_s - time.monotonic()))
 
 
 def _texts(place: int) -> Iterator[str]:

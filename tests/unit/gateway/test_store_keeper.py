@@ -28,7 +28,7 @@ from processes.gateway.history import History
 from processes.gateway.store_keeper import StoreKeeper
 from tests.parts.disks import Disk, memory_disk
 
-OLD_ROWS = 200
+OLD_ROWS = 60
 PAGE_BYTES = 4096
 LEAF = 0x0D
 """First byte of a page that has rows of a table. Source: sqlite.org/fileformat2.html, 1.6."""

@@ -3,7 +3,9 @@
 import math
 import os
 
-from processes.ttsctl.voice_bench import figures, usage
+import pytest
+
+from processes.ttsctl.voice_bench import crowds, figures, usage
 from processes.ttsctl.voice_bench.crowds import CHARS, Heard, at_once, listen
 from processes.ttsctl.voice_bench.figures import Figure
 from tests.docs.checkout import ROOT
@@ -38,7 +40,10 @@ def test_growth_when_the_memory_grows_then_the_last_quarter_less_the_first() -> 
     assert not figures.growth("Many utterances", [100] * 8).is_missed
 
 
-def test_listen_when_the_time_is_short_then_everybody_has_heard_one_text_of_his_own() -> None:
+def test_listen_when_the_time_is_short_then_everybody_has_heard_one_text_of_his_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crowds, "PAUSE_S", 0.001)
     said: dict[int, list[str]] = {}
 
     def speak(place: int, text: str) -> Heard:
