@@ -51,10 +51,10 @@ docs: .venv/dev.stamp ## write the generated pages anew
 	$(BIN)/python -m tests.docs.generate
 lock: $(BIN)/python ## resolve setup.cfg anew into requirements/*.txt (UPGRADE=-U takes newer releases)
 	test -x .venv/lock/bin/uv || { $(BIN)/python -m venv .venv/lock && .venv/lock/bin/pip install -q uv; }
-	$(COMPILE) -o requirements/run.txt && $(COMPILE) -c requirements/run.txt --extra dev -o requirements/dev.txt
-	for e in browser load; do $(COMPILE) -c requirements/dev.txt --extra dev --extra $$e -o requirements/$$e.txt || exit 1; done
-	$(COMPILE) requirements/torch.in -c requirements/load.txt $(patsubst %,--extra %,dev load neural coqui) -o requirements/neural.txt
-	$(COMPILE) -c requirements/neural.txt --extra neural -o requirements/image.txt && $(COMPILE) -c requirements/neural.txt requirements/torch.in --extra neural --extra coqui -o requirements/importer.txt
+	$(COMPILE) -o requirements/run.txt && $(COMPILE) -c requirements/run.txt --extra dev --extra tracing -o requirements/dev.txt
+	for e in browser load; do $(COMPILE) -c requirements/dev.txt --extra dev --extra tracing --extra $$e -o requirements/$$e.txt || exit 1; done
+	$(COMPILE) requirements/torch.in -c requirements/load.txt $(patsubst %,--extra %,dev tracing load neural coqui) -o requirements/neural.txt
+	$(COMPILE) -c requirements/neural.txt --extra neural --extra tracing -o requirements/image.txt && $(COMPILE) -c requirements/neural.txt requirements/torch.in --extra neural --extra tracing --extra coqui -o requirements/importer.txt
 clean: ## remove what was built; data and run stay
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov
 .PHONY: help run voice-demo test check faults accept browser neural bench load soak durability image docs lock clean
