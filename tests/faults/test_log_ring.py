@@ -9,6 +9,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,13 @@ def speak(appliance: Appliance, request_id: str) -> None:
     request = urllib.request.Request(f"{appliance.base_url}/v1/audio/speech", body, headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.read()
+
+
+def told(appliance: Appliance, event: str, *which: str) -> list[dict[str, Any]]:
+    """What `ttsctl logs` tells once this event is among it; nothing before."""
+    done = run_ttsctl(appliance, "logs", *which, "--json")
+    lines = [json.loads(each) for each in done.stdout.splitlines()] if done.returncode == ExitCode.OK else []
+    return lines if event in {each["event"] for each in lines} else []
 
 
 def test_ring_when_it_is_full_then_the_last_lines_are_whole_and_the_bytes_bounded(run_dir):
@@ -112,23 +120,17 @@ def test_ring_when_there_can_be_none_then_the_appliance_runs_and_the_losses_are_
 def test_logs_when_a_request_is_named_then_its_line_and_no_text(appliance):
     speak(appliance, "wanted-1")
     speak(appliance, "other-1")
-    shown = eventually(
-        lambda: (done := run_ttsctl(appliance, "logs", "--request", "wanted-1", "--json")).stdout and done
-    )
-    assert shown.returncode == ExitCode.OK
-    lines = [json.loads(each) for each in shown.stdout.splitlines()]
+    lines = eventually(lambda: told(appliance, "request_finished", "--request", "wanted-1"))
     assert {each["request_id"] for each in lines} == {"wanted-1"}
-    assert "request_finished" in {each["event"] for each in lines}
     for file in (appliance.run_dir / LOG_DIR).iterdir():
         assert "secret" not in file.read_text()
 
 
 def test_logs_when_a_worker_is_named_then_its_lines_and_the_gateways_about_it(appliance):
-    lines = run_ttsctl(appliance, "logs", "--worker", "tone-2", "--json").stdout.splitlines()
-    told = [json.loads(each) for each in lines]
-    assert {each["program"] for each in told} >= {"gateway"}
-    assert all("tone-2" in json.dumps(each) for each in told)
-    assert not any("tone-1" in json.dumps(each) for each in told)
+    lines = eventually(lambda: told(appliance, "worker_joined", "--worker", "tone-2"))
+    assert {each["program"] for each in lines} >= {"gateway"}
+    assert all("tone-2" in json.dumps(each) for each in lines)
+    assert not any("tone-1" in json.dumps(each) for each in lines)
 
 
 def test_logs_when_everything_is_wanted_then_the_launcher_and_supervisord_are_among_it(appliance):

@@ -157,6 +157,9 @@ async def test_look_when_an_idle_client_takes_nothing_and_descriptors_are_short_
         while not (made and made[0].stage is Stage.IDLE):  # noqa: ASYNC110 (nobody says so)
             await asyncio.sleep(0)
         now_s = time.monotonic()
+        while not made[0]._is_full:
+            watch.look(made, now_s, None)
+            await asyncio.sleep(0)
         for look in range(round(Settings().http.write_limit_s / LOOK_S)):
             watch.look(made, now_s + look * LOOK_S, None)
         watch.look(made, now_s + Settings().http.write_limit_s, 1)
