@@ -44,8 +44,33 @@ def test_decoder_when_rearranged_then_computes_the_same(generator) -> None:
 
     z, speaker = torch.randn(1, 16, 21), torch.randn(1, 6, 1)
     with torch.inference_mode():
-        wanted, found = generator(z, g=speaker), Decoder(generator)(z, speaker)
+        wanted, found = generator(z, g=speaker), Decoder(generator)(z, speaker, torch.tensor([0, 0]))
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("place", ["within", "at the beginning", "at the end", "near the beginning"])
+def test_decoder_when_some_audio_is_not_wanted_then_the_rest_is_the_same_for_less_work(
+    generator, place
+) -> None:
+    from appliance.engines.vits.making.decoder import Decoder, decoder_reach_frames
+
+    reach = decoder_reach_frames(generator)
+    before = {"at the beginning": 0, "near the beginning": 2}.get(place, reach)
+    behind = 0 if place == "at the end" else reach
+    decoder, sizes = Decoder(generator), []
+    for block in (block for stage in decoder.stages for block in stage):
+        block.register_forward_hook(lambda _block, given, _made: sizes.append(given[0].shape[3]))
+    z, speaker = torch.randn(1, 16, before + 9 + behind), torch.randn(1, 6, 1)
+    with torch.inference_mode():
+        wanted = generator(z, g=speaker)
+        hop = wanted.shape[2] // z.shape[2]
+        decoder(z, speaker, torch.tensor([0, 0]))
+        whole = sizes.copy()
+        sizes.clear()
+        found = decoder(z, speaker, torch.tensor([before, behind]))
+    torch.testing.assert_close(found, wanted[:, :, before * hop : (before + 9) * hop], atol=1e-5, rtol=1e-4)
+    assert sum(sizes) < sum(whole)
+    assert all(size <= all_of_it for size, all_of_it in zip(sizes, whole, strict=True))
 
 
 @pytest.mark.parametrize("side", ["before", "behind"])

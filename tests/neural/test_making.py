@@ -88,7 +88,7 @@ def test_graphs_when_given_coquis_noise_then_they_speak_as_coqui_does(tmp_path, 
     z = run(flow, z_p=z_p, **given)[0]
     np.testing.assert_allclose(z, wanted["z"].numpy(), atol=1e-4)
     if manifest.variant == "fp32":
-        audio = run(decoder, z=z, **given)[0]
+        audio = run(decoder, z=z, trim=np.array([0, 0]), **given)[0]
         np.testing.assert_allclose(audio, wanted["model_outputs"].numpy(), atol=1e-4)
         assert audio.shape[2] == len(places) * manifest.vits.hop_length
 

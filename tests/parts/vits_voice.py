@@ -57,7 +57,7 @@ class _Drawing:
         return self.add("Add", [x, column], f"{index}_added")
 
     def save(self, path: Path, inputs: dict[str, list[Any]], outputs: dict[str, list[Any]]) -> None:
-        whole = {"ids", "speaker", "language"}
+        whole = {"ids", "speaker", "language", "trim"}
         graph = helper.make_graph(
             self._nodes,
             path.stem,
@@ -131,8 +131,20 @@ def _draw_decoder(path: Path, *, has_speakers: bool) -> None:
     spread = drawing.weight("w2", CHANNELS, 1, 2 * HOP)
     half = HOP // 2
     x = drawing.add("ConvTranspose", [x, spread], "x3", strides=[HOP], pads=[half, half])
-    drawing.add("Tanh", [x], "wav")
-    drawing.save(path, {"z": [1, CHANNELS, "t"]} | _choices(has_speakers=has_speakers), {"wav": [1, 1, "s"]})
+    x = drawing.add("Tanh", [x], "x4")
+    first, second, time_axis = (
+        drawing.constant(name, [value], np.int64)
+        for name, value in (("first", 0), ("second", 1), ("axis", 2))
+    )
+    outer = drawing.add("Mul", ["trim", drawing.constant("hop", HOP, np.int64)], "outer")
+    begin = drawing.add("Gather", [outer, first], "begin")
+    length = drawing.add("Gather", [drawing.add("Shape", [x], "shape"), time_axis], "length")
+    end = drawing.add("Sub", [length, drawing.add("Gather", [outer, second], "behind")], "end")
+    drawing.add("Slice", [x, begin, end, time_axis], "wav")
+    inputs: dict[str, list[Any]] = {"z": [1, CHANNELS, "t"], "trim": [2]} | _choices(
+        has_speakers=has_speakers
+    )
+    drawing.save(path, inputs, {"wav": [1, 1, "s"]})
 
 
 def put_tiny_voice(

@@ -33,7 +33,7 @@ from appliance.errors import EngineFailedError
 from appliance.voice_store import VitsModel
 
 TEXT_GRAPH, FLOW_GRAPH, DECODER_GRAPH = "text.onnx", "flow.onnx", "decoder.onnx"
-_MUST_HAVE = {TEXT_GRAPH: {"ids"}, FLOW_GRAPH: {"z_p"}, DECODER_GRAPH: {"z"}}
+_MUST_HAVE = {TEXT_GRAPH: {"ids"}, FLOW_GRAPH: {"z_p"}, DECODER_GRAPH: {"z", "trim"}}
 _MAY_HAVE = {
     TEXT_GRAPH: {"noise", "speaker", "language"},
     FLOW_GRAPH: {"speaker"},
@@ -126,13 +126,20 @@ class VitsVoice:
         (z,) = self._flow.run(z_p=_batch_of(z_p), speaker=np.asarray([speaker], np.int64))
         return z[0]
 
-    def decode(self, z: FloatArray, speaker: int) -> FloatArray:
+    def decode(self, z: FloatArray, trim: tuple[int, int], speaker: int) -> FloatArray:
         """Run the decoder over model frames, shape (channels, frames); return samples. Blocks.
+
+        Args:
+            z: With as many frames around those that are wanted as the decoder can look.
+            trim: How many of them come before, and behind; their audio isn't returned.
+            speaker: The speaker's index.
 
         Raises:
             EngineFailedError: The graph failed.
         """
-        (wav,) = self._decoder.run(z=_batch_of(z), speaker=np.asarray([speaker], np.int64))
+        (wav,) = self._decoder.run(
+            z=_batch_of(z), speaker=np.asarray([speaker], np.int64), trim=np.asarray(trim, np.int64)
+        )
         return wav.reshape(-1)
 
 
@@ -188,10 +195,8 @@ class Speech:
         if flow.frames:
             made = self._voice.flow(self._latents.upto(source.end)[:, source.start :], self._speaker)
             z[:, flow.start : flow.end] = made[:, flow.start - source.start : flow.end - source.start]
-        audio, seen = window.audio, window.decoder_input
-        wav = self._voice.decode(z[:, seen.start : seen.end], self._speaker)
-        hop = self._voice.model.hop_length
-        return wav[(audio.start - seen.start) * hop : (audio.end - seen.start) * hop]
+        seen = window.decoder_input
+        return self._voice.decode(z[:, seen.start : seen.end], window.trim, self._speaker)
 
 
 class _Latents:

@@ -10,7 +10,8 @@ Refuses to know: arrays, graphs, PCM, grants.
     flow gets                    [overlap|  what the decoder lacks  |overlap]
 
 The overlap is as wide as a graph can look, so that its outer frames, which lack their neighbours, are thrown
-away and what is kept equals a run over everything. At the edges of the utterance there is nothing to overlap
+away and what is kept equals a run over everything. The decoder is told how wide it is (`trim`) and throws
+away layer by layer what no later layer looks at. At the edges of the utterance there is nothing to overlap
 with: there a graph sees what it would see without windows.
 """
 
@@ -87,3 +88,8 @@ class Window(NamedTuple):
     flow: Span
     """What the flow has to make before the decoder can run; perhaps nothing."""
     flow_input: Span
+
+    @property
+    def trim(self) -> tuple[int, int]:
+        """How many model frames of `decoder_input` come before those whose audio is wanted, and behind."""
+        return self.audio.start - self.decoder_input.start, self.decoder_input.end - self.audio.end

@@ -1,7 +1,7 @@
 """Coqui's HiFi-GAN decoder, rearranged so that it runs fast in int8.
 
-Owns: the rearrangement (two dimensions, polyphase upsampling, the mean folded into the next layer) and how
-far the decoder and the flow look around a frame.
+Owns: the rearrangement (two dimensions, polyphase upsampling, the mean folded into the next layer), how far
+the decoder and the flow look around a frame, and that no layer computes what is thrown away in the end.
 Refuses to know: files, graphs, text.
 
 The numbers that come out are those of Coqui's module; a test and every import compare them.
@@ -80,6 +80,7 @@ class Decoder(nn.Module):
         self.pre = _flat(generator.conv_pre)
         self.speaker = _flat(generator.cond_layer) if hasattr(generator, "cond_layer") else None
         self.ups = nn.ModuleList(Polyphase(layer) for layer in generator.ups)
+        self.margins = _margins(generator)
         width = generator.num_kernels
         blocks = [_flatten(block) for block in generator.resblocks]
         self.stages = nn.ModuleList(
@@ -91,17 +92,31 @@ class Decoder(nn.Module):
             layer.scale(1 / width)
         self.post.weight.data.mul_(1 / width)
 
-    def forward(self, z: torch.Tensor, speaker: torch.Tensor | None = None) -> torch.Tensor:
-        """Return audio [1, 1, t · hop] for frames [1, c, t] and a speaker's vector [1, g, 1]."""
+    def forward(self, z: torch.Tensor, speaker: torch.Tensor | None, trim: torch.Tensor) -> torch.Tensor:
+        """Return audio [1, 1, (t − trim) · hop] for frames [1, c, t] and a speaker's vector [1, g, 1].
+
+        `trim` [2] are the first and last frames whose audio isn't wanted: as many as the decoder looks at, or
+        all up to an end of the utterance.
+        """
         frames = self.pre(z.unsqueeze(2))
         if self.speaker is not None and speaker is not None:
             frames = frames + self.speaker(speaker.unsqueeze(2))
-        for up, blocks in zip(self.ups, self.stages, strict=True):
-            raised = up(functional.leaky_relu(frames, SLOPE))
+        outer = trim
+        for up, blocks, margin in zip(self.ups, self.stages, self.margins, strict=True):
+            outer = outer * up.stride
+            kept = torch.clamp(outer, max=margin)
+            raised = _without(up(functional.leaky_relu(frames, SLOPE)), outer - kept)
+            outer = kept
             frames = blocks[0](raised)
             for block in blocks[1:]:
                 frames = frames + block(raised)
-        return torch.tanh(self.post(functional.leaky_relu(frames, LAST_SLOPE))).squeeze(2)
+        audio = torch.tanh(self.post(functional.leaky_relu(frames, LAST_SLOPE)))
+        return _without(audio, outer).squeeze(2)
+
+
+def _without(frames: torch.Tensor, outer: torch.Tensor) -> torch.Tensor:
+    """Return [1, c, 1, t] without so many at its beginning and at its end."""
+    return frames[:, :, :, outer[0] : frames.shape[3] - outer[1]]
 
 
 def _flat(layer: nn.Conv1d) -> nn.Conv2d:
@@ -132,7 +147,12 @@ def _flatten(block: nn.Module) -> nn.Module:
 
 
 def decoder_reach_frames(generator: Any) -> int:
-    """Return how many frames on either side of a frame have a part in its audio.
+    """Return how many frames on either side of a frame have a part in its audio."""
+    return _margin_before(generator, 0, _margins(generator)[0]) + _layer_reach(generator.conv_pre)
+
+
+def _margins(generator: Any) -> list[int]:
+    """Return for each stage how many of its frames on either side of the wanted audio its blocks must get.
 
     Walks from the last layer to the first. A convolution looks dilation · (taps − 1) ÷ 2 further; of the
     blocks of a stage the widest counts. Of an upsampling by `s` with padding `p` and k = s + 2p taps, audio
@@ -140,13 +160,19 @@ def decoder_reach_frames(generator: Any) -> int:
     `right` behind a frame needs ⌊(right + p − 1) ÷ s⌋ + 1 behind it; both are the same.
     Source: output n of a transposed convolution takes input t where 0 ≤ n + p − t · s < k.
     """
+    margins: list[int] = []
     reach = _layer_reach(generator.conv_post)
     for number in reversed(range(len(generator.ups))):
         blocks = generator.resblocks[number * generator.num_kernels : (number + 1) * generator.num_kernels]
-        reach += max(sum(map(_layer_reach, _convolutions(block))) for block in blocks)
-        (stride,), (padding,) = generator.ups[number].stride, generator.ups[number].padding
-        reach = (reach + stride + padding - 1) // stride
-    return reach + _layer_reach(generator.conv_pre)
+        margins.append(reach + max(sum(map(_layer_reach, _convolutions(block))) for block in blocks))
+        reach = _margin_before(generator, number, margins[-1])
+    return margins[::-1]
+
+
+def _margin_before(generator: Any, number: int, margin: int) -> int:
+    """Return how many frames an upsampling must get so that it gives as many as `margin`."""
+    (stride,), (padding,) = generator.ups[number].stride, generator.ups[number].padding
+    return int((margin + stride + padding - 1) // stride)
 
 
 def flow_reach_frames(flow: Any) -> int:

@@ -111,18 +111,18 @@ def _made_up(reading: FrontEnd, seed: int) -> list[int]:
     return [blank, *(entry for token in chosen for entry in (token, blank))]
 
 
-def in_windows(frames: Any, plan: WindowPlan, hop: int, decode: Callable[[Any], Any]) -> Any:
+def in_windows(frames: Any, plan: WindowPlan, decode: Callable[[Any, tuple[int, int]], Any]) -> Any:
     """Decode z [1, c, t] in windows, as the engine does, and return the audio [t · hop].
 
     Args:
         frames: z.
         plan: The windows.
-        hop: PCM frames of a model frame.
-        decode: Takes z [1, c, w] and returns w · hop numbers in any shape; blocks.
+        decode: Takes z [1, c, w] and how many frames of it come before and behind those whose audio it
+            returns, in any shape; blocks.
     """
     parts = []
     for window in plan.windows(frames.shape[2]):
-        seen, audio = window.decoder_input, window.audio
-        made = decode(np.ascontiguousarray(frames[:, :, seen.start : seen.end])).reshape(-1)
-        parts.append(made[(audio.start - seen.start) * hop : (audio.end - seen.start) * hop])
+        seen = window.decoder_input
+        made = decode(np.ascontiguousarray(frames[:, :, seen.start : seen.end]), window.trim)
+        parts.append(made.reshape(-1))
     return np.concatenate(parts)

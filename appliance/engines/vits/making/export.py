@@ -5,10 +5,12 @@ Refuses to know: quantisation, text, the voice store.
 
     text.onnx      ids [1, n], noise [1, 2, n], speaker [1], language [1] → m, logs [1, c, n], logw [1, 1, n]
     flow.onnx      z_p [1, c, t], speaker [1] → z [1, c, t]
-    decoder.onnx   z [1, c, t], speaker [1] → wav [1, 1, t · hop]
+    decoder.onnx   z [1, c, t], speaker [1], trim [2] → wav [1, 1, (t − trim) · hop]
 
 `noise` is there for a stochastic duration predictor only, `speaker` and `language` for a model that has
-several. Source: VITS (arXiv 2106.06103), and Coqui's `Vits.inference` for the order of its parts.
+several. `trim` says how many frames of z, first and last, are there for the others' sake; none where the
+utterance begins or ends.
+Source: VITS (arXiv 2106.06103), and Coqui's `Vits.inference` for the order of its parts.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import onnx
 import torch
 from torch import nn
 
-from appliance.engines.vits.making.decoder import Decoder
+from appliance.engines.vits.making.decoder import Decoder, decoder_reach_frames
 from appliance.engines.vits.making.graphs import open_graph, run, save_with_data
 from appliance.engines.vits.making.load import LoadedModel
 from appliance.errors import VoiceQualityError
@@ -100,9 +102,10 @@ class DecoderGraph(nn.Module):
         self.decoder = Decoder(loaded.model.waveform_decoder)
         self.speakers = loaded.model.emb_g if loaded.speakers else None
 
-    def forward(self, z: Any, speaker: Any) -> Any:
-        """Return wav [1, 1, t · hop]."""
-        return self.decoder(z, None if self.speakers is None else self.speakers(speaker).unsqueeze(-1))
+    def forward(self, z: Any, speaker: Any, trim: Any) -> Any:
+        """Return wav [1, 1, (t − trim) · hop]."""
+        voice = None if self.speakers is None else self.speakers(speaker).unsqueeze(-1)
+        return self.decoder(z, voice, trim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,9 @@ def _plans(loaded: LoadedModel, tokens: int, frames: int) -> list[_Plan]:
     text = {"ids": ids, "noise": drawn, "speaker": last_speaker, "language": last_language}
     per_token = {"ids": {1: "n"}, "noise": {2: "n"}, "m": {2: "n"}, "logs": {2: "n"}, "logw": {2: "n"}}
     flow = {"z_p": frames_in, "speaker": last_speaker}
-    decoder = {"z": frames_in, "speaker": last_speaker}
+    reach = decoder_reach_frames(loaded.model.waveform_decoder)
+    seen = torch.randn(1, channels, frames + 2 * reach, generator=noise)
+    decoder = {"z": seen, "speaker": last_speaker, "trim": torch.tensor([reach, reach])}
     return [
         _Plan("text", TextGraph(loaded), text, ("m", "logs", "logw"), per_token),
         _Plan("flow", FlowGraph(loaded), flow, ("z",), {"z_p": {2: "t"}, "z": {2: "t"}}),
@@ -177,10 +182,13 @@ def _reference(loaded: LoadedModel) -> dict[str, list[Any]]:
     """Compute the same with the model's own decoder, at the lengths of the comparison."""
     text, flow, decoder = _plans(loaded, CHECKED_TOKENS, CHECKED_FRAMES)
     voice = None if not loaded.speakers else loaded.model.emb_g(decoder.inputs["speaker"]).unsqueeze(-1)
+    audio = loaded.model.waveform_decoder(decoder.inputs["z"], g=voice)
+    reach = (decoder.inputs["z"].shape[2] - CHECKED_FRAMES) // 2
+    hop = audio.shape[2] // decoder.inputs["z"].shape[2]
     return {
         "text": list(text.module.eval()(**text.inputs)),
         "flow": [flow.module.eval()(**flow.inputs)],
-        "decoder": [loaded.model.waveform_decoder(decoder.inputs["z"], g=voice)],
+        "decoder": [audio[:, :, reach * hop : (reach + CHECKED_FRAMES) * hop]],
     }
 
 

@@ -140,7 +140,8 @@ class _Speech:
             frames = self._frames(example, m, logs, example.durations(logw, self.vits))
             pieces = np.split(frames, range(CALIBRATION_FRAMES, frames.shape[2], CALIBRATION_FRAMES), axis=2)
             speaker = {"speaker": np.array([example.speaker])} if self._loaded.speakers else {}
-            found += [{"z": np.ascontiguousarray(piece)} | speaker for piece in pieces]
+            whole = speaker | {"trim": np.array([0, 0])}
+            found += [{"z": np.ascontiguousarray(piece)} | whole for piece in pieces]
         step = max(1, -(-len(found) // MAX_CALIBRATION_WINDOWS))
         return found[::step]
 
@@ -166,10 +167,12 @@ class _Speech:
         voice = model.emb_g(speaker).unsqueeze(-1) if self._loaded.speakers else None
         plan = WindowPlan(WINDOW_FRAMES, WINDOW_FRAMES, 0, vits.decoder_overlap_frames)
 
-        def decode(window: Any) -> Any:
-            return model.waveform_decoder(torch.from_numpy(window), g=voice).numpy()
+        def decode(window: Any, trim: tuple[int, int]) -> Any:
+            before, behind = (frames * vits.hop_length for frames in trim)
+            audio = model.waveform_decoder(torch.from_numpy(window), g=voice).numpy()
+            return audio[..., before : audio.shape[-1] - behind]
 
-        return in_windows(z, plan, vits.hop_length, decode)
+        return in_windows(z, plan, decode)
 
     def _frames(self, example: Example, m: Any, logs: Any, durations: Any) -> Any:
         z_p = example.prior(m, logs, durations, self.vits)

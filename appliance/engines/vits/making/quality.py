@@ -79,9 +79,7 @@ class Bench:
         return {name: audio_s / max(sorted(times)[ROUNDS // 2], 1e-6) for name, times in spent_s.items()}
 
     def _measured(self, name: str, decoder: Any, speed: float) -> Measured:
-        whole = [
-            run(decoder, z=case.frames, speaker=np.array([case.speaker]))[0].ravel() for case in self.cases
-        ]
+        whole = [self._decode(decoder, case, case.frames, (0, 0)).ravel() for case in self.cases]
         parts = [self._in_windows(decoder, case) for case in self.cases]
         references = [case.reference for case in self.cases]
         distances = [
@@ -97,9 +95,12 @@ class Bench:
         )
 
     def _in_windows(self, decoder: Any, case: Case) -> Any:
-        speaker = np.array([case.speaker])
         plan = WindowPlan(WINDOW_FRAMES, WINDOW_FRAMES, 0, self.overlap)
-        return in_windows(case.frames, plan, self.hop, lambda z: run(decoder, z=z, speaker=speaker)[0])
+        return in_windows(case.frames, plan, lambda z, trim: self._decode(decoder, case, z, trim))
+
+    @staticmethod
+    def _decode(decoder: Any, case: Case, z: Any, trim: tuple[int, int]) -> Any:
+        return run(decoder, z=z, speaker=np.array([case.speaker]), trim=np.array(trim))[0]
 
 
 def snr_db(reference: Any, audio: Any) -> float:
