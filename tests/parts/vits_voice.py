@@ -141,10 +141,8 @@ def _draw_decoder(path: Path, *, has_speakers: bool) -> None:
     length = drawing.add("Gather", [drawing.add("Shape", [x], "shape"), time_axis], "length")
     end = drawing.add("Sub", [length, drawing.add("Gather", [outer, second], "behind")], "end")
     drawing.add("Slice", [x, begin, end, time_axis], "wav")
-    inputs: dict[str, list[Any]] = {"z": [1, CHANNELS, "t"], "trim": [2]} | _choices(
-        has_speakers=has_speakers
-    )
-    drawing.save(path, inputs, {"wav": [1, 1, "s"]})
+    inputs: dict[str, list[Any]] = {"z": [1, CHANNELS, "t"], "trim": [2]}
+    drawing.save(path, inputs | _choices(has_speakers=has_speakers), {"wav": [1, 1, "s"]})
 
 
 def put_tiny_voice(
