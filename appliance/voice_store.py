@@ -55,8 +55,10 @@ MAX_ENTRIES = 4000
 MIN_SPEED, MAX_SPEED = 0.5, 2.0
 """Factors of normal speed that are spoken well; the gateway stretches what is asked for beyond them."""
 FOLDER_MODE = 0o755
-FORMAT = 1
+FORMAT = 2
 """Counts up when an older appliance could no longer speak the voice rightly."""
+OLDEST_FORMATS = {"vits": 2}
+"""By engine: voices of older ones can't be spoken any more. Since 2 the decoder takes `trim`."""
 
 
 class _Part(BaseModel):
@@ -249,7 +251,8 @@ class VoiceStore:
         """Return what a voice's `voice.json` says.
 
         Raises:
-            ConfigurationError: There is none, or it is too large, broken, another's, or of a newer format.
+            ConfigurationError: There is none, or it is too large, broken, another's, of a newer format, or of
+                one that is too old.
         """
         path = self.path(voice_id) / MANIFEST_FILE
         values = _read_json(path)
@@ -264,6 +267,10 @@ class VoiceStore:
             raise ConfigurationError(f"{path}: {place}: {first['msg']}") from None
         if manifest.id != voice_id:
             raise ConfigurationError(f"{path}: is the voice {manifest.id!r}")
+        if manifest.format < OLDEST_FORMATS.get(manifest.engine, 1):
+            raise ConfigurationError(
+                f"{path}: made by an older appliance (format {made_in}); import it again"
+            )
         return manifest
 
     def verify(self, manifest: VoiceManifest) -> None:

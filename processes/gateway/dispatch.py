@@ -259,6 +259,7 @@ class Dispatcher:
             ticket = stream.tickets[0] if stream.tickets else None
             if ticket is not None and ticket.chunks:
                 ticket.is_taken = True
+                stream.quiet_since_s = time.monotonic()
                 if ticket.chunks[0].is_last:
                     stream.tickets.popleft()
                 return ticket.chunks.popleft()

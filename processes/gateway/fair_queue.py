@@ -121,5 +121,5 @@ class FairQueue:
         ):
             for waiting in list(self._classes[lower].values()):
                 ticket = waiting[0]
-                if now_s > min(ticket.queued_at_s + self._ageing_s, ticket.stream.dry_at_s):
+                if now_s > min(ticket.queued_at_s + self._ageing_s, ticket.stream.due_at_s):
                     self.move(ticket, upper, now_s)

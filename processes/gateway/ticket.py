@@ -121,7 +121,7 @@ class Stream:
     audio_came_at_s: float | None = None
     """Monotonic time at which the first chunk came from a worker; the caller takes it a moment later."""
     quiet_since_s: float = 0.0
-    """Monotonic time of the newest chunk."""
+    """Monotonic time at which the newest chunk came from a worker, or was handed to the caller."""
     queue_wait_s: float | None = None
     """Seconds until a worker took the first utterance."""
     synthesis_s: float = 0.0
@@ -194,13 +194,17 @@ class Stream:
             return float("inf")
         return begun_at_s + self.audio_s
 
+    @property
+    def due_at_s(self) -> float:
+        """Monotonic time at which a listener, or what listens for it, needs more; infinite as `dry_at_s`."""
+        dry_at_s = self.dry_at_s
+        return dry_at_s if dry_at_s == float("inf") else min(dry_at_s, self.quiet_since_s + QUIET_LIMIT_S)
+
     def deadline_s(self, first_audio_target_s: float) -> float:
-        """Return the monotonic time at which its listener or connection needs audio; jobs need it never."""
+        """Return the monotonic time at which its listener needs the next audio; jobs need it never."""
         if self.waits_for_first_audio and self.audio_came_at_s is None:
             return self.arrived_at_s + first_audio_target_s
-        if self.request_class is RequestClass.BACKGROUND:
-            return self.dry_at_s
-        return min(self.dry_at_s, self.quiet_since_s + QUIET_LIMIT_S)
+        return self.due_at_s
 
 
 class Chunks(Protocol):

@@ -210,6 +210,9 @@ async def test_synthesize_when_the_client_reads_slowly_then_the_worker_is_not_he
             spoken_s = slow.stream.audio_s
             assert await rig.hear(rig.ask("Quick.", client="quick")) == [wanted_pcm("Quick.")]
             assert slow.stream.audio_s == spoken_s
+            made_at_s = slow.stream.quiet_since_s
+            await anext(slow.chunks)
+            assert slow.stream.quiet_since_s > made_at_s  # who takes audio slowly hasn't waited for it
         total_s = sum(len(wanted_pcm(text)) for text in texts) / 2 / 22050
         assert spoken_s < total_s / 2
 

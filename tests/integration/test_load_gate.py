@@ -160,7 +160,7 @@ def test_load_when_nobody_answers_then_it_says_so() -> None:
     [
         (
             ["--profile", "flite"],
-            "no profile 'flite'; there are container, espeak, neural, neural-half, refusals, tone",
+            "no profile 'flite'; there are container, espeak, neural, neural-shared, refusals, tone",
         ),
         (["--profile", "refusals"], "the profile refusals starts no appliance: name one with --host"),
         (["--duration", "0"], "0 isn't a number of seconds from 1 to 86400"),

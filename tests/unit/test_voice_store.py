@@ -216,6 +216,14 @@ def test_file_name_when_it_could_lead_elsewhere_then_refused(name) -> None:
         manifest(files={name: FileRecord(bytes=0, sha256="0" * 64)})
 
 
+def test_read_when_made_by_too_old_an_appliance_then_says_so_and_the_voice_counts_as_missing(store) -> None:
+    put(store)
+    rewrite(store, format=FORMAT - 1)
+    with pytest.raises(ConfigurationError, match=r"older appliance .* import it again"):
+        store.read("amy")
+    assert store.manifests() == []
+
+
 def test_read_when_made_by_a_newer_appliance_then_says_so_before_anything_else(store) -> None:
     put(store)
     rewrite(store, format=FORMAT + 1, something_new=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from appliance.speech import RequestClass
 from processes.gateway.fair_queue import FairQueue
-from processes.gateway.ticket import Ticket
+from processes.gateway.ticket import QUIET_LIMIT_S, Ticket
 from tests.parts.tickets import make_ticket
 
 AGEING_S = 10.0
@@ -61,6 +61,30 @@ def test_take_when_a_listener_has_run_dry_then_its_rest_takes_turns_with_first_u
         queue.put(ticket)
     assert queue.take(2.9) is flood[0]
     assert [queue.take(3.1) for _ in range(2)] == [flood[1], rest]
+
+
+def test_take_when_nothing_has_come_for_a_listener_for_long_then_it_takes_turns_though_much_is_ahead() -> (
+    None
+):
+    queue = FairQueue(AGEING_S)
+    flood = [make_ticket("greedy", queued_at_s=1.0) for _ in range(5)]
+    rest = make_ticket("modest", RequestClass.REST, queued_at_s=1.0)
+    rest.stream.take_audio(60.0, 1.0)
+    for ticket in (*flood, rest):
+        queue.put(ticket)
+    assert queue.take(1.0 + QUIET_LIMIT_S - 0.1) is flood[0]
+    assert [queue.take(1.0 + QUIET_LIMIT_S + 0.1) for _ in range(2)] == [flood[1], rest]
+
+
+def test_take_when_it_is_a_job_whose_audio_came_long_ago_then_only_its_age_counts() -> None:
+    queue = FairQueue(AGEING_S)
+    flood = [make_ticket("greedy", queued_at_s=1.0) for _ in range(2)]
+    job = make_ticket("job", RequestClass.BACKGROUND, queued_at_s=1.0)
+    job.stream.take_audio(60.0, 1.0)
+    for ticket in (*flood, job):
+        queue.put(ticket)
+    assert [queue.take(1.0 + AGEING_S - 0.1) for _ in range(3)] == [*flood, job]
+    assert job.request_class is RequestClass.BACKGROUND
 
 
 def test_take_when_a_job_was_heard_long_ago_then_it_waits_its_time() -> None:

@@ -200,7 +200,7 @@ def test_limits_when_they_are_wrong_then_refused_with_place_and_reason(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["container", "espeak", "neural", "refusals", "tone"])
+@pytest.mark.parametrize("name", ["container", "espeak", "neural", "neural-shared", "refusals", "tone"])
 def test_limits_when_they_ship_then_usable(name: str) -> None:
     assert load_profile(name, LIMITS_FILE).entries()
 
@@ -215,14 +215,16 @@ def test_limits_when_they_ship_then_promise_what_the_appliance_promises() -> Non
     container = load_profile("container").entries()
     assert container[Entry.SENTENCE].answer_p90_s == short.answer_p90_s
     assert container[Entry.SENTENCE].users * 2 == short.users
-    for entries in (container, espeak, neural):
+    shared = load_profile("neural-shared").entries()
+    assert shared[Entry.TEXT] == neural[Entry.TEXT]
+    for entries in (container, espeak, neural, shared):
         assert {Entry.SENTENCE, Entry.TEXT, Entry.LEAVER} <= set(entries)
         assert {limits.least_success for limits in entries.values()} == {0.95}
         refusing = {entry for entry, limits in entries.items() if limits.least_answered is not None}
         assert refusing <= {Entry.GREEDY}
 
 
-@pytest.mark.parametrize("name", ["container", "espeak", "neural"])
+@pytest.mark.parametrize("name", ["container", "espeak", "neural", "neural-shared"])
 def test_limits_when_they_ship_then_a_short_run_gives_all_the_samples_it_needs(name: str) -> None:
     profile = load_profile(name, LIMITS_FILE)
     at_once = {Entry.BURST: 32, Entry.GREEDY: 80}
