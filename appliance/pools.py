@@ -136,7 +136,7 @@ def pool_bytes(pool: Pool) -> int:
 
 
 def unserved(pools: Iterable[Pool], voiced: Container[str]) -> list[str]:
-    """Return the engines that only a restart gives workers: their first voice has come since the start.
+    """Return the engines that would have workers from a start now: their first voice has come since the last.
 
     Args:
         pools: Those of the appliance that runs.
@@ -146,9 +146,9 @@ def unserved(pools: Iterable[Pool], voiced: Container[str]) -> list[str]:
     return [pool.engine for pool in left_out if pool.engine in voiced]
 
 
-def restart_hint(engines: Iterable[str]) -> str:
+def workers_hint(engines: Iterable[str]) -> str:
     """Return what to do for engines without workers, for a person."""
-    return f"restart the appliance once, so that it gets {' and '.join(engines)} workers"
+    return f"run ttsctl config apply once, so that it gets {' and '.join(engines)} workers"
 
 
 def _least_espeak(settings: Settings) -> Pool:

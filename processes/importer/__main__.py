@@ -18,7 +18,7 @@ from loguru import logger
 from appliance.errors import ApplianceError, ConfigurationError
 from appliance.lifecycle import LAUNCHER_FILE, read_json
 from appliance.logs import configure_logging
-from appliance.pools import restart_hint, unserved
+from appliance.pools import unserved, workers_hint
 from appliance.running import running_pools
 from appliance.settings import Settings, load_settings
 from appliance.voice_imports import missing_models, take_request
@@ -80,18 +80,18 @@ def _run_command(settings: Settings, arguments: argparse.Namespace) -> ExitCode:
         importer = Importer(settings, command_teller(as_json=arguments.json))
         importer.expect([errand])
         importer.do(errand)
-    tell_to_restart(settings)
+    tell_of_workers(settings)
     return ExitCode.OK
 
 
-def tell_to_restart(settings: Settings) -> None:
+def tell_of_workers(settings: Settings) -> None:
     """Say it when the appliance that runs here has no workers for what has just come."""
     launcher = read_json(settings.run.dir / LAUNCHER_FILE)
     if not Path("/proc", str(launcher.get("pid"))).exists():
         return
     voiced = {manifest.engine for manifest in VoiceStore(settings.data.dir).manifests()}
     if engines := unserved(running_pools(settings.run.dir, launcher), voiced):
-        print(f"importer: {restart_hint(engines)}", file=sys.stderr)
+        print(f"importer: {workers_hint(engines)}", file=sys.stderr)
 
 
 def _serve_appliance(settings: Settings) -> ExitCode:

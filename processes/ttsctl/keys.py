@@ -57,7 +57,7 @@ class Keys:
         used = {each["id"]: each for each in known["keys"]}
         described = [_described(each, used.get(each.id, {}), self._now) for each in records]
         if arguments.json:
-            print_json({"in_force": self._is_in_force(records), "keys": described})
+            print_json({"in_force": asks_for_keys(self._settings, records), "keys": described})
             return
         print(format_table(COLUMNS, [_row(each) for each in described]))
         print(f"\n{self._force_said(records)}")
@@ -73,7 +73,7 @@ class Keys:
             arguments.requests_per_minute,
             arguments.burst,
         )
-        was_open = not self._is_in_force(read_records(self._path))
+        was_open = not asks_for_keys(self._settings, read_records(self._path))
         issued = change_records(self._path, lambda records: key_records.create(records, wanted, self._now))
         self._hand_out(issued, arguments)
         if was_open and wanted.role is Role.SPEECH:
@@ -147,15 +147,10 @@ class Keys:
                 return None
             raise
 
-    def _is_in_force(self, records: Records) -> bool:
-        http = self._settings.http
-        return http.require_key or bool(http.api_keys_file) or key_records.has_speech(records)
-
     def _force_said(self, records: Records) -> str:
-        http = self._settings.http
-        if not self._is_in_force(records):
+        if not asks_for_keys(self._settings, records):
             return "no key is asked for: everybody who reaches the port may speak"
-        others = "; those of http.api_keys_file open it, too" if http.api_keys_file else ""
+        others = "; those of http.api_keys_file open it, too" if self._settings.http.api_keys_file else ""
         return f"speech needs a key{others}"
 
 
@@ -181,6 +176,12 @@ def run(arguments: argparse.Namespace) -> ExitCode:
     except ConfigurationError as error:
         raise CommandError(error.message, code=error.code) from None
     return ExitCode.OK
+
+
+def asks_for_keys(settings: Settings, records: Records) -> bool:
+    """Return whether speech needs a key, with these settings and created keys."""
+    http = settings.http
+    return http.require_key or bool(http.api_keys_file) or key_records.has_speech(records)
 
 
 def _settings() -> Settings:

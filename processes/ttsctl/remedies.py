@@ -1,6 +1,7 @@
 """Commands that mend what several checks of `ttsctl doctor` find.
 
-Owns: how this appliance is started and restarted, how a disk gets room, who has a file open.
+Owns: how this appliance is started, restarted and given changed settings, how a disk gets room, and who has a
+file open.
 Refuses to know: when any of that is wanted.
 """
 
@@ -11,11 +12,16 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+from appliance.running import flatten
+from appliance.settings import Settings
+from processes.ttsctl.config_changes import APPLIANCE, programs_of
 from processes.ttsctl.patient import Patient
 from processes.ttsctl.process_table import PROC
 
 START = "make run"
+APPLY = "ttsctl config apply"
 UNIT = re.compile(r"/([\w@:.-]+\.service)$", re.MULTILINE)
 """The unit that a process belongs to, in its list of cgroups. Source: systemd.unit(5) for its letters."""
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
@@ -60,6 +66,25 @@ def restart(patient: Patient) -> str:
     if is_in_container() and INIT in (pid, parent):
         return "docker compose restart"
     return f"kill {pid}; tail --pid={pid} -f /dev/null; {START}"
+
+
+def apply_changes(patient: Patient) -> str:
+    """Return the command that brings what is set by now into force, without a restart where that does it."""
+    if patient.settings is None or not patient.started_with:
+        return restart(patient)
+    changed = changes(patient.started_with, patient.settings)
+    return restart(patient) if any(APPLIANCE in programs_of(each) for each in changed) else APPLY
+
+
+def changes(before: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return each setting that isn't as it was, with what it is by now.
+
+    Args:
+        before: `Patient.started_with`.
+        settings: Those of now.
+    """
+    now = flatten(settings.model_dump(mode="json", by_alias=True))
+    return {name: value for name, value in now.items() if name in before and before[name] != value}
 
 
 def make_room(patient: Patient, folder: Path) -> str:

@@ -66,12 +66,12 @@ def _unspoken_voices(run_dir: Path) -> list[str]:
     if not engines:
         return []
     # Not at the top: pydantic takes long to import.
-    from appliance.pools import restart_hint, unserved
+    from appliance.pools import unserved, workers_hint
     from appliance.running import running_pools
 
     unspoken = unserved(running_pools(run_dir), engines)
     return (
-        [f"voices of {' and '.join(unspoken)} have no worker: {restart_hint(unspoken)}"] if unspoken else []
+        [f"voices of {' and '.join(unspoken)} have no worker: {workers_hint(unspoken)}"] if unspoken else []
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from appliance.settings import ROOT, load_settings
 from appliance.voice_store import VoiceStore
-from processes.importer.__main__ import tell_to_restart
+from processes.importer.__main__ import tell_of_workers
 from processes.importer.exit_code import ExitCode as ImporterExitCode
 from processes.ttsctl.outcome import ExitCode
 from processes.ttsctl.voices_bench import RunningAppliance
@@ -199,22 +199,26 @@ def test_remove_when_nobody_can_be_asked_then_64_unless_agreed_before(
     assert run_ttsctl_in(environment, "voices", "remove", "amy", "--yes").returncode == ExitCode.FAILED
 
 
-def test_first_voice_when_it_comes_after_the_start_then_status_and_the_importer_ask_for_a_restart(
+def test_first_voice_when_it_comes_after_the_start_then_status_importer_and_doctor_say_what_to_do(
     run_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hint = "restart the appliance once, so that it gets vits workers"
+    hint = "run ttsctl config apply once, so that it gets vits workers"
     store = VoiceStore(run_dir / "data")
     with running_appliance(run_dir, WORKERS_VITS=-1) as appliance:
         settings = load_settings(appliance.environment)
-        tell_to_restart(settings)
+        tell_of_workers(settings)
         assert capsys.readouterr().err == ""
         put(store, "late")
         status = run_ttsctl(appliance, "status", "--json")
-        tell_to_restart(settings)
+        tell_of_workers(settings)
+        doctor = json.loads(run_ttsctl(appliance, "doctor", "--json").stdout)["checks"]
+    assert {each["command"] for each in doctor if each["name"] in ("voice_workers", "pools")} == {
+        "ttsctl config apply"
+    }
     assert f"voices of vits have no worker: {hint}" in json.loads(status.stdout)["problems"]
     assert status.returncode == ExitCode.FAILED
     assert capsys.readouterr().err == f"importer: {hint}\n"
-    tell_to_restart(settings)
+    tell_of_workers(settings)
     assert capsys.readouterr().err == ""
 
 

@@ -12,7 +12,6 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,12 @@ from typing import Any
 import appliance
 from appliance.packages import HOW_TO_INSTALL, missing_packages
 from appliance.preflight import DATABASE, KEY_FILE, VOICES_FILE
-from appliance.running import flatten
 from appliance.settings import SECRET_NAMES, Settings
 from processes.ttsctl.check import Check
 from processes.ttsctl.finding import Finding, failure, ok, unseen, warning
 from processes.ttsctl.patient import SETTING, Patient
 from processes.ttsctl.place import CHECKOUT
-from processes.ttsctl.remedies import restart, shell
+from processes.ttsctl.remedies import apply_changes, changes, restart, shell
 
 SETTING_WRONG = failure("setting_wrong", "a setting is wrong, or no engine would have a worker")
 VOICES_FILE_WRONG = failure("voices_file_wrong", "`voices.toml` can't be read or means nothing")
@@ -89,12 +87,12 @@ def check_running_settings(patient: Patient) -> Finding:
         return unseen(SETTINGS_WRONG)
     if not patient.started_with:
         return unseen("no launcher has written what it was started with")
-    now = flatten(patient.settings.model_dump(mode="json", by_alias=True))
-    changed = list(_changes(patient.started_with, now))
-    if changed:
+    now = changes(patient.started_with, patient.settings)
+    if changed := [_change(name, patient.started_with[name], value) for name, value in now.items()]:
         more = f" and {len(changed) - MAX_NAMED} more" if len(changed) > MAX_NAMED else ""
         advice = "apply the change, or take it back"
-        return SETTINGS_CHANGED.found(", ".join(changed[:MAX_NAMED]) + more, advice, "ttsctl config apply")
+        command = apply_changes(patient)
+        return SETTINGS_CHANGED.found(", ".join(changed[:MAX_NAMED]) + more, advice, command)
     file = patient.settings.config_dir() / patient.settings.voices.file
     since = patient.status and datetime.fromisoformat(patient.status["since"]).timestamp()
     if since and file.stat().st_mtime > since + 1:
@@ -105,11 +103,10 @@ def check_running_settings(patient: Patient) -> Finding:
     return ok("as at the start")
 
 
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    for setting, value in now.items():
-        if setting in before and before[setting] != value:
-            is_secret = SECRET_NAMES.search(setting)
-            yield setting if is_secret else f"{setting} is {value!r} and was {before[setting]!r} at the start"
+def _change(setting: str, before: Any, now: Any) -> str:
+    return (
+        setting if SECRET_NAMES.search(setting) else f"{setting} is {now!r} and was {before!r} at the start"
+    )
 
 
 def check_versions(patient: Patient) -> Finding:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from appliance.errors import ConfigurationError
-from appliance.pools import restart_hint, unserved
+from appliance.pools import unserved
 from appliance.settings import Settings
 from appliance.voice_imports import ImportState, missing_models, read_imports
 from appliance.voice_store import MANIFEST_FILE, VoiceManifest, VoiceStore
@@ -20,7 +20,7 @@ from processes.ttsctl.check import Check
 from processes.ttsctl.checks.configuration import SETTINGS_WRONG
 from processes.ttsctl.finding import Finding, failure, ok, unseen, warning
 from processes.ttsctl.patient import Patient
-from processes.ttsctl.remedies import restart, shell
+from processes.ttsctl.remedies import apply_changes, shell
 
 IMPORT_FAILED = warning("import_failed", "the last import of a voice has failed")
 NOT_IMPORTED = warning("voice_not_imported", "`voices.import` names a model that isn't there, nor under way")
@@ -109,7 +109,7 @@ def check_voice_workers(patient: Patient) -> Finding:
     seen = f"{len(patient.imported.get('voices', ()))} imported voices"
     if unspoken:
         seen = f"{seen}, and no worker of {' and '.join(unspoken)}"
-        return VOICE_UNSERVED.found(seen, restart_hint(unspoken), restart(patient))
+        return VOICE_UNSERVED.found(seen, f"give it {' and '.join(unspoken)} workers", apply_changes(patient))
     return ok(seen)
 
 

@@ -15,14 +15,20 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 
+from appliance.errors import ConfigurationError
+from appliance.key_records import Records, Role
+from appliance.key_store import read_records
+from appliance.keys import read_keys
 from appliance.settings import Settings
 from processes.ttsctl.check import Check
 from processes.ttsctl.checks.configuration import SETTINGS_WRONG
 from processes.ttsctl.finding import Finding, failure, hint, ok, unseen, warning
+from processes.ttsctl.keys import asks_for_keys
 from processes.ttsctl.patient import Patient
 from processes.ttsctl.process_table import PROC
-from processes.ttsctl.remedies import is_in_container
+from processes.ttsctl.remedies import apply_changes, is_in_container
 
 NO_NETWORK = warning("no_network", "this machine has no network")
 LOCKED_OUT = warning("admin_locked_out", "this machine's address is in none of `admin.networks`")
@@ -57,14 +63,31 @@ def check_network(patient: Patient) -> Finding:
     if address is None:
         seen = f"http.host = {http.host}, and no network"
         return NO_NETWORK.found(seen, "plug it in: only this machine can reach it", "ip address")
-    seen = f"http.host = {http.host}, this machine is {address}"
-    if admin.key_file and not is_in_container() and not _holds(admin.networks, ipaddress.ip_address(address)):
-        advice = "add this network to admin.networks and restart; ttsctl works all the same"
-        return LOCKED_OUT.found(f"{seen}, which is in none of admin.networks", advice, CHECK_CONFIG)
-    if not http.api_keys_file and not _is_loopback(http.host):
-        advice = "fine in a network of one's own; else a file with a key on each line in http.api_keys_file"
-        return WITHOUT_KEYS.found(f"{seen}, and no key is asked for", advice, "openssl rand -hex 32")
+    try:
+        records = read_records(patient.settings.keys_path())
+        admin_keys = _count_admin_keys(patient.settings, records)
+    except ConfigurationError:
+        return unseen("a file of keys can't be read")
+    seen = f"http.host = {http.host}, this machine is {address}, admin keys: {admin_keys}"
+    if admin_keys and not is_in_container() and not _holds(admin.networks, ipaddress.ip_address(address)):
+        advice = "add this network to admin.networks, then apply it; ttsctl works all the same"
+        seen = f"{seen}; its address is in none of admin.networks"
+        return LOCKED_OUT.found(seen, advice, apply_changes(patient))
+    if not asks_for_keys(patient.settings, records) and not _is_loopback(http.host):
+        advice = "fine in a network of one's own; else create a key for each client"
+        return WITHOUT_KEYS.found(f"{seen}; no key is asked for", advice, "ttsctl keys create")
     return ok(seen)
+
+
+def _count_admin_keys(settings: Settings, records: Records) -> int:
+    """Return how many admin keys are in force, of the file that settings name and of those created.
+
+    Raises:
+        ConfigurationError: The file can't be read.
+    """
+    now = datetime.now(UTC)
+    created = sum(each.role is Role.ADMIN and each.is_live(now) for each in records)
+    return created + len(read_keys(settings.admin.key_file))
 
 
 def _is_loopback(host: str) -> bool:
@@ -86,7 +109,7 @@ def check_admin_networks(patient: Patient) -> Finding:
             str(each) for each in map(ipaddress.ip_network, networks) if each.prefixlen < WIDEST[each.version]
         ]
         if wide:
-            advice = f"have {setting} hold no more than networks of your own, then restart"
+            advice = f"have {setting} hold no more than networks of your own, then ttsctl config apply"
             return fault.found(f"{setting} = {', '.join(wide)}; {seen}", advice, CHECK_CONFIG)
     bridge = _bridge()
     if bridge is not None:

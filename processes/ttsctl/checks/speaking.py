@@ -10,19 +10,21 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from appliance.pools import SET, restart_hint, unserved
+from appliance.pools import SET, Pool
+from appliance.running import CHANGED
+from appliance.worker_programs import WORKER_PREFIX
 from processes.ttsctl.check import Check
 from processes.ttsctl.checks.configuration import SETTINGS_WRONG
 from processes.ttsctl.finding import Finding, failure, hint, ok, unseen, warning
 from processes.ttsctl.patient import Patient
 from processes.ttsctl.process_table import GATEWAY
-from processes.ttsctl.remedies import restart
+from processes.ttsctl.remedies import apply_changes, restart, shell
 from processes.ttsctl.table import format_delay
 
 POISON = warning("poison_request", "a text was refused, since it had killed two workers")
 PROTOCOL_BROKEN = warning("protocol_broken", "a worker has broken the protocol since the gateway's start")
 LOOP_LATE = warning("loop_late", "the gateway's event loop woke up late in 5 % of cases: a machine too busy")
-POOLS_CHANGED = warning("pools_changed", "a restart would choose other numbers of workers")
+POOLS_CHANGED = warning("pools_changed", "a start would choose other numbers of workers")
 POOL_SHORT = warning("pool_short", "a pool is smaller than promised: memory, or missing packages")
 NO_WORKER = failure("no_worker", "an engine has no worker at all")
 WORKER_MISSING = warning("worker_missing", "fewer workers are connected than are set")
@@ -109,15 +111,24 @@ def check_pools(patient: Patient) -> Finding:
         return unseen(SETTINGS_WRONG)
     shown = [pool for pool in patient.pools if pool.size or pool.reason != SET]
     seen = "; ".join(f"{pool.engine} {pool.size}, {pool.reason}" for pool in shown)
-    others = [new for old, new in zip(patient.pools, patient.planned, strict=True) if old.size != new.size]
+    pairs = zip(patient.pools, patient.planned, strict=True)
+    others = [(old, new) for old, new in pairs if old.size != new.size]
     if others:
-        named = ", ".join(f"{pool.engine} {pool.size}, {pool.reason}" for pool in others)
-        fresh = unserved(patient.pools, [pool.engine for pool in others])
-        why = f"{restart_hint(fresh)}: {named}" if fresh else f"restart the appliance for {named}"
-        return POOLS_CHANGED.found(seen, why, restart(patient))
+        advice, command = _resized(patient, others)
+        return POOLS_CHANGED.found(seen, advice, command)
     if any(pool.is_short for pool in patient.pools):
         return POOL_SHORT.found(seen, CAPACITY, "free -m")
     return ok(seen)
+
+
+def _resized(patient: Patient, others: list[tuple[Pool, Pool]]) -> tuple[str, str]:
+    """Return the advice and the command for pools of another size: as they run, and as they would be."""
+    named = ", ".join(f"{new.engine} {new.size}, {new.reason}" for _, new in others)
+    if all(old.reason == CHANGED and old.size and new.size for old, new in others):
+        kept = ", ".join(f"workers.{old.engine} = {old.size}" for old, _ in others)
+        sizes = [f"{WORKER_PREFIX}{new.engine}={new.size}" for _, new in others]
+        return f"set {kept} to keep them; else go back to {named}", shell("ttsctl", "scale", *sizes)
+    return f"change them to {named}", apply_changes(patient)
 
 
 def check_workers(patient: Patient) -> Finding:
@@ -171,7 +182,7 @@ def check_speech(patient: Patient) -> Finding:
     if status == "starting":
         return PROBE_AWAITED.found(seen, "ask again in some seconds", STATUS)
     if cause == "voice_not_found":
-        advice = "name one that there is in voices.default, or import it; then restart"
+        advice = "name one that there is in voices.default, then ttsctl config apply; or import it"
         return DEFAULT_MISSING.found(seen, advice, "ttsctl voices")
     if cause is None and age_s is not None and patient.speech.get("workers_ready"):
         seen = f"the last one was {age_s:.0f} s ago"
@@ -259,7 +270,7 @@ CHECKS = {
     "pools": Check(
         check_pools,
         (POOLS_CHANGED, POOL_SHORT),
-        "how many workers each engine has, why, and what a restart would choose",
+        "how many workers each engine has, why, and what a start would choose",
     ),
     "workers": Check(
         check_workers,

@@ -5,10 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import time
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from appliance.key_records import NewKey, Role, create, revoke
+from appliance.key_store import change_records
 from processes.ttsctl.checks import machine, network
 from processes.ttsctl.finding import Verdict
 from tests.unit.ttsctl.patients import lived, patient, planned, set_to, status
@@ -105,6 +109,46 @@ def test_cpu_when_there_are_vits_workers_then_what_it_lacks_for_them_is_told(
 def test_rights_when_it_runs_as_root_then_a_hint():
     finding = machine.check_rights(patient(launcher={"pid": os.getpid()}))
     assert (finding.fault == "runs_as_root") == (os.geteuid() == 0)
+
+
+@pytest.mark.parametrize(
+    ("roles", "networks", "fault", "said"),
+    [
+        ((), ["198.51.100.0/24"], "open_without_keys", "admin keys: 0; no key is asked for"),
+        ((Role.SPEECH,), ["198.51.100.0/24"], "", "admin keys: 0"),
+        ((Role.ADMIN,), ["192.0.2.0/24"], "open_without_keys", "admin keys: 1; no key is asked for"),
+        ((Role.ADMIN, Role.SPEECH), ["192.0.2.0/24"], "", "admin keys: 1"),
+        ((Role.ADMIN,), ["198.51.100.0/24"], "admin_locked_out", "admin keys: 1; its address is in none"),
+    ],
+)
+def test_network_when_keys_were_created_then_they_count(tmp_path, monkeypatch, roles, networks, fault, said):
+    monkeypatch.setattr(network, "_own_address", lambda: "192.0.2.7")
+    monkeypatch.setattr(network, "is_in_container", lambda: False)
+    sections = {"data": {"dir": tmp_path}, "admin": {"networks": networks}, "http": {"host": "0.0.0.0"}}
+    settings = set_to(**sections)
+    for role in roles:
+        now = datetime.now(UTC)
+        change_records(settings.keys_path(), partial(create, new=NewKey(role=role), now=now))
+    finding = network.check_network(patient(settings=settings))
+    assert finding.fault == fault
+    assert said in finding.seen
+    assert finding.command == {"open_without_keys": "ttsctl keys create"}.get(fault, finding.command)
+
+
+def test_network_when_the_only_admin_key_is_revoked_then_nobody_is_locked_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(network, "_own_address", lambda: "192.0.2.7")
+    monkeypatch.setattr(network, "is_in_container", lambda: False)
+    settings = set_to(data={"dir": tmp_path}, http={"require_key": True})
+    now = datetime.now(UTC)
+    issued = change_records(
+        settings.keys_path(), lambda records: create(records, NewKey(role=Role.ADMIN), now)
+    )
+    assert network.check_network(patient(settings=settings)).fault == "admin_locked_out"
+    change_records(settings.keys_path(), lambda records: revoke(records, issued.record.id, now))
+    finding = network.check_network(patient(settings=settings))
+    assert (finding.fault, "admin keys: 0" in finding.seen) == ("", True)
+    settings.keys_path().write_text("{")
+    assert network.check_network(patient(settings=settings)).verdict is Verdict.UNSEEN
 
 
 @pytest.mark.parametrize(

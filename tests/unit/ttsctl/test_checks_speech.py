@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from appliance.pools import restart_hint
+from appliance.running import CHANGED, flatten, write_pools
 from appliance.store.backups import create_backup, list_backups
 from appliance.store.opening import prepare
 from appliance.voice_imports import ImportState, VoiceImport, write_imports
 from appliance.voice_store import VoiceStore
+from processes.ttsctl import remedies
 from processes.ttsctl.checks import imported, speaking, storing
 from processes.ttsctl.finding import Verdict
 from tests.parts.stored_voices import put
@@ -71,7 +72,33 @@ def test_pools_when_a_start_would_choose_others_then_that_is_advised():
     assert (finding.verdict, finding.advice) == (Verdict.OK, "")
     assert finding.seen.startswith("espeak 2, as many as cores; vits 0, no voice is imported")
     finding = speaking.check_pools(patient(launcher={"pools": running}, planned=planned(vits=3)))
-    assert (finding.fault, finding.advice) == ("pools_changed", f"{restart_hint(['vits'])}: vits 3, as set")
+    assert (finding.fault, finding.advice) == ("pools_changed", "change them to vits 3, as set")
+
+
+@pytest.mark.parametrize(
+    ("started_with", "command"),
+    [
+        ({"log.level": "DEBUG"}, remedies.APPLY),
+        ({"http.port": 7999, "log.level": "DEBUG"}, remedies.START),
+        ({}, remedies.START),
+    ],
+)
+def test_pools_when_they_would_be_others_then_the_command_restarts_only_where_nothing_less_does_it(
+    started_with, command
+):
+    launcher = {"pools": [asdict(pool) for pool in planned()]}
+    found = patient(launcher=launcher, started_with=started_with, planned=planned(vits=3))
+    assert speaking.check_pools(found).command == command
+
+
+def test_pools_when_scale_has_changed_one_then_scale_takes_it_back_or_a_setting_keeps_it(tmp_path):
+    write_pools(tmp_path, {"espeak": 3})
+    launcher = {"pools": [asdict(pool) for pool in planned()]}
+    found = patient(run_dir=tmp_path, launcher=launcher, started_with=flatten(set_to().model_dump()))
+    finding = speaking.check_pools(found)
+    assert finding.seen.startswith(f"espeak 3, {CHANGED}")
+    assert finding.advice == "set workers.espeak = 3 to keep them; else go back to espeak 2, as many as cores"
+    assert finding.command == "ttsctl scale worker-espeak=2"
 
 
 def test_pools_when_one_is_too_small_then_it_warns_and_names_the_page():
