@@ -1,8 +1,8 @@
 """Where the import of voices stands, for the program that does it and for everybody who asks.
 
-Owns: the states, `run/import.json` and what it is worth once its writer is dead, the way to ask for an
-import, which of the wanted models are missing.
-Refuses to know: how a voice is imported (`processes.importer`).
+Owns: the states, what is believed of what somebody has written about them, `run/import.json` and what it is
+worth once its writer is dead, the way to ask for an import, which of the wanted models are missing.
+Refuses to know: how a voice is imported (`processes.importer`), importers elsewhere (`imports_beside`).
 """
 
 from __future__ import annotations
@@ -46,6 +46,10 @@ stderr_logfile_maxbytes=0
 """
 """It starts as soon as supervisord knows it and ends by itself; the watchdog takes it away then."""
 KILLED = "The importer was killed"
+MAX_IMPORTS = 100
+"""Of one importer, that are shown."""
+MAX_CHARS = {"model": 200, "reason": 500, "code": 64, "voice": 100}
+"""Texts of an import → the most that is shown of them."""
 
 
 class ImportState(StrEnum):
@@ -121,6 +125,37 @@ def read_imports(run_dir: Path) -> list[VoiceImport]:
     return list(found.values())
 
 
+def parse_imports(values: object) -> list[VoiceImport]:
+    """Return imports that somebody has written; what is none is left out, what is too long is cut."""
+    entries = values[:MAX_IMPORTS] if isinstance(values, list) else []
+    return [found for each in entries if (found := _parsed(each)) is not None]
+
+
+def _parsed(value: object) -> VoiceImport | None:
+    if not isinstance(value, dict):
+        return None
+    texts = {name: value.get(name, "") for name in MAX_CHARS}
+    fraction = value.get("fraction", 0.0)
+    if type(fraction) not in (int, float) or not all(isinstance(text, str) for text in texts.values()):
+        return None
+    try:
+        state = ImportState(value["state"])
+    except (KeyError, ValueError):
+        return None
+    shown = {
+        name: "".join(char if char.isprintable() else " " for char in text[: MAX_CHARS[name]])
+        for name, text in texts.items()
+    }
+    return VoiceImport(state=state, fraction=float(fraction) if 0 <= fraction <= 1 else 0.0, **shown)
+
+
+def buried(entry: VoiceImport) -> VoiceImport:
+    """Return how an import stands whose importer is gone: what was under way has failed."""
+    if not entry.is_under_way:
+        return entry
+    return replace(entry, state=ImportState.FAILED, reason=KILLED, code="import_killed")
+
+
 def waiting_importers(run_dir: Path, pid: int) -> list[dict[str, Any]]:
     """Return what other living importers than this one have written that has not ended; blocks for the disk.
 
@@ -188,18 +223,10 @@ def _importers(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def _imports_of(content: dict[str, Any]) -> list[VoiceImport]:
-    try:
-        found = [VoiceImport(**{**each, "state": ImportState(each["state"])}) for each in content["imports"]]
-        is_alive = content["started"] is not None and _started(int(content["pid"])) == content["started"]
-    except (KeyError, TypeError, ValueError):
-        return []
-    return found if is_alive else [_buried(each) for each in found]
-
-
-def _buried(entry: VoiceImport) -> VoiceImport:
-    if not entry.is_under_way:
-        return entry
-    return replace(entry, state=ImportState.FAILED, reason=KILLED, code="import_killed")
+    found = parse_imports(content.get("imports"))
+    pid, started = content.get("pid"), content.get("started")
+    is_alive = isinstance(pid, int) and started is not None and _started(pid) == started
+    return found if is_alive else [buried(each) for each in found]
 
 
 def _started(pid: int) -> int | None:

@@ -1,6 +1,7 @@
 """The import of voices as the gateway sees it: how it stands, how it is begun, what follows from it.
 
-Owns: looking at `run/import.json` and at the store, and at what has changed there; the importer's start.
+Owns: looking at what importers here and beside it have told, and at the store and what has changed there; the
+importer's start.
 Refuses to know: how a voice is imported; requests and answers (`voice_admin`).
 
 Workers name their voices when they join, and the mark that the store had then. So when a voice has come or
@@ -22,6 +23,7 @@ from typing import Any
 from loguru import logger
 
 from appliance.import_errors import ImportBusyError, ImporterUnreachableError
+from appliance.imports_beside import read_all_imports
 from appliance.metrics import IMPORT_STATES, GatewayMetrics
 from appliance.settings import Settings
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
@@ -70,6 +72,7 @@ class Imports:
             metrics: Where states are counted.
         """
         self._run_dir = settings.run.dir
+        self._data_dir = settings.data.dir
         self._store = VoiceStore(settings.data.dir)
         self._catalog = catalog
         self._pool = pool
@@ -96,7 +99,7 @@ class Imports:
         return self._versions.get(engine_voice.partition("/")[0])
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """Return how the imports of the importer's latest run stand, as JSON-ready values."""
+        """Return how the imports of the latest importers stand, here and beside, as JSON-ready values."""
         return [entry.as_dict() for entry in self._entries]
 
     async def watch(self) -> None:
@@ -155,7 +158,7 @@ class Imports:
         }
 
     def _look(self) -> tuple[list[VoiceImport], str]:
-        return read_imports(self._run_dir), self._store.change_mark()
+        return self._read(), self._store.change_mark()
 
     def _begin(self, model: str) -> None:
         if not self._beginning.acquire(blocking=False):
@@ -170,7 +173,7 @@ class Imports:
 
     def _is_busy(self) -> bool:
         """Return whether an import is under way, or one is asked for and the importer is yet to take it."""
-        if self._is_any_under_way():
+        if any(entry.is_under_way for entry in self._read()):
             return True
         if not is_requested(self._run_dir):
             return False
@@ -181,7 +184,10 @@ class Imports:
             return False
         return importer["statename"] in COMING_STATES or not importer["start"]
 
-    def _is_any_under_way(self) -> bool:
+    def _read(self) -> list[VoiceImport]:
+        return read_all_imports(self._run_dir, self._data_dir)
+
+    def _is_own_under_way(self) -> bool:
         return any(entry.is_under_way for entry in read_imports(self._run_dir))
 
     def _have_taken(self) -> None:
@@ -205,7 +211,7 @@ class Imports:
             try:
                 _take_in_or_start(supervisor)
             except xmlrpc.client.Fault as fault:
-                is_ending = is_requested(self._run_dir) and not self._is_any_under_way()
+                is_ending = is_requested(self._run_dir) and not self._is_own_under_way()
                 if fault.faultCode not in ENDING_FAULTS or not is_ending or time.monotonic() > until_s:
                     raise
                 time.sleep(ENDING_LOOK_S)

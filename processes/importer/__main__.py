@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from loguru import logger
 
 from appliance.errors import ApplianceError, ConfigurationError
+from appliance.imports_beside import claimed
 from appliance.lifecycle import LAUNCHER_FILE, read_json
 from appliance.logs import configure_logging
 from appliance.pools import unserved, workers_hint
@@ -76,18 +77,29 @@ def _run_command(settings: Settings, arguments: argparse.Namespace) -> ExitCode:
     except ConfigurationError as error:
         print(f"importer: {error.message}", file=sys.stderr)
         return ExitCode.USAGE
-    with only_import(VoiceStore(settings.data.dir), wait=False):
-        importer = Importer(settings, command_teller(as_json=arguments.json))
+    with only_import(VoiceStore(settings.data.dir), wait=False), _told_beside(settings) as beside:
+        importer = Importer(settings, command_teller(as_json=arguments.json), beside)
         importer.expect([errand])
         importer.do(errand)
     tell_of_workers(settings)
     return ExitCode.OK
 
 
+def _told_beside(settings: Settings) -> AbstractContextManager[Path | None]:
+    """Return where to say how it stands for an appliance elsewhere; None while one runs here."""
+    return nullcontext() if _launcher(settings) else claimed(settings.data.dir)
+
+
+def _launcher(settings: Settings) -> dict[str, Any]:
+    """Return what the launcher of the appliance that runs here has written; empty where none runs."""
+    launcher = read_json(settings.run.dir / LAUNCHER_FILE)
+    return launcher if Path("/proc", str(launcher.get("pid"))).exists() else {}
+
+
 def tell_of_workers(settings: Settings) -> None:
     """Say it when the appliance that runs here has no workers for what has just come."""
-    launcher = read_json(settings.run.dir / LAUNCHER_FILE)
-    if not Path("/proc", str(launcher.get("pid"))).exists():
+    launcher = _launcher(settings)
+    if not launcher:
         return
     voiced = {manifest.engine for manifest in VoiceStore(settings.data.dir).manifests()}
     if engines := unserved(running_pools(settings.run.dir, launcher), voiced):
@@ -97,14 +109,15 @@ def tell_of_workers(settings: Settings) -> None:
 def _serve_appliance(settings: Settings) -> ExitCode:
     """Import what the gateway has asked for, and what the settings name and isn't there; then end.
 
-    In a container of its own nobody asks, and its log is what it tells.
+    In a container of its own nobody asks; its log and what it writes beside the voices tell how it stands.
     """
     configure_logging("importer", settings.log.level)
     store = VoiceStore(settings.data.dir)
     with only_import(store, wait=True):  # what another one has just made isn't missing any more
         there = store.manifests()
         errands = find_errands(settings, store)
-    return Importer(settings, ImportLog()).do_patiently(errands, there)
+    with _told_beside(settings) as beside:
+        return Importer(settings, ImportLog(), beside).do_patiently(errands, there)
 
 
 def find_errands(settings: Settings, store: VoiceStore) -> list[Errand]:

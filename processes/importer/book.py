@@ -1,4 +1,4 @@
-"""The imports of this process's life, as `run/import.json` shows them beside those of importers that wait.
+"""The imports of this process's life, as `run/import.json` shows them with those of importers that wait.
 
 Owns: what is known of each, and writing it down before it is told.
 Refuses to know: how an import goes on.
@@ -13,6 +13,7 @@ from typing import Any
 
 from loguru import logger
 
+from appliance.imports_beside import write_beside
 from appliance.voice_imports import VoiceImport, waiting_importers, write_imports
 from processes.importer.telling import Teller
 
@@ -20,15 +21,17 @@ from processes.importer.telling import Teller
 class ImportBook:
     """Every import, by its model."""
 
-    def __init__(self, run_dir: Path, teller: Teller) -> None:
+    def __init__(self, run_dir: Path, teller: Teller, beside: Path | None = None) -> None:
         """Begin with none.
 
         Args:
             run_dir: The run directory, whether an appliance runs there or not.
             teller: Hears of every change.
+            beside: Where an appliance that runs elsewhere looks, too; see `imports_beside.claimed`.
         """
         self._run_dir = run_dir
         self._teller = teller
+        self._beside = beside
         self._entries: dict[str, VoiceImport] = {}
         self._others: list[dict[str, Any]] = []
 
@@ -46,6 +49,8 @@ class ImportBook:
         self._entries[model] = entry
         try:
             write_imports(self._run_dir, os.getpid(), self._entries.values(), self._others)
+            if self._beside is not None:
+                write_beside(self._beside, self._entries.values())
         except OSError as error:
             logger.warning("state_not_written", file="import.json", error=str(error))
         self._teller.changed(entry, downloaded_bytes)

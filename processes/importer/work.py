@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from appliance.errors import ApplianceError
@@ -72,17 +73,18 @@ def only_import(store: VoiceStore, *, wait: bool) -> Iterator[None]:
 class Importer:
     """Does errands and says how they stand."""
 
-    def __init__(self, settings: Settings, teller: Teller) -> None:
+    def __init__(self, settings: Settings, teller: Teller, beside: Path | None = None) -> None:
         """Take the settings and who is told.
 
         Args:
             settings: Name the folders and the limits.
             teller: Hears of every change.
+            beside: Where an appliance that runs elsewhere looks; see `imports_beside.claimed`.
         """
         self._settings = settings
         self._store = VoiceStore(settings.data.dir)
         self._teller = teller
-        self._book = ImportBook(settings.run.dir, teller)
+        self._book = ImportBook(settings.run.dir, teller, beside)
 
     def expect(self, errands: Iterable[Errand]) -> None:
         """Say what is going to be imported."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -75,6 +76,8 @@ def test_voice_when_named_in_env_then_espeak_speaks_until_the_importer_is_done_a
         told = [line["state"] for line in log if line["event"] == "voice_import"]
         assert (told[0], told[-1]) == ("downloading", "done")
         assert not container.state("importer")["OOMKilled"]
+        [shown] = json.loads(container.execute("ttsctl", "status", "--json", check=False))["imports"]
+        assert (shown["model"], shown["state"], shown["voice"]) == (MODEL, "done", VOICE)
 
         eventually(
             lambda: FALLBACK_HEADER not in speak(container, "And now itself.", voice=VOICE).headers, 120

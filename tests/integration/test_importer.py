@@ -17,9 +17,11 @@ from appliance.voice_folders import locked
 from appliance.voice_imports import IMPORTS_FILE, KILLED, ImportState, read_imports
 from appliance.voice_store import VoiceStore
 from processes.importer.exit_code import ExitCode
-from tests.parts.appliance import eventually, launcher_environment
+from tests.parts.appliance import eventually, launcher_environment, running_appliance
+from tests.parts.asked import asked
 from tests.parts.memory_limit import memory_limit
 from tests.parts.stand_in_coqui import broken_coqui, stand_in_coqui
+from tests.parts.ttsctl import run_ttsctl
 
 pytestmark = pytest.mark.timeout(60)
 LIMIT_S = 30
@@ -74,7 +76,7 @@ def entry(base: Path):
 
 
 def left(base: Path) -> list[Path]:
-    return list((base / "data").rglob("*"))[1:] if (base / "data").exists() else []
+    return list((base / "data" / "voices").rglob("*"))
 
 
 @pytest.mark.parametrize(
@@ -258,6 +260,31 @@ def test_import_when_the_appliances_waits_for_its_next_try_then_both_are_told(en
                 }
         finally:
             waiting.kill()
+
+
+def test_import_when_it_runs_beside_the_appliance_then_that_shows_it_to_its_end(
+    environment: dict[str, str], run_dir: Path
+) -> None:
+    """As Compose has it: the same data folder, another run directory, which no appliance has."""
+    with running_appliance(run_dir / "beside", DATA_DIR=run_dir / "data") as appliance:
+
+        def shown() -> list[tuple[str, str]]:
+            imports = json.loads(run_ttsctl(appliance, "status", "--json").stdout)["imports"]
+            return [(each["state"], each["code"]) for each in imports]
+
+        def is_shown(*wanted: tuple[str, str]) -> bool:
+            imports = asked(appliance, "/health")["imports"]
+            return [(each["state"], each["code"]) for each in imports] == [*wanted]
+
+        with hanging_import(environment, run_dir):
+            eventually(lambda: is_shown(("downloading", "")))
+            assert shown() == [("downloading", "")]
+        eventually(lambda: is_shown(("failed", "import_killed")))
+        assert run(environment, "tts_models/en/stand-in/offline").returncode == ExitCode.NO_NETWORK
+        eventually(lambda: is_shown(("failed", "download_failed")))
+        assert shown() == [("failed", "download_failed")]
+        assert run(environment, "--appliance").returncode == ExitCode.OK  # nothing is wanted any more
+        eventually(is_shown)
 
 
 def test_import_when_the_appliance_wants_nothing_then_it_ends_well(environment, run_dir) -> None:

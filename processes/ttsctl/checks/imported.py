@@ -11,9 +11,10 @@ from dataclasses import fields
 from typing import Any
 
 from appliance.errors import ConfigurationError
+from appliance.imports_beside import read_all_imports
 from appliance.pools import unserved
 from appliance.settings import Settings
-from appliance.voice_imports import ImportState, missing_models, read_imports
+from appliance.voice_imports import ImportState, missing_models
 from appliance.voice_store import MANIFEST_FILE, VoiceManifest, VoiceStore
 from appliance.voices import FALLBACK_ENGINE, Variant, Voice, VoiceCatalog, VoicesFile, read_voices_file
 from processes.ttsctl.check import Check
@@ -39,21 +40,28 @@ def check_imports(patient: Patient) -> Finding:
     """Imports that have failed, and voices that are wanted and not there."""
     if patient.settings is None:
         return unseen(SETTINGS_WRONG)
-    imports = read_imports(patient.run_dir)
+    imports = read_all_imports(patient.run_dir, patient.settings.data.dir)
     under_way = {each.model for each in imports if each.is_under_way}
     missing = list(missing_models(patient.settings, VoiceStore(patient.settings.data.dir)))
     failed = [each for each in imports if each.state is ImportState.FAILED]
     if failed:
         named = "; ".join(f"{each.model}: {each.reason}" for each in failed[:MAX_NAMED])
-        command = shell("ttsctl", "voices", "import", failed[0].model)
+        command = _try_again(patient.settings, failed[0].model)
         return IMPORT_FAILED.found(
             named, "mend what it says (docs/operate/voices.md), and try again", command
         )
     lacking = [model for model in missing if model not in under_way]
     if lacking and patient.is_there:
-        command = shell("ttsctl", "voices", "import", lacking[0])
+        command = _try_again(patient.settings, lacking[0])
         return NOT_IMPORTED.found(f"not there: {', '.join(lacking[:MAX_NAMED])}", "import it", command)
     return ok(f"{len(under_way)} under way, {len(missing)} of voices.import yet to come")
+
+
+def _try_again(settings: Settings, model: str) -> str:
+    """Return the command that imports a model, where that is done here; else the other container's."""
+    if settings.importer.elsewhere and model in settings.voices.wanted:
+        return "docker compose up -d importer"
+    return shell("ttsctl", "voices", "import", model)
 
 
 def check_voice_files(patient: Patient) -> Finding:

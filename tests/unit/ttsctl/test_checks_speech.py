@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from appliance.imports_beside import claimed, write_beside
 from appliance.running import CHANGED, flatten, write_pools
 from appliance.store.backups import create_backup, list_backups
 from appliance.store.opening import prepare
 from appliance.voice_imports import ImportState, VoiceImport, write_imports
+from appliance.voice_settings import ImporterSettings
 from appliance.voice_store import VoiceStore
 from processes.ttsctl import remedies
 from processes.ttsctl.checks import imported, speaking, storing
@@ -327,3 +329,17 @@ def test_imports_when_one_has_failed_or_is_yet_to_come_then_the_command_imports_
     write_imports(run_dir, 1, [VoiceImport(model, ImportState.FAILED, reason="No network")])
     finding = imported.check_imports(known)
     assert (finding.fault, "No network" in finding.seen) == ("import_failed", True)
+    elsewhere = settings.model_copy(update={"importer": ImporterSettings(elsewhere=True)})
+    finding = imported.check_imports(replace(known, settings=elsewhere))
+    assert finding.command == "docker compose up -d importer"
+
+
+def test_imports_when_an_importer_beside_the_appliance_is_at_work_then_nothing_is_missing(run_dir):
+    model = "tts_models/en/ljspeech/vits"
+    settings = set_to(data={"dir": run_dir}, voices={"import": [model]}, importer={"elsewhere": True})
+    known = patient(run_dir=run_dir / "run", settings=settings, programs=programs(gateway="RUNNING"))
+    assert imported.check_imports(known).fault == "voice_not_imported"
+    with claimed(run_dir) as folder:
+        assert folder is not None
+        write_beside(folder, [VoiceImport(model, ImportState.EXPORTING, 0.5)])
+        assert imported.check_imports(known).seen == "1 under way, 1 of voices.import yet to come"
