@@ -15,6 +15,7 @@ from processes.gateway import (
     cache_admin,
     captions,
     control,
+    diagnosis_admin,
     health,
     history_list,
     job_control,
@@ -94,6 +95,7 @@ def add_admin_routes(router: web.UrlDispatcher) -> None:
     """Route the operator's paths."""
     router.add_get("/admin/status", control.get_status)
     router.add_post("/admin/drain", control.post_drain)
+    router.add_get("/admin/diagnoses", diagnosis_admin.get_diagnoses)
     router.add_get("/admin/programs", worker_admin.get_programs)
     router.add_post("/admin/workers/restart", worker_admin.post_restart_all)
     router.add_post("/admin/workers/{worker}/restart", worker_admin.post_restart)

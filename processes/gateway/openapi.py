@@ -228,7 +228,9 @@ def _worker_paths() -> dict[str, Any]:
 
     worker = parameter("worker", {"type": "string"}, place="path")
     listed = answers(json_answer("Programs"), 401, 403, 404)
+    told = answers(json_answer("Diagnoses of failures, and remedies of faults"), 401, 403, 404)
     return {
+        "/admin/diagnoses": {"get": {"summary": "List what failures point to", "responses": told}},
         "/admin/programs": {"get": {"summary": "List supervisord's programs", "responses": listed}},
         "/admin/workers/restart": restart("Replace all workers, one after the other"),
         "/admin/workers/{worker}/restart": restart("Replace a worker between two utterances", worker),

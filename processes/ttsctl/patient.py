@@ -45,6 +45,7 @@ PATHS = {
     "cache": "/admin/cache",
     "paused_jobs": f"{JOBS}paused",
     "failed_jobs": f"{JOBS}failed",
+    "failures": "/v1/history?state=failed&limit=10",
 }
 """Field of `Patient` → what the gateway is asked for it."""
 
@@ -86,6 +87,8 @@ class Patient:
     """GET /v1/jobs, those that wait."""
     failed_jobs: dict[str, Any] | None = None
     """GET /v1/jobs, those that have failed."""
+    failures: dict[str, Any] | None = None
+    """GET /v1/history, the latest requests that have failed."""
     metrics: dict[str, float] = field(default_factory=dict)
     """The gateway's samples, by name and labels as they are exposed; empty when it doesn't answer."""
     processes: list[Process] = field(default_factory=list)

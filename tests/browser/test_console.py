@@ -113,7 +113,11 @@ def test_console_when_signed_in_then_it_shows_what_the_routes_say(visit: Visit, 
     gateway = cells(page, "programs", "gateway")
     expect(gateway.nth(1)).to_have_text("running")
     expect(gateway.nth(6)).to_have_text(str(operated.program("gateway").pid))
-    expect(cells(page, "failures", "engine_failed").nth(2)).to_have_text("tone-low")
+    failure = cells(page, "failures", "engine_failed")
+    expect(failure.nth(2)).to_have_text("tone-low")
+    expect(failure.nth(3)).to_have_text(re.compile("^requests_fail: the engine, which failed on this text"))
+    request_id = failure.last.inner_text()
+    expect(failure.nth(4)).to_have_text(f"ttsctl logs --request={request_id}")
     expect(page.locator("#tile-workers")).to_have_text("2 of 2")
     expect(page.locator("#tile-database")).to_have_text("well")
     expect(page.locator("#tile-success")).to_have_text(re.compile(r"^\d+\.\d %$"))
@@ -163,6 +167,8 @@ def test_drain_when_pressed_then_requests_are_refused_until_it_is_pressed_again(
     page.click("#drain")
     expect(page.locator("#health-text")).to_have_text("Draining")
     expect(page.locator("#said")).to_have_text("New requests are refused; 0 still run.")
+    drained = page.locator("#findings li").filter(has_text="Doctor's draining: let it take requests again.")
+    expect(drained.locator("code")).to_have_text("ttsctl drain off")
     body = {"input": "Hello.", "voice": "tone-low"}
     assert ask(operated, "/v1/audio/speech", KEY, body=body).code == "draining"
     page.get_by_role("button", name="Take requests again").click()

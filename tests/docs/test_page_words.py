@@ -3,6 +3,7 @@
 import re
 from importlib import import_module
 
+from appliance.diagnoses import FAILURES, OTHER_FAILURE, REMEDIES
 from appliance.errors import (
     ApplianceError,
     CapacityError,
@@ -18,6 +19,7 @@ from appliance.store.errors import StorageError
 from processes.gateway.health import Status
 from processes.gateway.store_keeper import WELL
 from processes.gateway.worker_link import SERVING_STATES
+from processes.ttsctl.doctor import CHECKS
 from processes.ttsctl.overview import STATES_WITHOUT_GATEWAY
 from tests.docs.checkout import ROOT
 
@@ -71,7 +73,18 @@ def test_states_when_a_page_shows_them_then_each_has_its_words() -> None:
     assert set(health) == {each.value for each in Status} | {"unreachable"}
     assert set(_keys(_words("console_words.js", "DB_WORDS"))) == {*WELL, *DATABASE_STATES}
     assert set(_keys(_words("console_words.js", "DISK_WORDS"))) == {each.value for each in DiskState}
-    assert _values(_words("console_words.js", "DISK_TROUBLES")) == [each.value for each in ALERTING]
+    assert _keys(_words("console_words.js", "DISK_FAULTS")) == [each.value for each in ALERTING]
+
+
+def test_faults_when_the_console_or_a_diagnosis_names_one_then_doctor_knows_it() -> None:
+    known = {fault.code for check in CHECKS.values() for fault in check.faults}
+    script = (ROOT / "processes/gateway/page/console_words.js").read_text(encoding="utf-8")
+    named = set(re.findall(r'"([a-z]+(?:_[a-z]+)+)"', script)) - {"voice_not_found"}
+    assert "backup_failed" in named
+    stored = {f"store_{state}" for state in DATABASE_STATES}
+    pointed_to = {each.fault for each in (*FAILURES.values(), OTHER_FAILURE)}
+    assert named | stored | pointed_to | {*REMEDIES} <= known
+    assert {*FAILURES} <= {each.code for each in error_classes()}
 
 
 def test_workers_when_the_console_shows_them_then_as_ttsctl_does() -> None:

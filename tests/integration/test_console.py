@@ -63,12 +63,14 @@ def test_console_when_there_is_an_admin_key_then_its_files_come_without_one_and_
     assert admin.key.encode() not in answer.body
 
 
-@pytest.mark.parametrize("path", ["/admin/programs", "/admin/workers/restart", "/admin/workers/x/restart"])
+@pytest.mark.parametrize(
+    "path", ["/admin/diagnoses", "/admin/programs", "/admin/workers/restart", "/admin/workers/x/restart"]
+)
 def test_route_when_the_key_is_missing_then_401_and_nothing_happens(
     path: str, appliance: Appliance, admin: Created
 ) -> None:
     before = whole(appliance)
-    body: dict[str, Any] | None = None if path.endswith("programs") else {}
+    body: dict[str, Any] | None = {} if path.endswith("restart") else None
     for key in ("", f"{admin.key}x"):
         assert ask(appliance, path, key, body=body).code == "invalid_api_key"
     workers = asked(appliance, "/admin/status")["workers"]
@@ -88,6 +90,17 @@ def test_programs_when_listed_then_each_with_its_state_memory_and_process(
         assert (program["state"], program["held"], program["degraded"]) == ("RUNNING", False, False)
         assert program["rss_bytes"] > 1_000_000
         assert program["pid"] == appliance.program(name).pid
+
+
+def test_diagnoses_when_asked_for_then_failures_and_faults_have_advice_and_a_command(
+    appliance: Appliance, admin: Created
+) -> None:
+    assert ask(appliance, "/admin/diagnoses", admin.key).status == 200
+    told = asked(appliance, "/admin/diagnoses")
+    assert told["failures"]["worker_lost"]["fault"] == "died"
+    assert told["faults"]["draining"]["command"] == "ttsctl drain off"
+    of_failures = [*told["failures"].values(), told["other_failure"]]
+    assert all(each["advice"] and each["command"] for each in (*of_failures, *told["faults"].values()))
 
 
 def test_status_when_asked_then_the_queue_has_its_classes(appliance: Appliance) -> None:

@@ -10,7 +10,7 @@ import { ask, askJson, posted } from "./api.js";
 import { Past } from "./console_past.js";
 import { drawBars, drawLines } from "./console_plots.js";
 import { Failures, Jobs, Programs, Workers } from "./console_tables.js";
-import { backupWords, databaseWords, diskWords, findings, percent, seconds } from "./console_words.js";
+import { backupWords, databaseWords, diskWords, findings, percent, remedy, seconds } from "./console_words.js";
 import { HEALTH_WORDS } from "./health_words.js";
 import { count } from "./job_words.js";
 import { recallAdminKey, rememberAdminKey } from "./storage.js";
@@ -34,6 +34,7 @@ let visit = null; // the AbortController of what is asked with this key
 let is_draining = false;
 let ahead_ms = 0; // how far the appliance's clock is before this one's
 let seen_programs = [];
+let diagnoses = null; // what doctor says of failures and faults; the same for as long as a version runs
 
 function now_ms() {
   return Date.now() + ahead_ms;
@@ -159,6 +160,7 @@ function takeTime(answer) {
 }
 
 async function lookSlow(signal) {
+  if (diagnoses === null) await tellIn(page["findings-note"], learn, signal);
   const looks = [
     [lookHealth, "findings-note"],
     [lookHistory, "note-history"],
@@ -178,6 +180,10 @@ async function tellIn(note, look, signal) {
   }
 }
 
+async function learn(signal) {
+  diagnoses = await askJson("/admin/diagnoses", patient(signal));
+}
+
 /** Ask for a state whose 503 is an answer, too. */
 async function askState(path, signal) {
   const answer = await fetch(path, patient(signal)).catch(() => null);
@@ -195,14 +201,25 @@ async function lookHealth(signal) {
   page.findings.replaceChildren(...findings(health, tts, seen_programs).map(finding));
 }
 
-function finding({ level, words }) {
+function finding(found) {
   const item = document.createElement("li");
   const [dot, text] = [document.createElement("span"), document.createElement("span")];
   dot.className = "dot";
-  text.textContent = words;
-  item.dataset.level = level;
+  text.textContent = found.words;
+  if (found.fault) text.append(...verdict(found));
+  item.dataset.level = found.level;
   item.append(dot, text);
   return item;
+}
+
+/** What doctor calls it and would do. */
+function verdict(found) {
+  const { advice, command } = remedy(diagnoses, found);
+  const [words, code] = [document.createElement("span"), document.createElement("code")];
+  words.className = "quiet";
+  words.textContent = ` Doctor's ${found.fault}: ${advice}. `;
+  code.textContent = command;
+  return [words, code];
 }
 
 /** Ask for what is new in the history; for more of it where that doesn't reach what is known. */
@@ -222,7 +239,7 @@ async function lookJobs(signal) {
 
 async function lookFailures(signal) {
   const { data } = await askJson(`/v1/history?state=failed&limit=${LISTED}`, patient(signal));
-  if (!signal.aborted) failures.show(data, now_ms());
+  if (!signal.aborted) failures.show(data, now_ms(), diagnoses);
 }
 
 // ---------------------------------------------------------------- showing

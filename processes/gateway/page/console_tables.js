@@ -3,7 +3,7 @@
 // Owns: which columns each table has, and its elements. Every value is text: nothing of an answer becomes markup.
 // Refuses to know: how anything is asked for, and what a button does.
 
-import { ago, memory, seconds } from "./console_words.js";
+import { ago, failureWords, memory, seconds } from "./console_words.js";
 import { count, reasonWords, stateWords } from "./job_words.js";
 
 const WORKER_PREFIX = "worker-";
@@ -204,6 +204,8 @@ export class Failures {
       { title: "When", of: ({ accepted_at, now_ms }) => ago(Date.parse(accepted_at), now_ms) },
       { title: "Why", of: (request) => request.ended_by, kind: "state" },
       { title: "Voice", of: (request) => request.voice, kind: "words" },
+      { title: "Doctor's verdict", of: (request) => request.verdict, kind: "words verdict" },
+      { title: "Command", of: (request) => request.command, kind: "words command" },
       { title: "Worker", of: (request) => request.worker || null },
       { title: "Characters", of: ({ chars }) => count(chars), kind: "number" },
       { title: "Took", of: ({ total_s }) => seconds(total_s), kind: "number" },
@@ -211,7 +213,8 @@ export class Failures {
     ], "None is in the history.");
   }
 
-  show(requests, now_ms) {
-    this.#table.show(requests.map((request) => ({ key: request.id, now_ms, ...request })));
+  /** @param {object | null} diagnoses answer of GET /admin/diagnoses, once it is there */
+  show(requests, now_ms, diagnoses) {
+    this.#table.show(requests.map((request) => ({ key: request.id, now_ms, ...request, ...failureWords(diagnoses, request) })));
   }
 }

@@ -22,7 +22,8 @@ const DISK_WORDS = {
   refuse: "so full that jobs are refused",
   readonly: "can't be written to",
 };
-const DISK_TROUBLES = ["alert", "refuse", "readonly"];
+const SAYING_NOTHING = ["busy", "draining", "maintenance"]; // causes of a failed probe that another finding names
+const DISK_FAULTS = { alert: "disk_filling", refuse: "disk_full", readonly: "disk_readonly" };
 
 /** Seconds, in the unit that suits them. */
 export function seconds(value_s) {
@@ -67,8 +68,24 @@ export function backupWords(backup, now_ms) {
   return ["failed", "damaged"].includes(backup.last) ? `${newest}; the last ${backup.last}` : newest;
 }
 
+/** What a failed request points to, as {verdict, command}; dashes where nobody has told. */
+export function failureWords(diagnoses, { ended_by, request_id }) {
+  const found = diagnoses?.failures[ended_by] ?? diagnoses?.other_failure;
+  if (!found) return { verdict: NOTHING, command: NOTHING };
+  const command = found.command.replaceAll("{request_id}", request_id);
+  return { verdict: `${found.fault}: ${found.cause}; ${found.advice}`, command };
+}
+
+/** What to do about a finding, as {advice, command}: of what only a look at the machine tells, doctor. */
+export function remedy(diagnoses, { fault, name = "" }) {
+  const found = diagnoses?.faults[fault] ?? { advice: "see what it finds", command: "ttsctl doctor" };
+  const [advice, command] = [found.advice, found.command].map((text) => text.replaceAll("{name}", name));
+  return { advice, command };
+}
+
 /**
- * What the gateway knows to be wrong, as {level: good | warn | bad, words}, the worst first.
+ * What the gateway knows to be wrong, as {level: good | warn | bad, words, fault, name}, the worst first. The
+ * fault is what `ttsctl doctor` calls it, the name a program's; both may be missing.
  *
  * @param {object} health answer of GET /health
  * @param {object} tts answer of GET /health/tts
@@ -77,45 +94,48 @@ export function backupWords(backup, now_ms) {
 export function findings(health, tts, programs) {
   const found = [...probes(tts), ...surroundings(health), ...troubled(programs)];
   if (health.worker.ready < health.worker.total) {
-    found.push(warn(`${health.worker.ready} of ${health.worker.total} workers can speak.`));
+    found.push(warn(`${health.worker.ready} of ${health.worker.total} workers can speak.`, "worker_missing"));
   }
-  if (health.status === "draining") found.push(warn("New requests are refused, since somebody has said drain."));
-  if (health.status === "maintenance") found.push(warn("Maintenance is on: new requests are refused."));
-  if (health.status === "overloaded") found.push(warn("More is asked for than can be spoken; newcomers are refused."));
-  if (health.status === "down") found.unshift(bad("Nobody can speak for the default voice."));
+  if (health.status === "draining") found.push(warn("New requests are refused, since somebody has said drain.", "draining"));
+  if (health.status === "maintenance") found.push(warn("Maintenance is on: new requests are refused.", "maintenance"));
+  if (health.status === "overloaded") found.push(warn("More is asked for than can be spoken; newcomers are refused.", "overloaded"));
+  if (health.status === "down") found.unshift(bad("Nobody can speak for the default voice.", "down"));
   const order = { bad: 0, warn: 1 };
   found.sort((one, other) => order[one.level] - order[other.level]);
   return found.length ? found : [{ level: "good", words: "Nothing that the gateway knows of." }];
 }
 
 function probes(tts) {
-  const failed = Object.entries(tts.engines).filter(([, probe]) => probe.cause && probe.cause !== "busy");
-  const found = failed.map(([engine, probe]) => bad(`The probe of ${engine} failed ${seconds(probe.age_s)} ago: ${probe.cause}.`));
-  if (tts.cause === "voice_not_found") found.push(bad("There is no voice for voices.default."));
+  const failed = Object.entries(tts.engines).filter(([, probe]) => probe.cause && !SAYING_NOTHING.includes(probe.cause));
+  const found = failed.map(([engine, probe]) => {
+    const fault = engine === tts.engine ? "probe_failed" : "engine_probe_failed";
+    return bad(`The probe of ${engine} failed ${seconds(probe.age_s)} ago: ${probe.cause}.`, fault);
+  });
+  if (tts.cause === "voice_not_found") found.push(bad("There is no voice for voices.default.", "default_voice_missing"));
   return found;
 }
 
 function surroundings({ db, disk, backup }) {
   const found = [];
-  if (!["ok", "opening"].includes(db.state)) found.push(bad(`The database is not well: ${databaseWords(db)} (${db.state}).`));
-  if (DISK_TROUBLES.includes(disk.state)) found.push(warn(`The disk: ${diskWords(disk)}.`));
-  if (backup.last === "damaged") found.push(bad("The last backup found the database damaged."));
-  if (backup.last === "failed") found.push(warn("The last backup failed."));
+  if (!["ok", "opening"].includes(db.state)) found.push(bad(`The database is not well: ${databaseWords(db)} (${db.state}).`, `store_${db.state}`));
+  if (disk.state in DISK_FAULTS) found.push(warn(`The disk: ${diskWords(disk)}.`, DISK_FAULTS[disk.state]));
+  if (backup.last === "damaged") found.push(bad("The last backup found the database damaged.", "backup_found_damage"));
+  if (backup.last === "failed") found.push(warn("The last backup failed.", "backup_failed"));
   return found;
 }
 
 function troubled(programs) {
   const now = ({ held }) => (held ? "held before its next start" : "started again");
   return [
-    ...programs.filter((each) => each.degraded).map((each) => warn(`${each.name} ends again and again (${each.last_exit}); ${now(each)}.`)),
-    ...programs.filter((each) => each.state === "FATAL").map((each) => bad(`${each.name} could not be started (FATAL).`)),
+    ...programs.filter((each) => each.degraded).map((each) => warn(`${each.name} ends again and again (${each.last_exit}); ${now(each)}.`, "program_held", each.name)),
+    ...programs.filter((each) => each.state === "FATAL").map((each) => bad(`${each.name} could not be started (FATAL).`, "program_given_up", each.name)),
   ];
 }
 
-function warn(words) {
-  return { level: "warn", words };
+function warn(words, fault, name) {
+  return { level: "warn", words, fault, name };
 }
 
-function bad(words) {
-  return { level: "bad", words };
+function bad(words, fault, name) {
+  return { level: "bad", words, fault, name };
 }

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from appliance.diagnoses import REMEDIES
 from appliance.lifecycle import SUPERVISOR_SOCKET, read_json
 from appliance.watched import BEAT_FILE, ONE_SHOT_PROGRAM
 from processes.ttsctl.check import Check
@@ -169,8 +170,8 @@ def check_programs(patient: Patient) -> Finding:
     name = next(iter(given_up or ["gateway"] if "gateway" in bad else [*bad.keys() - held]))
     seen = ", ".join(f"{each} is {state}" for each, state in list(bad.items())[:MAX_NAMED])
     fault = GIVEN_UP if given_up else GATEWAY_DOWN if "gateway" in bad else STOPPED
-    advice = f"{_tail(name)} says more; then start it"
-    return fault.found(f"{seen}{_last_exit(patient, name)}", advice, f"ttsctl supervisorctl start {name}")
+    remedy = REMEDIES[GIVEN_UP.code].of(name)
+    return fault.found(f"{seen}{_last_exit(patient, name)}", remedy.advice, remedy.command)
 
 
 def _last_exit(patient: Patient, name: str) -> str:
@@ -189,12 +190,8 @@ def check_restarts(patient: Patient) -> Finding:
         f"{name} ends again and again ({each.get('last_exit')}, {each.get('restarts', 0)} restarts)"
         for name, each in list(held.items())[:MAX_NAMED]
     )
-    name = next(iter(held))
-    advice = (
-        "read why it ends (worker_…, engine_… and output in the log); it is tried again after 1 to 30 s, "
-        f"and at once by ttsctl supervisorctl start {name}"
-    )
-    return HELD.found(seen, advice, _tail(name))
+    remedy = REMEDIES[HELD.code].of(next(iter(held)))
+    return HELD.found(seen, remedy.advice, remedy.command)
 
 
 def check_deaths(patient: Patient) -> Finding:

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from appliance.diagnoses import FAILURES, OTHER_FAILURE, REMEDIES, REQUEST_ID, STATUS
+from appliance.errors import ProtocolError
 from appliance.pools import SET, Pool
 from appliance.running import CHANGED
 from appliance.worker_programs import WORKER_PREFIX
@@ -58,14 +60,10 @@ LEAST_SUCCESS = 0.95
 MAX_NAMED = 4
 NO_GATEWAY = "the gateway doesn't answer"
 CAPACITY = 'docs/operate/capacity.md, "How many workers"'
-STATUS = "ttsctl status"
-STATUS_FAULTS = {
-    "draining": (DRAINING, "let it take requests again", "ttsctl drain off"),
-    "maintenance": (MAINTENANCE, "switch it off once the work is done", "ttsctl maintenance off"),
-    "starting": (STARTING, "ask again in some seconds", STATUS),
-    "degraded": (DEGRADED, "see what the other checks name; ttsctl status has the problems", STATUS),
-    "down": (DOWN, "see workers", STATUS),
-}
+STATUS_FAULTS = {fault.code: fault for fault in (DRAINING, MAINTENANCE, STARTING, DEGRADED, DOWN)}
+"""`status` of `/admin/status` → what is wrong."""
+REFUSING = (DRAINING.code, MAINTENANCE.code)
+"""Causes of a failed probe that say nothing of speech: probes are refused as all else is."""
 
 
 def check_poison(patient: Patient) -> Finding:
@@ -87,8 +85,8 @@ def check_protocol(patient: Patient) -> Finding:
     errors = patient.sample("tts_protocol_errors_total")
     if errors:
         seen = f"{errors:.0f} connections of workers were closed for it"
-        advice = "are all of one version? Start the workers anew; else report it with worker_lost of the log"
-        return PROTOCOL_BROKEN.found(seen, advice, "ttsctl restart --rolling")
+        diagnosis = FAILURES[ProtocolError.code]
+        return PROTOCOL_BROKEN.found(seen, diagnosis.advice, diagnosis.command)
     return ok("every worker keeps to it")
 
 
@@ -144,7 +142,7 @@ def check_workers(patient: Patient) -> Finding:
     missing = list(_missing(patient, sizes))
     named = ", ".join(f"{name} is {why}" for name, why, _ in missing[:MAX_NAMED])
     _name, _why, command = missing[0] if missing else ("", "", STATUS)
-    advice = "ttsctl status says how each ended; ttsctl supervisorctl tail NAME says why"
+    advice = REMEDIES[WORKER_MISSING.code].advice
     fault = WORKER_MISSING if all(alive[engine] for engine in short) else NO_WORKER
     return fault.found(f"{seen}{f' ({named})' if named else ''}", advice, command)
 
@@ -180,15 +178,18 @@ def check_speech(patient: Patient) -> Finding:
     if status in ("ok", "busy"):
         return _other_engines(patient.speech)
     if status == "starting":
-        return PROBE_AWAITED.found(seen, "ask again in some seconds", STATUS)
+        remedy = REMEDIES[PROBE_AWAITED.code]
+        return PROBE_AWAITED.found(seen, remedy.advice, remedy.command)
+    if cause in REFUSING:
+        return unseen("new requests are refused, see gateway")
     if cause == "voice_not_found":
-        advice = "name one that there is in voices.default, then ttsctl config apply; or import it"
-        return DEFAULT_MISSING.found(seen, advice, "ttsctl voices")
+        remedy = REMEDIES[DEFAULT_MISSING.code]
+        return DEFAULT_MISSING.found(seen, remedy.advice, remedy.command)
     if cause is None and age_s is not None and patient.speech.get("workers_ready"):
         seen = f"the last one was {age_s:.0f} s ago"
         return PROBE_STALE.found(seen, "see loop and queue", STATUS)
-    advice = 'docs/operate/troubleshooting.md, "It starts and says nothing"'
-    return PROBE_FAILED.found(seen, advice, "ttsctl supervisorctl tail gateway")
+    remedy = REMEDIES[PROBE_FAILED.code]
+    return PROBE_FAILED.found(seen, remedy.advice, remedy.command)
 
 
 def _other_engines(speech: dict[str, Any]) -> Finding:
@@ -199,7 +200,8 @@ def _other_engines(speech: dict[str, Any]) -> Finding:
     }
     if failed:
         seen = ", ".join(f"{engine}: {cause}" for engine, cause in failed.items())
-        return ENGINE_PROBE.found(seen, "see its workers and their log", STATUS)
+        remedy = REMEDIES[ENGINE_PROBE.code]
+        return ENGINE_PROBE.found(seen, remedy.advice, remedy.command)
     latency_ms = speech.get("sample_latency_ms")
     return ok(f"{speech['status']}, first audio after {format_delay(latency_ms and latency_ms / 1000)}")
 
@@ -216,12 +218,24 @@ def check_requests(patient: Patient) -> Finding:
     if ratio < LEAST_SUCCESS:
         failed = patient.status["requests"]["finished"]
         seen = f"{seen}; {failed['failed']} failed, {failed['expired']} expired"
-        return REQUESTS_FAIL.found(seen, "see request_finished in the log: code and worker", STATUS)
+        return _failing(patient, seen)
     target_s = patient.settings.dispatch.first_audio_target_s
     if late_s is not None and late_s > target_s:
         advice = f'{target_s:g} s are wanted: docs/operate/observe.md, "Is it slow?"'
         return SLOW.found(seen, advice, STATUS)
     return ok(seen)
+
+
+def _failing(patient: Patient, seen: str) -> Finding:
+    """Say what most of the latest failures point to."""
+    latest = patient.failures["data"] if patient.failures else []
+    if not latest:
+        return REQUESTS_FAIL.found(seen, "see request_finished in the log: code and worker", STATUS)
+    [(code, count)] = Counter(each["ended_by"] for each in latest).most_common(1)
+    diagnosis = FAILURES.get(code, OTHER_FAILURE)
+    newest = next(each["request_id"] for each in latest if each["ended_by"] == code)
+    seen = f"{seen}; {count} of the last {len(latest)} by {code}: {diagnosis.cause}"
+    return REQUESTS_FAIL.found(seen, diagnosis.advice, diagnosis.command.replace(REQUEST_ID, newest))
 
 
 def check_queue(patient: Patient) -> Finding:
@@ -231,8 +245,8 @@ def check_queue(patient: Patient) -> Finding:
     queue = patient.status["queue"]
     seen = f"{queue['waiting']} utterances wait, {format_delay(queue['expected_wait_s'])} expected"
     if patient.status["status"] == "overloaded":
-        advice = f"wait, or have more workers or cores: {CAPACITY}"
-        return OVERLOADED.found(seen, advice, STATUS)
+        remedy = REMEDIES[OVERLOADED.code]
+        return OVERLOADED.found(seen, remedy.advice, remedy.command)
     refused = {
         reason: count
         for reason in ("capacity", "quota", "storage")
@@ -259,8 +273,8 @@ def check_gateway(patient: Patient) -> Finding:
     seen = f"{status}, {requests['in_flight']} requests in flight, {queue['waiting']} utterances waiting"
     if status not in STATUS_FAULTS:  # overloaded is the queue's
         return ok(seen)
-    fault, advice, command = STATUS_FAULTS[status]
-    return fault.found(seen, advice, command)
+    remedy = REMEDIES[status]
+    return STATUS_FAULTS[status].found(seen, remedy.advice, remedy.command)
 
 
 CHECKS = {

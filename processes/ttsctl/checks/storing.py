@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from appliance.diagnoses import REMEDIES
 from appliance.errors import ConfigurationError
 from appliance.store.backups import Backup, list_backups, verify_backup
 from appliance.store.check import check_file
@@ -68,8 +69,6 @@ BY_ITSELF = "requested"
 """The reason of a job that somebody has paused."""
 NO_GATEWAY = "the gateway doesn't answer"
 DISK_ERRORS = "dmesg --level=err,warn | tail -20"
-RESTART = "ttsctl supervisorctl restart gateway"
-WITH_BACKUP = ("store_failed in the log says why; put back a backup", "ttsctl backup restore newest")
 MAX_NAMED = 3
 
 
@@ -109,14 +108,8 @@ def _store_remedy(patient: Patient, state: str, path: Path) -> tuple[str, str, s
     remedies = {
         "full": ("make room: it goes on by itself within seconds", make_room(patient, folder)),
         "readonly": ("mount it for writing: it goes on by itself", make_writable(folder)),
-        "restored": (
-            "see what is missing since (store_replaced in the log); the next start says ok",
-            RESTART,
-        ),
-        "lost": (f"the broken one is {path.name}.corrupt-TIME; is a backup elsewhere?", "ttsctl backup list"),
         "removed": ("find out who: it is saved and opened anew by itself", shell("ls", "-l", folder)),
-        "corrupt": WITH_BACKUP,
-        "failed": WITH_BACKUP,
+        **{name: REMEDIES[fault.code] for name, fault in STATES.items() if fault.code in REMEDIES},
     }
     return "", *remedies.get(state, ("see what ails the disk: it goes on by itself", DISK_ERRORS))
 
@@ -157,13 +150,12 @@ def check_backups(patient: Patient) -> Finding:
         return unseen(SETTINGS_WRONG)
     said = (patient.health or {}).get("backup", {})
     if said.get("last") == "damaged":
-        advice = "put back one from before the damage; what is there is kept"
-        return BACKUP_DAMAGE.found(
-            "the last backup found damage in the database", advice, "ttsctl backup restore newest"
-        )
+        remedy = REMEDIES[BACKUP_DAMAGE.code]
+        seen = "the last backup found damage in the database"
+        return BACKUP_DAMAGE.found(seen, remedy.advice, remedy.command)
     if said.get("last") == "failed":
-        advice = "see why: it says so, as does backup_failed in the log"
-        return BACKUP_FAILED.found("the last backup has failed", advice, "ttsctl backup create")
+        remedy = REMEDIES[BACKUP_FAILED.code]
+        return BACKUP_FAILED.found("the last backup has failed", remedy.advice, remedy.command)
     try:
         found = list_backups(patient.settings.backups_path())
     except StorageError as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from appliance.diagnoses import FAILURES, OTHER_FAILURE
 from appliance.imports_beside import claimed, write_beside
 from appliance.running import CHANGED, flatten, write_pools
 from appliance.store.backups import create_backup, list_backups
@@ -125,6 +126,8 @@ def test_gateway_when_it_says_how_it_is_then_that_is_the_fault(said, fault):
         ({"status": "busy", "engine": "espeak", "sample_latency_ms": None}, "", "busy"),
         ({"status": "starting", "engine": "espeak", "cause": None}, "probe_awaited", "starting"),
         ({"status": "down", "engine": "espeak", "cause": "silence"}, "probe_failed", "silence"),
+        ({"status": "down", "engine": "espeak", "cause": "draining"}, "", "see gateway"),
+        ({"status": "down", "engine": "espeak", "cause": "maintenance"}, "", "see gateway"),
         (
             {"status": "down", "engine": "espeak", "cause": "voice_not_found"},
             "default_voice_missing",
@@ -168,6 +171,18 @@ def test_requests_when_too_many_fail_or_are_late_then_it_warns(ratio, late_s, co
     latency = {"samples": count, "ttfa_p90_s": late_s}
     known = status([], latency=latency, success_ratio=ratio)
     assert speaking.check_requests(patient(status=known)).fault == fault
+
+
+def test_requests_when_most_have_failed_for_one_reason_then_that_is_the_diagnosis():
+    codes = ["engine_failed", "worker_lost", "worker_lost"]
+    failures = {"data": [{"ended_by": code, "request_id": f"r{at}"} for at, code in enumerate(codes)]}
+    known = status([], latency={"samples": 100, "ttfa_p90_s": 0.01}, success_ratio=0.5)
+    finding = speaking.check_requests(patient(status=known, failures=failures))
+    assert finding.seen.endswith(f"2 of the last 3 by worker_lost: {FAILURES['worker_lost'].cause}")
+    assert finding.command == "ttsctl logs --request=r1"
+    failures["data"] = [{"ended_by": "new_code", "request_id": "r9"}]
+    finding = speaking.check_requests(patient(status=known, failures=failures))
+    assert (finding.advice, finding.command) == (OTHER_FAILURE.advice, "ttsctl logs --request=r9")
 
 
 def test_queue_when_it_is_overloaded_or_has_refused_then_it_says_so():

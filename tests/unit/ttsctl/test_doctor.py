@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from appliance.diagnoses import FAILURES, OTHER_FAILURE, REMEDIES
 from appliance.settings import ROOT
 from processes.ttsctl.bounded import within
 from processes.ttsctl.check import LATE, OF_ANY, UNSEEABLE, Check
@@ -163,14 +164,17 @@ def test_findings_when_a_check_says_one_then_with_a_command():
 
 def test_commands_when_a_check_names_one_then_it_exists():
     """Commands are literals in the checks, or begin with one: each is one of ttsctl's, make's or Debian's."""
-    commands = [text for group in GROUPS for text in _command_texts(group)]
+    commands = {text for group in GROUPS for text in _command_texts(group)}
+    commands |= {each.command for each in [*FAILURES.values(), OTHER_FAILURE]}
+    commands |= {each.command for each in REMEDIES.values()}
     assert len(commands) > 40
+    parser = build_parser()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for text in commands:
         words = shlex.split(text)
         assert words[0] in SHELL_WORDS, text
         if words[0] == "ttsctl":
-            build_parser().parse_args([*words[1:], *_missing_words(words)])
+            parser.parse_args([*words[1:], *_missing_words(words)])
         if words[0] == "make":
             assert all(word in targets or word.startswith(".venv/") for word in words[1:]), text
 
