@@ -31,14 +31,24 @@ class Panel:
     """Where it turns red; None for never."""
 
 
+def one(metric: str, labels: str = "") -> str:
+    """The series of a metric that the chosen appliance has."""
+    return f"{metric}{{{f'{ONLY}, {labels}' if labels else ONLY}}}"
+
+
 def total(metric: str, by: str = "", labels: str = "") -> str:
     """The sum of a gauge."""
-    return f"sum{f' by ({by})' if by else ''} ({metric}{{{_chosen(labels)}}})"
+    return _sum(one(metric, labels), by)
 
 
 def rate(metric: str, by: str = "", labels: str = "") -> str:
     """How much a counter grows in a second."""
-    return f"sum{f' by ({by})' if by else ''} (rate({metric}{{{_chosen(labels)}}}[$__rate_interval]))"
+    return _sum(f"rate({one(metric, labels)}[$__rate_interval])", by)
+
+
+def grown(metric: str, by: str = "") -> str:
+    """How much a counter has grown in an hour."""
+    return _sum(f"increase({one(metric)}[1h])", by)
 
 
 def quantile(share: float, metric: str, labels: str = "") -> str:
@@ -46,8 +56,8 @@ def quantile(share: float, metric: str, labels: str = "") -> str:
     return f"histogram_quantile({share}, {rate(f'{metric}_bucket', 'le', labels)})"
 
 
-def _chosen(labels: str) -> str:
-    return f"{ONLY}, {labels}" if labels else ONLY
+def _sum(expr: str, by: str) -> str:
+    return f"sum{f' by ({by})' if by else ''} ({expr})"
 
 
 def stages(share: float) -> tuple[Query, ...]:
@@ -58,6 +68,10 @@ def stages(share: float) -> tuple[Query, ...]:
     )
 
 
+def percentiles(metric: str, *percents: int) -> tuple[Query, ...]:
+    return tuple(Query(quantile(percent / 100, metric), f"p{percent}") for percent in percents)
+
+
 SYNTHESIS = rate("tts_request_duration_seconds_sum", labels='stage="synth"')
 ROWS: dict[str, tuple[Panel, ...]] = {
     "At a glance": (
@@ -66,16 +80,21 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "1: exporter, supervisord and gateway answer.",
             (
                 Query(f'min(up{{job="tts-appliance", {ONLY}}})', "exporter"),
-                Query(f"min(tts_supervisor_up{{{ONLY}}})", "supervisord"),
-                Query(f"min(tts_up{{{ONLY}}})", "gateway"),
-                Query(f"min(tts_db_up{{{ONLY}}})", "database"),
+                *(
+                    Query(f"min({one(metric)})", part)
+                    for metric, part in (
+                        ("tts_supervisor_up", "supervisord"),
+                        ("tts_up", "gateway"),
+                        ("tts_db_up", "database"),
+                    )
+                ),
             ),
             kind="stat",
         ),
         Panel(
             "Success in 10 minutes",
             "Of the requests that were taken in; below 95 % somebody is woken.",
-            (Query(f"instance:tts_success:ratio_rate10m{{{ONLY}}}", "{{instance}}"),),
+            (Query(one("instance:tts_success:ratio_rate10m"), "{{instance}}"),),
             unit="percentunit",
             kind="stat",
         ),
@@ -89,8 +108,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Error budget burn",
             "Share of speech that was owed and not given, or begun late, in units of the 0.5 % that may.",
             (
-                Query(f"instance:tts_speech_errors:ratio_rate1h{{{ONLY}}} / 0.005", "errors, 1 h"),
-                Query(f"instance:tts_late_audio:ratio_rate1h{{{ONLY}}} / 0.005", "late, 1 h"),
+                Query(f"{one('instance:tts_speech_errors:ratio_rate1h')} / 0.005", "errors, 1 h"),
+                Query(f"{one('instance:tts_late_audio:ratio_rate1h')} / 0.005", "late, 1 h"),
             ),
             limit=14.4,
         ),
@@ -114,18 +133,14 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "First audio",
             "From headers read to the first audio byte written.",
-            (
-                Query(quantile(0.5, "tts_time_to_first_audio_seconds"), "p50"),
-                Query(quantile(0.9, "tts_time_to_first_audio_seconds"), "p90"),
-                Query(quantile(0.99, "tts_time_to_first_audio_seconds"), "p99"),
-            ),
+            percentiles("tts_time_to_first_audio_seconds", 50, 90, 99),
             unit="s",
             limit=0.5,
         ),
         Panel(
             "API, p90 to the answer's headers",
             "Without health, uploads and downloads, over 10 minutes.",
-            (Query(f"instance:tts_api_start_seconds:p90_rate10m{{{ONLY}}}", "{{instance}}"),),
+            (Query(one("instance:tts_api_start_seconds:p90_rate10m"), "{{instance}}"),),
             unit="s",
             limit=0.5,
         ),
@@ -133,7 +148,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Probe",
             "From asking to first audio of the last real synthesis.",
-            (Query(f"tts_probe_latency_seconds{{{ONLY}}} > 0", "{{engine}}"),),
+            (Query(f"{one('tts_probe_latency_seconds')} > 0", "{{engine}}"),),
             unit="s",
         ),
         Panel(
@@ -161,7 +176,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Expected wait",
             "What a newcomer's first utterance would wait; above 0.3 s newcomers are refused.",
-            (Query(f"max(tts_queue_wait_expected_seconds{{{ONLY}}})", "wait"),),
+            (Query(f"max({one('tts_queue_wait_expected_seconds')})", "wait"),),
             unit="s",
             limit=0.3,
         ),
@@ -186,7 +201,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Disk",
             "Used share of the data's disk.",
-            (Query(f"max(tts_disk_used_ratio{{{ONLY}}})", "used"),),
+            (Query(f"max({one('tts_disk_used_ratio')})", "used"),),
             unit="percentunit",
             limit=0.8,
         ),
@@ -246,8 +261,8 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Jobs accepted and ended",
             "In an hour.",
             (
-                Query(f"sum (increase(tts_jobs_accepted_total{{{ONLY}}}[1h]))", "accepted"),
-                Query(f"sum by (outcome) (increase(tts_jobs_finished_total{{{ONLY}}}[1h]))", "{{outcome}}"),
+                Query(grown("tts_jobs_accepted_total"), "accepted"),
+                Query(grown("tts_jobs_finished_total", "outcome"), "{{outcome}}"),
             ),
         ),
         Panel(
@@ -315,7 +330,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel(
             "Age of the newest backup",
             "Above 26 h a night is missing.",
-            (Query(f"time() - max(tts_backup_last_success_timestamp_seconds{{{ONLY}}} > 0)", "age"),),
+            (Query(f"time() - max({one('tts_backup_last_success_timestamp_seconds')} > 0)", "age"),),
             unit="s",
             limit=93_600,
         ),

@@ -126,18 +126,8 @@ def running_alertmanager(base: Path, webhooks: Webhooks) -> Iterator[str]:
     for receiver in config["receivers"]:
         for webhook in receiver["webhook_configs"]:
             webhook["url"] = webhooks.address + urllib.parse.urlsplit(webhook["url"]).path
-    file = base / "alertmanager.yml"
-    file.write_text(json.dumps(config))
-    address = f"127.0.0.1:{free_port()}"
-    options = [f"--config.file={file}", f"--storage.path={base / 'alertmanager'}"]
-    with _running(
-        base,
-        "prometheus-alertmanager",
-        *options,
-        f"--web.listen-address={address}",
-        "--cluster.listen-address=",
-    ):
-        eventually(lambda: _is_ready(address), WAIT_S)
+    options = (f"--storage.path={base / 'alertmanager'}", "--cluster.listen-address=")
+    with _ready(base, "prometheus-alertmanager", config, *options) as address:
         yield address
 
 
@@ -155,19 +145,20 @@ def running_prometheus(base: Path, appliance: Appliance, alertmanager: str) -> I
     job["static_configs"] = [{"targets": [appliance.exporter_url.removeprefix("http://")]}]
     [manager] = config["alerting"]["alertmanagers"]
     manager["static_configs"] = [{"targets": [alertmanager]}]
-    file = base / "prometheus.yml"
+    options = (f"--storage.tsdb.path={base / 'prometheus'}", f"--rules.alert.resend-delay={TURN_S}s")
+    with _ready(base, "prometheus", config, *options) as address:
+        yield Prometheus(f"http://{address}")
+
+
+@contextlib.contextmanager
+def _ready(base: Path, command: str, config: Any, *options: str) -> Iterator[str]:
+    """Run a server with a configuration until it is ready; yield its address, host and port."""
+    file = base / f"{command}.yml"
     file.write_text(json.dumps(config))
     address = f"127.0.0.1:{free_port()}"
-    options = [f"--config.file={file}", f"--storage.tsdb.path={base / 'prometheus'}"]
-    with _running(
-        base,
-        "prometheus",
-        *options,
-        f"--web.listen-address={address}",
-        f"--rules.alert.resend-delay={TURN_S}s",
-    ):
+    with _running(base, command, f"--config.file={file}", f"--web.listen-address={address}", *options):
         eventually(lambda: _is_ready(address), WAIT_S)
-        yield Prometheus(f"http://{address}")
+        yield address
 
 
 @contextlib.contextmanager
