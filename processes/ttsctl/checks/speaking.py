@@ -177,19 +177,15 @@ def check_speech(patient: Patient) -> Finding:
     seen = f"{status}{f': {cause}' if cause else ''} ({patient.speech['engine']})"
     if status in ("ok", "busy"):
         return _other_engines(patient.speech)
-    if status == "starting":
-        remedy = REMEDIES[PROBE_AWAITED.code]
-        return PROBE_AWAITED.found(seen, remedy.advice, remedy.command)
     if cause in REFUSING:
         return unseen("new requests are refused, see gateway")
-    if cause == "voice_not_found":
-        remedy = REMEDIES[DEFAULT_MISSING.code]
-        return DEFAULT_MISSING.found(seen, remedy.advice, remedy.command)
-    if cause is None and age_s is not None and patient.speech.get("workers_ready"):
+    is_starting = status == "starting"
+    if cause is None and age_s is not None and patient.speech.get("workers_ready") and not is_starting:
         seen = f"the last one was {age_s:.0f} s ago"
         return PROBE_STALE.found(seen, "see loop and queue", STATUS)
-    remedy = REMEDIES[PROBE_FAILED.code]
-    return PROBE_FAILED.found(seen, remedy.advice, remedy.command)
+    fault = PROBE_AWAITED if is_starting else DEFAULT_MISSING if cause == "voice_not_found" else PROBE_FAILED
+    remedy = REMEDIES[fault.code]
+    return fault.found(seen, remedy.advice, remedy.command)
 
 
 def _other_engines(speech: dict[str, Any]) -> Finding:
