@@ -203,18 +203,42 @@ def listen_unix(
         ConfigurationError: Somebody answers there already, or the path is foreign, too long or no socket.
     """
     make_private_dir(path.parent)
+    with bound_unix(path, str(path), kind) as server:
+        if kind == socket.SOCK_STREAM:
+            server.listen(backlog)
+    return server
+
+
+@contextlib.contextmanager
+def bound_unix(
+    path: Path, called: str, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> Iterator[socket.socket]:
+    """Bind a Unix socket in place of one that a dead process left behind; only this user can reach it.
+
+    The caller makes it listen within the block, and closes it. Where the block fails it is closed.
+
+    Args:
+        path: Where.
+        called: What the error's message begins with.
+        kind: SOCK_STREAM or SOCK_DGRAM.
+
+    Raises:
+        ConfigurationError: Somebody answers there already, the path is foreign, too long or no socket, or the
+            block has raised an OSError.
+    """
     remove_stale_socket(path, kind)
     server = socket.socket(socket.AF_UNIX, kind)
     try:
         with _umask(0o077):
             server.bind(os.fspath(path))
-        if kind == socket.SOCK_STREAM:
-            server.listen(backlog)
+        yield server
     except OSError as error:
         server.close()
-        message = f"{path}: can't be opened: {error.strerror or error}"
+        message = f"{called}: can't be opened: {error.strerror or error}"
         raise ConfigurationError(message) from None
-    return server
+    except BaseException:
+        server.close()
+        raise
 
 
 def listen_unix_again(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket | None:

@@ -15,7 +15,7 @@ import stat
 from pathlib import Path
 
 from appliance.errors import ConfigurationError
-from appliance.lifecycle import BACKLOG, remove_stale_socket
+from appliance.lifecycle import BACKLOG, bound_unix
 from appliance.settings import Settings
 
 GROUP_MODE = 0o660
@@ -60,19 +60,12 @@ def open_proxy_socket(settings: Settings) -> socket.socket | None:
     path = check_proxy_socket(settings)
     if path is None:
         return None
-    remove_stale_socket(path)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        listener.bind(os.fspath(path))
+    with bound_unix(path, f"http.proxy_socket = {settings.http.proxy_socket!r}") as listener:
         path.chmod(OWN_MODE)  # nobody can connect before it listens
         if settings.http.proxy_socket_group:
             os.chown(path, -1, _check_group(settings))
             path.chmod(GROUP_MODE)
         listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        message = f"http.proxy_socket = {settings.http.proxy_socket!r}: can't be opened: {error.strerror}"
-        raise ConfigurationError(message) from None
     return listener
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from loguru import logger
 
-from appliance.errors import ApplianceError, CapacityError, NoWorkersError
+from appliance.errors import ApplianceError, CapacityError
 from processes.gateway.answer_form import pack_request
+from processes.gateway.cache_warming import name_answer
 from processes.gateway.gateway import Gateway
 from processes.gateway.planned_speech import check_speech
 
@@ -96,18 +97,10 @@ async def _renew(gateway: Gateway, key: str) -> str:
     values = await files.pinned_request(key)
     if values is None:
         return "unreadable"
-    asked = check_speech(gateway, values)
-    if asked.replaced is not None:
-        if asked.replaced.reason == NoWorkersError.code:
-            raise NoWorkersError
-        return asked.replaced.reason
-    if not gateway.answers.keeps(asked.request):
-        return "not_kept"
-    name = gateway.answers.key(asked.request, asked.voice)
-    if not name:
-        raise NoWorkersError  # none that could be named: they are being replaced
-    await _have_kept(gateway, key, name, values)
-    return ""
+    name, reason = name_answer(gateway, check_speech(gateway, values))
+    if not reason:
+        await _have_kept(gateway, key, name, values)
+    return reason
 
 
 async def _have_kept(gateway: Gateway, key: str, name: str, values: dict[str, Any]) -> None:

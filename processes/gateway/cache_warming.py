@@ -50,6 +50,24 @@ async def warm(gateway: Gateway) -> None:
             logger.warning("cache_warming_failed", reason=reason)
 
 
+def name_answer(gateway: Gateway, asked: CheckedSpeech) -> tuple[str, str]:
+    """Return the key under which an answer is kept, and why it can't be; one of the two is empty.
+
+    Raises:
+        NoWorkersError: Nobody can say now, as workers are missing or being replaced.
+    """
+    if asked.replaced is not None:
+        if asked.replaced.reason == NoWorkersError.code:
+            raise NoWorkersError
+        return "", asked.replaced.reason
+    if not gateway.answers.keeps(asked.request):
+        return "", NOT_KEPT
+    key = gateway.answers.key(asked.request, asked.voice)
+    if not key:
+        raise NoWorkersError  # none that could be named: they are being replaced
+    return key, ""
+
+
 async def _speak_for_cache(gateway: Gateway, asked: CheckedSpeech) -> str:
     """Have something spoken and kept that isn't kept yet; return why it isn't, empty where it is.
 
@@ -57,17 +75,9 @@ async def _speak_for_cache(gateway: Gateway, asked: CheckedSpeech) -> str:
         CapacityError: It can't be spoken now.
         ApplianceError: It can't be spoken.
     """
-    if asked.replaced is not None:
-        if asked.replaced.reason == NoWorkersError.code:
-            raise NoWorkersError
-        return asked.replaced.reason
-    if not gateway.answers.keeps(asked.request):
-        return NOT_KEPT
-    key = gateway.answers.key(asked.request, asked.voice)
-    if not key:
-        raise NoWorkersError  # none that could be named: they are being replaced
-    if gateway.answers.has(key):
-        return ""
+    key, reason = name_answer(gateway, asked)
+    if reason or gateway.answers.has(key):
+        return reason
     shared = gateway.answers.under_way.get(key) or _begin(gateway, asked, key)
     listener = shared.join()
     try:

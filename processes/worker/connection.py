@@ -11,10 +11,8 @@ import time
 from pathlib import Path
 
 from appliance.ipc.blocking_channel import BlockingChannel
-from appliance.lifecycle import WORKERS_SOCKET
 from processes.worker.stop_signal import StopSignal
 
-SOCKET_NAME = WORKERS_SOCKET
 FIRST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 1.0
 

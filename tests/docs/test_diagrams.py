@@ -15,7 +15,6 @@ from appliance.worker_programs import WORKER_STOP_S
 from processes.gateway.__main__ import LINGER_S
 from processes.launcher.launch import LATE_S, stop_limit_s
 from processes.launcher.rendering import gateway_stop_s
-from processes.worker.connection import SOCKET_NAME
 from tests.docs.checkout import ROOT, parse
 from tests.docs.stop_diagram import stop_wait_s
 from tests.parts.pages import read_page, table_rows
@@ -54,7 +53,7 @@ def test_what_runs_when_compared_with_supervisord_and_the_packages_then_the_same
 
 def test_what_runs_when_compared_with_the_sockets_then_every_one_is_there() -> None:
     sockets = {
-        SOCKET_NAME,
+        lifecycle.WORKERS_SOCKET,
         "gateway.sock",
         lifecycle.NOTIFY_SOCKET,
         lifecycle.SOCKETS_SOCKET,

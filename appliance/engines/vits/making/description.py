@@ -32,7 +32,6 @@ ODD_NAMES = {
 """Names in Coqui's list that the rules don't fit, lower-case with hyphens → tag. Source: the IANA registry of
 language subtags: a language with two letters is called by them; the last parts of Twi's are variants."""
 UNKNOWN_LANGUAGE = "und"
-REGION_CHARS = 2
 
 
 def language_tag(name: str) -> str:
