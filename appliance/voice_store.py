@@ -28,12 +28,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from loguru import logger
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from appliance.errors import ConfigurationError, EngineFailedError
+from appliance.errors import ConfigurationError
 from appliance.voice_folders import locked, replace_folder, restore_replaced, sync, sync_folder, take_away
 from appliance.voices import Gender, Voice
 
@@ -361,27 +361,6 @@ class VoiceStore:
         for gone in taken:
             shutil.rmtree(gone)
         return bool(taken)
-
-
-class VoiceChoice(NamedTuple):
-    """What `engine_voice` says."""
-
-    voice_id: str
-    speaker: int
-    language: str | None
-    """BCP 47 tag; None for a voice with one language."""
-
-
-def read_engine_voice(engine_voice: str) -> VoiceChoice:
-    """Take an utterance's `engine_voice` apart; the voice needn't exist.
-
-    Raises:
-        EngineFailedError: No voice of the store could be called so.
-    """
-    found = re.fullmatch(rf"({VOICE_ID})/([0-9]{{1,5}})(?:/([A-Za-z0-9-]{{1,35}}))?", engine_voice)
-    if found is None:
-        raise EngineFailedError("No imported voice is called so")
-    return VoiceChoice(found[1], int(found[2]), found[3])
 
 
 def _read_json(path: Path) -> Any:

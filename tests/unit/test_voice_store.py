@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from appliance.engine_voice import read_engine_voice
 from appliance.errors import ConfigurationError, EngineFailedError
 from appliance.settings import ROOT
 from appliance.voice_folders import locked
@@ -28,7 +29,6 @@ from appliance.voice_store import (
     Speaker,
     VitsModel,
     VoiceStore,
-    read_engine_voice,
 )
 from appliance.voices import Gender, VoiceCatalog
 from tests.parts.stored_voices import made, manifest, put

@@ -22,13 +22,14 @@ import torch
 from loguru import logger
 
 from appliance.engine_settings import CoquiSettings
+from appliance.engine_voice import read_engine_voice
 from appliance.engines.base import NEXT_CHUNK_BYTES, chunk_spans
 from appliance.engines.coqui.voice import CoquiVoice, Manner, Samples
 from appliance.engines.seeds import seed_of
 from appliance.engines.ssml_pieces import Pause, Piece, cut_document, whole
 from appliance.errors import ConfigurationError, EngineFailedError
 from appliance.speech import FIRST_CHUNK_BYTES, PcmChunk, SpokenText, Utterance
-from appliance.voice_store import VoiceManifest, VoiceStore, read_engine_voice
+from appliance.voice_store import VoiceManifest, VoiceStore
 from appliance.voices import Variant, Voice
 
 WARM_UP_TEXT = "A first word."

@@ -17,6 +17,7 @@ import onnxruntime
 from loguru import logger
 
 from appliance.engine_settings import VitsSettings
+from appliance.engine_voice import read_engine_voice
 from appliance.engines.vits.free_memory import give_memory_back
 from appliance.engines.vits.loaded_voices import LoadedVoices
 from appliance.engines.vits.noise import Noise
@@ -24,7 +25,7 @@ from appliance.engines.vits.recital import Recital
 from appliance.engines.vits.voice import Sentence
 from appliance.errors import EngineFailedError
 from appliance.speech import PcmChunk, Utterance
-from appliance.voice_store import VoiceManifest, VoiceStore, read_engine_voice
+from appliance.voice_store import VoiceManifest, VoiceStore
 from appliance.voices import Variant, Voice
 
 WARM_UP_TOKENS = 12

@@ -17,6 +17,7 @@ import numpy as np
 
 from appliance.audio.pcm import MAX_RATE_HZ, MIN_RATE_HZ
 from appliance.engine_settings import VitsSettings
+from appliance.engine_voice import VoiceChoice
 from appliance.engines.seeds import seed_of
 from appliance.engines.ssml_pieces import Pause, Piece, cut_document, whole
 from appliance.engines.vits.front_end import Tokens
@@ -40,7 +41,7 @@ from appliance.speech import (
     Utterance,
     WordMark,
 )
-from appliance.voice_store import MAX_SPEED, MIN_SPEED, VoiceChoice
+from appliance.voice_store import MAX_SPEED, MIN_SPEED
 
 if TYPE_CHECKING:
     from appliance.audio.resample import Resampler
