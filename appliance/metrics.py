@@ -81,6 +81,7 @@ JOB_OUTCOMES = ("completed", "failed", "cancelled")
 """As `store.jobs` has both."""
 STATUSES = ("2xx", "3xx", "4xx", "5xx", "broken")
 CONNECTION_STATES = ("head", "body", "answer", "idle")
+SPAN_RESULTS = ("sent", "failed", "dropped")
 CLOSE_REASONS = (
     "head_late",
     "silent",
@@ -304,6 +305,15 @@ class GatewayMetrics:
         )
         self.log_lines_suppressed = self._counter(
             "tts_log_lines_suppressed", "Log lines of the gateway held back because they repeated others."
+        )
+        self.trace_spans = self._counter(
+            "tts_trace_spans",
+            "Spans that the collector has taken, that it hasn't, and that there was no room for.",
+            result=SPAN_RESULTS,
+        )
+        self.trace_failing_since_s = self._gauge(
+            "tts_trace_failing_since_timestamp_seconds",
+            "Unix time since which the collector takes no spans; 0 where it does or none is set.",
         )
         self.event_loop_lag_s = self._histogram(
             "tts_event_loop_lag_seconds", "Seconds the event loop woke up late.", LAG_BUCKETS_S

@@ -18,10 +18,11 @@ from appliance.proxy_socket import check_proxy_socket
 from appliance.secret_settings import check_env_file, find_secrets
 from appliance.settings import ROOT, Settings
 from appliance.store.migrations import check_not_newer
+from appliance.tracing_check import check_tracing
 from appliance.voices import read_voices_file
 
 ENVIRONMENT, KEY_FILE, PROXY_SOCKET = "environment", "key_file", "proxy_socket"
-VOICES_FILE, DATABASE = "voices_file", "database"
+VOICES_FILE, DATABASE, TRACING = "voices_file", "database", "tracing"
 """What a file is to the appliance."""
 
 
@@ -30,8 +31,8 @@ def check_files(settings: Settings) -> None:
 
     Raises:
         ConfigurationError: A file is missing, holds something else, or others may read its keys or the
-            `.env`; a secret in the environment can't be one; the socket for a reverse proxy has no place; or
-            the database is one of a later version.
+            `.env`; a secret in the environment can't be one; what sends traces isn't installed; the socket
+            for a reverse proxy has no place; or the database is one of a later version.
     """
     for _kind, check in file_checks(settings):
         check()
@@ -45,6 +46,7 @@ def file_checks(settings: Settings) -> Iterator[tuple[str, Callable[[], object]]
     for setting, name in key_files.items():
         yield KEY_FILE, partial(_check_keys, setting, name)
     yield KEY_FILE, partial(_check_created_keys, settings)
+    yield TRACING, partial(check_tracing, settings.tracing)
     yield PROXY_SOCKET, partial(check_proxy_socket, settings)
     yield DATABASE, partial(check_not_newer, settings.store_path())
 

@@ -55,6 +55,9 @@ def look_at_configuration(settings: Settings) -> Configuration:
     marked = {
         "http.api_keys_file": ROOT / settings.http.api_keys_file if settings.http.api_keys_file else None,
         "admin.key_file": ROOT / settings.admin.key_file if settings.admin.key_file else None,
+        "tracing.headers_file": ROOT / settings.tracing.headers_file
+        if settings.tracing.headers_file
+        else None,
         "cache.warm_file": warm,
     }
     return Configuration(

@@ -28,6 +28,7 @@ from appliance.errors import ConfigurationError
 from appliance.job_settings import JobsSettings
 from appliance.secret_settings import NO_SETTINGS
 from appliance.store_settings import BACKUPS_NAME, DiskSettings, StoreSettings, below_data
+from appliance.tracing_settings import TracingSettings
 from appliance.voice_settings import ImporterSettings, VoicesSettings
 from appliance.worker_settings import WorkersSettings, checked_silence
 
@@ -40,7 +41,7 @@ MAX_SOCKET_PATH_BYTES = 107
 """Longest path of a Unix socket. Source: unix(7), `sun_path` is 108 bytes with its final NUL."""
 LONGEST_SOCKET_NAME = "supervisor.sock.0000000"
 """supervisord binds its socket under a temporary name with its pid first."""
-SECRET_NAMES = re.compile(r"keys?_file")
+SECRET_NAMES = re.compile(r"(keys?|headers)_file")
 """Settings whose wrong value may be a key in the wrong place, and is never shown."""
 
 KEYS_FOLDER, KEYS_FILE = "keys", "keys.json"
@@ -283,6 +284,7 @@ class Settings(Section):
     cache: CacheSettings = CacheSettings()
     wyoming: WyomingSettings = WyomingSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     run: RunSettings = RunSettings()
     data: DataSettings = DataSettings()
 

@@ -6,24 +6,33 @@ Refuses to know: sockets; what the receiver does with a message.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from appliance.errors import BadMessageError, EngineFailedError, SynthesisError
 from appliance.ipc.frames import MAX_META_BYTES, Frame, Kind
-from appliance.speech import MAX_NOISE_SCALE, PcmChunk, Randomness, SpokenText, Utterance, WordMark
+from appliance.ipc.meta import (
+    as_flag,
+    as_noise_scale,
+    as_number,
+    as_seed,
+    as_text,
+    as_traceparent,
+    as_whole,
+    dump_meta,
+    load_meta,
+)
+from appliance.speech import PcmChunk, Randomness, SpokenText, Utterance, WordMark
+from appliance.tracing import Window
 from appliance.voices import Variant, Voice
 
 PAGE_BYTES = MAX_META_BYTES // 2
 """Bytes of voices and variants on one HELLO page; the rest of the meta stays free."""
-SEED_BITS = 64
 MAX_PAGES = 64
 """HELLO pages of one worker, about 8,000 voices: what a gateway learns from a worker is bounded."""
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-"""Made once: with other than its usual arguments `json.dumps` makes one for every call."""
+MAX_WINDOWS = 256
+"""Windows that an answer tells of: an utterance of 300 characters has some thirty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,8 @@ class Synthesize:
     utterance_id: int
     utterance: Utterance
     """Only what the engine needs: spoken text, voice, speed, pitch, volume, randomness."""
+    traceparent: str = ""
+    """The span that it is a part of, where its request is traced; then the answer has `windows`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,8 @@ class Done:
     rss_bytes: int
     """Resident memory of the worker's own, without mapped files."""
     was_cancelled: bool = False
+    windows: tuple[Window, ...] = ()
+    """What was computed with each grant, the first `MAX_WINDOWS`; only where the order has a parent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +97,8 @@ class Failed:
     """Code of a `SynthesisError`."""
     message: str
     rss_bytes: int
+    windows: tuple[Window, ...] = ()
+    """As for `Done`."""
 
     def error(self) -> SynthesisError:
         """Rebuild the error; a code that isn't of its branch becomes `EngineFailedError`."""
@@ -135,7 +150,7 @@ def hello_pages(
     size_bytes = 0
     items: list[Voice | Variant] = [*voices, *variants]
     for item in items:
-        item_bytes = len(_dump(item.as_dict()))
+        item_bytes = len(dump_meta(item.as_dict()))
         if size_bytes + item_bytes > PAGE_BYTES:
             batches.append(([], []))
             size_bytes = 0
@@ -156,27 +171,28 @@ def to_frame(message: Message) -> Frame:  # noqa: C901, PLR0911 (one flat case f
     """Return the wire frame of a message."""
     match message:
         case Hello():
-            return Frame(Kind.HELLO, 0, _dump(_hello_meta(message)))
-        case Synthesize(utterance_id, utterance):
-            return Frame(Kind.SYNTHESIZE, utterance_id, _dump(_utterance_meta(utterance)))
+            return Frame(Kind.HELLO, 0, dump_meta(_hello_meta(message)))
+        case Synthesize(utterance_id, utterance, traceparent):
+            trace = {"traceparent": traceparent} if traceparent else {}
+            return Frame(Kind.SYNTHESIZE, utterance_id, dump_meta(_utterance_meta(utterance) | trace))
         case Audio(utterance_id, chunk):
-            return Frame(Kind.AUDIO, utterance_id, _dump(_chunk_meta(chunk)), chunk.pcm)
-        case Done(utterance_id, synthesis_s, rss_bytes, was_cancelled):
+            return Frame(Kind.AUDIO, utterance_id, dump_meta(_chunk_meta(chunk)), chunk.pcm)
+        case Done(utterance_id, synthesis_s, rss_bytes, was_cancelled, windows):
             values: dict[str, Any] = {
                 "synthesis_s": synthesis_s,
                 "rss_bytes": rss_bytes,
                 "was_cancelled": was_cancelled,
             }
-            return Frame(Kind.DONE, utterance_id, _dump(values))
-        case Failed(utterance_id, code, text, rss_bytes):
+            return Frame(Kind.DONE, utterance_id, dump_meta(values | _windows_meta(windows)))
+        case Failed(utterance_id, code, text, rss_bytes, windows):
             values = {"code": code, "message": text, "rss_bytes": rss_bytes}
-            return Frame(Kind.FAILED, utterance_id, _dump(values))
+            return Frame(Kind.FAILED, utterance_id, dump_meta(values | _windows_meta(windows)))
         case Cancel(utterance_id):
             return Frame(Kind.CANCEL, utterance_id)
         case Grant(utterance_id):
             return Frame(Kind.GRANT, utterance_id)
         case Heartbeat(rss_bytes):
-            return Frame(Kind.HEARTBEAT, 0, _dump({"rss_bytes": rss_bytes}))
+            return Frame(Kind.HEARTBEAT, 0, dump_meta({"rss_bytes": rss_bytes}))
         case Drain():
             return Frame(Kind.DRAIN, 0)
 
@@ -188,7 +204,7 @@ def from_frame(frame: Frame) -> Message:
         BadMessageError: The meta isn't a JSON object with the fields of its kind.
     """
     try:
-        return _read(frame, _load(frame.meta))
+        return _read(frame, load_meta(frame.meta))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         message = f"{frame.kind.name} has a bad meta: {error!r:.200}"
         raise BadMessageError(message) from None
@@ -199,26 +215,32 @@ def _read(frame: Frame, meta: dict[str, Any]) -> Message:  # noqa: C901, PLR0911
         case Kind.HELLO:
             return _read_hello(meta)
         case Kind.SYNTHESIZE:
-            return Synthesize(frame.utterance_id, _read_utterance(meta))
+            traceparent = as_traceparent(meta.get("traceparent", ""))
+            return Synthesize(frame.utterance_id, _read_utterance(meta), traceparent)
         case Kind.AUDIO:
             return Audio(frame.utterance_id, _read_chunk(meta, frame.payload))
         case Kind.DONE:
             return Done(
                 frame.utterance_id,
-                _number(meta["synthesis_s"]),
-                _whole(meta["rss_bytes"]),
-                _flag(meta["was_cancelled"]),
+                as_number(meta["synthesis_s"]),
+                as_whole(meta["rss_bytes"]),
+                as_flag(meta["was_cancelled"]),
+                _read_windows(meta),
             )
         case Kind.FAILED:
             return Failed(
-                frame.utterance_id, _text(meta["code"]), _text(meta["message"]), _whole(meta["rss_bytes"])
+                frame.utterance_id,
+                as_text(meta["code"]),
+                as_text(meta["message"]),
+                as_whole(meta["rss_bytes"]),
+                _read_windows(meta),
             )
         case Kind.CANCEL:
             return Cancel(frame.utterance_id)
         case Kind.GRANT:
             return Grant(frame.utterance_id)
         case Kind.HEARTBEAT:
-            return Heartbeat(_whole(meta["rss_bytes"]))
+            return Heartbeat(as_whole(meta["rss_bytes"]))
         case Kind.DRAIN:
             return Drain()
 
@@ -239,21 +261,21 @@ def _hello_meta(hello: Hello) -> dict[str, Any]:
 
 
 def _read_hello(meta: dict[str, Any]) -> Hello:
-    page, pages = _whole(meta["page"]), _whole(meta["pages"])
+    page, pages = as_whole(meta["page"]), as_whole(meta["pages"])
     if not page < pages <= MAX_PAGES:
         message = f"page {page} of {pages}"
         raise ValueError(message)
     return Hello(
-        _text(meta["worker"]),
-        _text(meta["engine"]),
-        _text(meta["engine_version"]),
-        _whole(meta["pid"]),
+        as_text(meta["worker"]),
+        as_text(meta["engine"]),
+        as_text(meta["engine_version"]),
+        as_whole(meta["pid"]),
         page,
         pages,
         tuple(Voice.from_dict(values) for values in meta["voices"]),
         tuple(Variant.from_dict(values) for values in meta["variants"]),
-        _text(meta.get("store_mark", "")),
-        _flag(meta.get("is_on_cpu", True)),
+        as_text(meta.get("store_mark", "")),
+        as_flag(meta.get("is_on_cpu", True)),
     )
 
 
@@ -274,24 +296,24 @@ def _utterance_meta(utterance: Utterance) -> dict[str, Any]:
 
 
 def _read_utterance(meta: dict[str, Any]) -> Utterance:
-    text = _text(meta["text"])
+    text = as_text(meta["text"])
     return Utterance(
-        index=_whole(meta["index"]),
+        index=as_whole(meta["index"]),
         start_char=0,
         end_char=len(text),
         spoken=SpokenText(text),
-        engine=_text(meta["engine"]),
-        engine_voice=_text(meta["voice"]),
-        speed=_number(meta["speed"]),
-        pitch=_number(meta["pitch"]),
-        volume=_number(meta["volume"]),
-        is_ssml=_flag(meta["is_ssml"]),
-        wants_early_sound=_flag(meta["early"]),
-        wants_word_marks=_flag(meta["marks"]),
+        engine=as_text(meta["engine"]),
+        engine_voice=as_text(meta["voice"]),
+        speed=as_number(meta["speed"]),
+        pitch=as_number(meta["pitch"]),
+        volume=as_number(meta["volume"]),
+        is_ssml=as_flag(meta["is_ssml"]),
+        wants_early_sound=as_flag(meta["early"]),
+        wants_word_marks=as_flag(meta["marks"]),
         randomness=Randomness(
-            seed=_seed(meta["seed"]) if "seed" in meta else None,
-            noise_scale=_noise_scale(meta["noise_scale"]) if "noise_scale" in meta else None,
-            noise_scale_w=_noise_scale(meta["noise_scale_w"]) if "noise_scale_w" in meta else None,
+            seed=as_seed(meta["seed"]) if "seed" in meta else None,
+            noise_scale=as_noise_scale(meta["noise_scale"]) if "noise_scale" in meta else None,
+            noise_scale_w=as_noise_scale(meta["noise_scale_w"]) if "noise_scale_w" in meta else None,
         ),
     )
 
@@ -304,7 +326,7 @@ def _chunk_meta(chunk: PcmChunk) -> dict[str, Any]:
 
 
 def _read_chunk(meta: dict[str, Any], payload: bytes) -> PcmChunk:
-    rate_hz, is_last = _whole(meta["rate"]), _flag(meta["last"])
+    rate_hz, is_last = as_whole(meta["rate"]), as_flag(meta["last"])
     if not rate_hz or len(payload) % 2:
         message = "AUDIO must hold whole PCM frames at a sample rate above 0"
         raise ValueError(message)
@@ -312,62 +334,19 @@ def _read_chunk(meta: dict[str, Any], payload: bytes) -> PcmChunk:
         message = "AUDIO without PCM must be the last"
         raise ValueError(message)
     marks = tuple(
-        WordMark(_whole(start), _whole(end), _number(time_s)) for start, end, time_s in meta.get("marks", ())
+        WordMark(as_whole(start), as_whole(end), as_number(time_s))
+        for start, end, time_s in meta.get("marks", ())
     )
-    return PcmChunk(payload, rate_hz, marks, is_last=is_last, ends_window=_flag(meta["window"]))
+    return PcmChunk(payload, rate_hz, marks, is_last=is_last, ends_window=as_flag(meta["window"]))
 
 
-def _dump(values: dict[str, Any]) -> bytes:
-    return _ENCODER.encode(values).encode()
+def _windows_meta(windows: Sequence[Window]) -> dict[str, Any]:
+    return {"windows": windows} if windows else {}
 
 
-def _load(meta: bytes) -> dict[str, Any]:
-    values = json.loads(meta) if meta else {}
-    if not isinstance(values, dict):
-        message = "not a JSON object"
-        raise TypeError(message)
-    return values
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    message = f"not a text: {value!r:.50}"
-    raise TypeError(message)
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    message = f"not a whole number from 0: {value!r:.50}"
-    raise TypeError(message)
-
-
-def _seed(value: object) -> int:
-    seed = _whole(value)
-    if seed.bit_length() > SEED_BITS:
-        message = f"a seed of more than {SEED_BITS} bits"
+def _read_windows(meta: dict[str, Any]) -> tuple[Window, ...]:
+    windows = tuple((as_number(begun_s), as_number(ended_s)) for begun_s, ended_s in meta.get("windows", ()))
+    if len(windows) > MAX_WINDOWS:
+        message = f"{len(windows)} windows"
         raise ValueError(message)
-    return seed
-
-
-def _noise_scale(value: object) -> float:
-    scale = _number(value)
-    if not 0 <= scale <= MAX_NOISE_SCALE:
-        message = f"a noise scale of {scale}"
-        raise ValueError(message)
-    return scale
-
-
-def _number(value: object) -> float:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == value and abs(value) < 1e9:  # noqa: PLR0124, PLR2004 (NaN differs from itself; no figure here is near 1e9)
-        return float(value)
-    message = f"not a finite number: {value!r:.50}"
-    raise TypeError(message)
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    message = f"not true or false: {value!r:.50}"
-    raise TypeError(message)
+    return windows

@@ -16,6 +16,7 @@ import sys
 from aiohttp import web
 from loguru import logger
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import EXIT_CONFIG, EXIT_OK, write_json
@@ -23,7 +24,7 @@ from appliance.logs import configure_logging
 from appliance.settings import Settings, load_settings
 from appliance.watched import leave_stack_when_aborted, notify
 from processes.exporter.exposition import render
-from processes.exporter.sources import Sources
+from processes.exporter.sources import OPENMETRICS, Sources
 
 EXPORTER_FILE = "exporter.json"
 """In the run directory: `host` and `port` that the exporter listens on."""
@@ -55,8 +56,11 @@ def make_app(settings: Settings) -> web.Application:
 
 
 async def _get_metrics(request: web.Request) -> web.Response:
-    body = render(await request.app[SOURCES_KEY].observe())
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+    sources = request.app[SOURCES_KEY]
+    is_openmetrics = sources.has_exemplars and OPENMETRICS in request.headers.get("Accept", "")
+    body = render(await sources.observe(is_openmetrics=is_openmetrics))
+    content_type = CONTENT_TYPE_LATEST if is_openmetrics else CONTENT_TYPE_PLAIN_0_0_4
+    return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 async def _get_health(_request: web.Request) -> web.Response:

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
@@ -25,6 +27,8 @@ KINDS = ("gateway", "worker", "exporter", "watchdog", "importer")
 """supervisord's programs by kind: all workers are one kind."""
 STATES = ("stopped", "starting", "running", "backoff", "stopping", "exited", "fatal", "unknown")
 """Source: supervisor 4.3, `supervisor.states`."""
+END = "# EOF\n"
+"""Source: OpenMetrics 1.0, "Overall Structure"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class Observation:
 
     gateway_text: str = ""
     """The gateway's own exposition; empty when the gateway is gone."""
+    is_openmetrics: bool = False
+    """Whether that is OpenMetrics 1.0, and no plain text."""
     processes: tuple[Process, ...] | None = ()
     """None when supervisord doesn't answer."""
     log_lines_dropped: int = 0
@@ -65,18 +71,29 @@ class Observation:
 
 
 def render(observation: Observation) -> bytes:
-    """Write an observation in Prometheus' text format 0.0.4, the gateway's metrics first."""
+    """Write an observation as the gateway has written its part, which comes first.
+
+    Returns:
+        Prometheus' text format 0.0.4, or OpenMetrics 1.0, which alone has exemplars.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collected(observation))
-    own: bytes = generate_latest(registry)
-    return observation.gateway_text.encode() + own
+    gateway_text = observation.gateway_text
+    own: bytes
+    if observation.is_openmetrics:
+        gateway_text = gateway_text.removesuffix(END)  # one end is enough
+        own = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]  # has no types
+    else:
+        own = generate_latest(registry)
+    return gateway_text.encode() + own
 
 
-def is_joinable(gateway_text: str) -> bool:
+def is_joinable(gateway_text: str, *, is_openmetrics: bool = False) -> bool:
     """Tell whether a gateway's exposition is whole and shares no metric with the exporter's."""
+    parse = openmetrics_families if is_openmetrics else text_string_to_metric_families
     try:
-        names = {metric.name for metric in text_string_to_metric_families(gateway_text)}
-    except (ValueError, KeyError, IndexError):  # what prometheus_client's parser raises on broken text
+        names = {metric.name for metric in parse(gateway_text)}
+    except (ValueError, KeyError, IndexError):  # what prometheus_client's parsers raise on broken text
         return False
     own = {metric.name for metric in metrics(Observation())}
     return bool(names) and gateway_text.endswith("\n") and not names & own

@@ -27,6 +27,8 @@ GATEWAY_S = 1.0
 SUPERVISORD_S = 1.0
 """Seconds that supervisord has to answer."""
 MAX_GATEWAY_BYTES = 4_194_304
+OPENMETRICS = "application/openmetrics-text"
+"""What a scraper that takes it has in `Accept`, as Prometheus has by itself."""
 
 
 class Sources:
@@ -43,29 +45,37 @@ class Sources:
         self._database = settings.store_path()
         self._clock = ClockWatch()
         self._was_up: bool | None = None
+        self.has_exemplars = bool(settings.tracing.endpoint)
+        """Whether OpenMetrics says more than plain text, which takes the gateway half the time to write."""
 
-    async def observe(self) -> Observation:
-        """Look at everything at once; takes `GATEWAY_S` or `SUPERVISORD_S` at most, whatever is broken."""
-        gateway_text, local = await asyncio.gather(self._ask_gateway(), asyncio.to_thread(self._look))
-        return Observation(gateway_text=gateway_text, clock_step_s=self._clock.look(), **local)
+    async def observe(self, *, is_openmetrics: bool = False) -> Observation:
+        """Look at everything at once; takes `GATEWAY_S` or `SUPERVISORD_S` at most, whatever is broken.
 
-    async def _ask_gateway(self) -> str:
+        Args:
+            is_openmetrics: Whether the gateway is asked for OpenMetrics, and not for plain text.
+        """
+        asked = self._ask_gateway(is_openmetrics=is_openmetrics)
+        gateway_text, local = await asyncio.gather(asked, asyncio.to_thread(self._look))
+        return Observation(gateway_text, is_openmetrics, clock_step_s=self._clock.look(), **local)
+
+    async def _ask_gateway(self, *, is_openmetrics: bool) -> str:
         """Return the gateway's exposition, or nothing."""
         reason = "broken exposition"
         text = ""
+        headers = {"Accept": OPENMETRICS} if is_openmetrics else {}
         try:
             async with (
                 aiohttp.ClientSession(
                     connector=aiohttp.UnixConnector(str(self._run_dir / GATEWAY_SOCKET)),
                     timeout=aiohttp.ClientTimeout(total=GATEWAY_S),
                 ) as session,
-                session.get("http://localhost/metrics") as response,
+                session.get("http://localhost/metrics", headers=headers) as response,
             ):
                 response.raise_for_status()
                 text = (await _bounded_body(response)).decode()
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeDecodeError) as error:
             reason = type(error).__name__
-        is_up = bool(text) and is_joinable(text)
+        is_up = bool(text) and is_joinable(text, is_openmetrics=is_openmetrics)
         if is_up != self._was_up:
             self._was_up = is_up
             logger.info("gateway_seen", up=is_up, reason="" if is_up else reason)

@@ -43,6 +43,7 @@ from appliance.maintenance import read_maintenance
 from appliance.metrics import GatewayMetrics
 from appliance.running import with_changed_pools
 from appliance.settings import Settings, load_settings
+from appliance.span_export import make_export
 from appliance.store.history import AcceptedCounter
 from appliance.voice_settings import voice_id_of
 from appliance.voices import VoiceCatalog, read_voices_file
@@ -69,6 +70,7 @@ from processes.gateway.models import ModelList
 from processes.gateway.pool import WorkerPool
 from processes.gateway.probe import Prober
 from processes.gateway.record import RequestLedger
+from processes.gateway.request_trace import Tracer
 from processes.gateway.sounds import Sounds
 from processes.gateway.store_keeper import StoreKeeper
 from processes.gateway.warm_list import WarmList
@@ -119,8 +121,7 @@ def build_gateway(settings: Settings) -> Gateway:
         ConfigurationError: A file that the settings name is missing or wrong.
     """
     cores = settings.dispatch.cores or available_cores()
-    metrics = GatewayMetrics(route_names())
-    metrics.build.info({"version": appliance.__version__})
+    metrics = make_metrics()
     names = read_voices_file(settings.config_dir() / settings.voices.file)
     coming = [voice_id_of(model) for model in settings.voices.wanted]
     catalog = VoiceCatalog(names.aliases, settings.voices.default, names.fallbacks, coming)
@@ -151,7 +152,15 @@ def build_gateway(settings: Settings) -> Gateway:
         prober=Prober(settings.health, pool.sizes, catalog, dispatcher, metrics),
         imports=imports,
         jobs=make_jobs(settings, metrics, catalog, pool, speaker, store),
+        tracer=Tracer(make_export(settings.tracing, metrics), settings.tracing.sample_ratio),
     )
+
+
+def make_metrics() -> GatewayMetrics:
+    """Return the gateway's registry."""
+    metrics = GatewayMetrics(route_names())
+    metrics.build.info({"version": appliance.__version__})
+    return metrics
 
 
 def make_access(settings: Settings, metrics: GatewayMetrics, dispatcher: Dispatcher) -> AccessRules:
@@ -240,6 +249,7 @@ def _works(
         keep_pins(gateway),
         gateway.access.keys.watch(),
         public.watch(),
+        gateway.tracer.run(),
         _look_after(gateway, announcement),
         _watch_sockets(_own_sockets(gateway.settings)),
     )

@@ -39,6 +39,7 @@ from processes.gateway.middleware import (
     OTHER_ROUTE,
     ROUTES_KEY,
     STOPPING_KEY,
+    TRACER_KEY,
     around,
     observe_start,
 )
@@ -58,6 +59,7 @@ def make_app(gateway: Gateway, *, is_local: bool) -> web.Application:
     app[ACCESS_KEY] = gateway.access
     app[LOCAL_KEY] = is_local
     app[METRICS_KEY] = gateway.metrics
+    app[TRACER_KEY] = gateway.tracer
     app[STOPPING_KEY] = asyncio.Event()
     app.on_response_prepare.append(observe_start)
     add_routes(app)

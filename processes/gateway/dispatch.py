@@ -201,7 +201,7 @@ class Dispatcher:
         if ticket is None:
             return
         self.grants.give_back(link.name)
-        link.end_utterance(has_failed=isinstance(end, Failed))
+        link.end_utterance(end)
         match end:
             case Failed():
                 self._fail(ticket, end.error())
@@ -218,7 +218,7 @@ class Dispatcher:
             del self._links[link.name]
             self.grants.give_back(link.name)
         self.admission.worker_was_alive(link.engine)
-        ticket, link.ticket = link.ticket, None
+        ticket = link.lose_ticket()
         if ticket is None:
             return
         if link.may_have_died_of(ticket):
@@ -357,9 +357,7 @@ class Dispatcher:
 
     def _fail(self, ticket: Ticket, error: SynthesisError | CapacityError) -> None:
         if ticket.state in (TicketState.RUNNING, TicketState.WAITING):
-            ticket.state = TicketState.FINISHED
-            ticket.error = error
-            ticket.stream.wakeup.set()
+            ticket.fail(error)
 
     def abandon(self, stream: Stream) -> None:
         """Take back all that a request still has under way; called once, at its end, or in place of it."""
@@ -369,6 +367,7 @@ class Dispatcher:
             state, ticket.state = ticket.state, TicketState.ABANDONED
             if state is TicketState.WAITING:
                 self._queues[ticket.utterance.engine].remove(ticket)
+                ticket.end_wait("")
             for link in self._links.values() if state is TicketState.RUNNING else ():
                 if link.ticket is ticket:
                     link.cancel()

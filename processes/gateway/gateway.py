@@ -27,6 +27,7 @@ from processes.gateway.models import ModelList
 from processes.gateway.pool import WorkerPool
 from processes.gateway.probe import Prober
 from processes.gateway.record import RequestLedger
+from processes.gateway.request_trace import Tracer
 from processes.gateway.store_keeper import StoreKeeper
 from processes.gateway.warm_list import WarmList
 
@@ -56,6 +57,7 @@ class Gateway:
     prober: Prober
     imports: Imports
     jobs: JobRunner
+    tracer: Tracer
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     started_at_s: float = field(default_factory=time.monotonic)
 

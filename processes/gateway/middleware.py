@@ -1,6 +1,7 @@
-"""What happens around every request: its id, its errors, its headers, its metrics.
+"""What happens around every request: its id, its errors, its headers, its metrics and its span.
 
-Owns: `X-Request-ID`, the error shape for whatever goes wrong, security headers, CORS, HTTP metrics.
+Owns: `X-Request-ID`, the error shape for whatever goes wrong, security headers, CORS, HTTP metrics, the
+span around a request.
 Refuses to know: what a route does.
 """
 
@@ -28,6 +29,7 @@ from appliance.metrics import GatewayMetrics
 from processes.gateway.access import ACCESS_KEY, AccessRules, Handler
 from processes.gateway.answers import error_response
 from processes.gateway.fallback import FALLBACK_HEADER
+from processes.gateway.request_trace import RequestTrace, Tracer, exemplar_of
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 METRICS_KEY = web.AppKey("metrics", GatewayMetrics)
@@ -37,6 +39,9 @@ ROUTES_KEY = web.AppKey("routes", frozenset[str])
 """The closed set of route names that metrics are labelled with."""
 STOPPING_KEY = web.AppKey("stopping", asyncio.Event)
 """Set once the gateway accepts no more connections, so that clients come back on a new one."""
+TRACER_KEY = web.AppKey("tracer", Tracer)
+TRACE_KEY = web.RequestKey("trace", RequestTrace)
+"""The request's spans; only where it is traced."""
 REQUEST_ID_KEY = web.RequestKey("request_id", str)
 ARRIVED_KEY = web.RequestKey("arrived_at_s", float)
 """Monotonic time at which the request's headers had been read."""
@@ -69,10 +74,13 @@ async def around(request: web.Request, handler: Handler) -> web.StreamResponse:
     request[ARRIVED_KEY] = time.monotonic()
     given = request.headers.get("X-Request-ID", "")
     request[REQUEST_ID_KEY] = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    status = "broken"
+    trace = request.app[TRACER_KEY].begin(request, _route(request))
+    if trace is not None:
+        request[TRACE_KEY] = trace
+    status: int | None = None
     try:
         response = await _answer(request, handler)
-        status = "broken" if request.get(BROKEN_KEY) else f"{response.status // 100}xx"
+        status = None if request.get(BROKEN_KEY) else response.status
     finally:
         _count(request, status)
     if not response.prepared:
@@ -147,6 +155,8 @@ def _error_response(
     request: web.Request, error: ApplianceError, source: HTTPException | None = None
 ) -> web.Response:
     response = error_response(error)
+    if TRACE_KEY in request:
+        request[TRACE_KEY].note(request_id=request[REQUEST_ID_KEY], code=error.code)
     if isinstance(source, web.HTTPMethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(source.allowed_methods))
     if isinstance(error, HostNotAllowedError | RequestTimeoutError):
@@ -163,10 +173,14 @@ async def observe_start(request: web.Request, _response: web.StreamResponse) -> 
         start_s.labels(_route(request)).observe(time.monotonic() - arrived_at_s)
 
 
-def _count(request: web.Request, status: str) -> None:
-    metrics, route = request.app[METRICS_KEY], _route(request)
-    metrics.http_requests.labels(route, status).inc()
-    metrics.http_duration_s.labels(route).observe(time.monotonic() - request[ARRIVED_KEY])
+def _count(request: web.Request, status: int | None) -> None:
+    """Count a request and end its span; the status is None where its answer was broken off."""
+    metrics, route, trace = request.app[METRICS_KEY], _route(request), request.get(TRACE_KEY)
+    metrics.http_requests.labels(route, "broken" if status is None else f"{status // 100}xx").inc()
+    duration_s = metrics.http_duration_s.labels(route)
+    duration_s.observe(time.monotonic() - request[ARRIVED_KEY], exemplar_of(trace))
+    if trace is not None:
+        trace.end(request, route, status, request[ARRIVED_KEY])
 
 
 def _route(request: web.Request) -> str:

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from loguru import logger
 
@@ -36,9 +36,11 @@ from appliance.speech import SpeechRequest
 from appliance.store.errors import StorageError
 from appliance.store.history import RUNNING, HistoryRow
 from appliance.voices import Voice
+from processes.gateway.account import EncodingTime
 from processes.gateway.fallback import Replaced
 from processes.gateway.history import History
 from processes.gateway.ledger_file import LedgerFile, LedgerLine
+from processes.gateway.request_trace import RequestTrace, exemplar_of
 from processes.gateway.ticket import Stream
 
 RECENT = 500
@@ -83,16 +85,6 @@ class Unspoken:
     worker: str = ""
     order_count: int = 0
     is_retried: bool = False
-
-
-class Account(Protocol):
-    """What learns how speech is made."""
-
-    encode_s: float
-    """Seconds of encoding so far."""
-
-    def spoken_by(self, voice: Voice, replaced: Replaced | None) -> None:
-        """Learn who speaks, and in whose place."""
 
 
 class RequestLedger:
@@ -140,13 +132,16 @@ class RequestLedger:
         request: SpeechRequest,
         voice: Voice,
         stream: Stream | Unspoken,
+        trace: RequestTrace | None = None,
     ) -> RequestRecord:
         """Open the record of a request that was taken in; use it as a context manager."""
         self.accepted += 1
         self._idle.clear()
         self.metrics.accepted.inc()
         self.metrics.in_flight.inc()
-        return RequestRecord(self, request_id, arrived_at_s, request, voice, stream)
+        record = RequestRecord(self, request_id, arrived_at_s, request, voice, stream)
+        record.trace = trace
+        return record
 
     def finish(self, outcome: str, recent: RecentRequest) -> None:
         """Count the end of an accepted request."""
@@ -181,8 +176,9 @@ class RequestRecord:
         self._ttfa_s: float | None = None
         self._error: BaseException | None = None
         self._has_ended = False
-        self.encode_s = 0.0
-        """Seconds of encoding so far."""
+        self.encoding = EncodingTime()
+        self.trace: RequestTrace | None = None
+        """Where the request is traced."""
         self.sent_bytes = 0
         self._accepted_at = time.time()
         self._number = 0 if ledger.history is None else ledger.history.accept(self._row)
@@ -250,7 +246,8 @@ class RequestRecord:
         """Note that the first audio byte was written, or a finished answer is whole; counts once."""
         if self._ttfa_s is None:
             self._ttfa_s = time.monotonic() - self._arrived_at_s
-            self._ledger.metrics.ttfa_s.labels(self._voice.engine).observe(self._ttfa_s)
+            ttfa_s = self._ledger.metrics.ttfa_s.labels(self._voice.engine)
+            ttfa_s.observe(self._ttfa_s, exemplar_of(self.trace))
 
     def _end(self, outcome: str, ended_by: str) -> None:
         if self._has_ended:
@@ -258,12 +255,14 @@ class RequestRecord:
         self._has_ended = True
         total_s = time.monotonic() - self._arrived_at_s
         stream = self._stream
-        self._ledger.metrics.duration_s.labels("total").observe(total_s)
+        self._ledger.metrics.duration_s.labels("total").observe(total_s, exemplar_of(self.trace))
         if isinstance(stream, Stream):
             self._observe_work(stream)
         is_success = None if outcome in ("cancelled", "interrupted") else outcome == "completed"
         self._ledger.finish(outcome, RecentRequest(self._ttfa_s, total_s, is_success))
         self._log(outcome, ended_by, total_s)
+        if self.trace is not None:
+            self._tell(self.trace, outcome, ended_by)
         if self._ledger.file is not None:
             self._ledger.file.write(self._line(outcome, ended_by))
         if self._ledger.history is not None:
@@ -276,7 +275,7 @@ class RequestRecord:
         if stream.queue_wait_s is not None:
             metrics.duration_s.labels("queue").observe(stream.queue_wait_s)
         metrics.duration_s.labels("synth").observe(stream.synthesis_s)
-        metrics.duration_s.labels("encode").observe(self.encode_s)
+        metrics.duration_s.labels("encode").observe(self.encoding.work_s)
         metrics.audio_s.inc(max(0.0, stream.audio_s))
 
     def _row(
@@ -345,7 +344,32 @@ class RequestRecord:
             worker=stream.worker,
             ended_by=ended_by,
             ended_in=self._stage(),
+            trace_id=None if self.trace is None else self.trace.context.trace_id,
         )
+
+    def _tell(self, trace: RequestTrace, outcome: str, ended_by: str) -> None:
+        """Say in the request's span what became of it, and when it was encoded."""
+        encoding, stream, replaced = self.encoding, self._stream, self._replaced
+        if encoding.begun_at_s is not None:
+            trace.add("encode", encoding.begun_at_s, encoding.ended_at_s, {"tts.work_s": encoding.work_s})
+        trace.note(
+            request_id=self._request_id,
+            outcome=outcome,
+            ended_by=ended_by,
+            voice=self._voice.id,
+            engine=self._voice.engine,
+            fallback_reason=None if replaced is None else replaced.reason,
+            format=self._request.format.value,
+            cache=self._cache,
+            chars=len(self._request.text),
+            utterances=stream.utterance_count,
+            ttfa_s=self._ttfa_s,
+            synthesis_s=stream.synthesis_s,
+            audio_s=stream.audio_s,
+            bytes=self.sent_bytes,
+        )
+        if outcome not in ("completed", "cancelled"):
+            trace.error = ended_by
 
     def _stage(self) -> str:
         """Return how far the request came."""

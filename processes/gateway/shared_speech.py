@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from appliance.speech import TimedWord
 from appliance.voices import Voice
+from processes.gateway.account import EncodingTime
 from processes.gateway.audio_memory import PIECE_BYTES, Audio
 from processes.gateway.fallback import Replaced
 from processes.gateway.record import RequestRecord
@@ -135,7 +136,7 @@ class SharedSpeech:
         self.audio: Audio | None = None
         """The whole, once it is over, if all of it was held."""
         self.words: list[TimedWord] = []
-        self.encode_s = 0.0
+        self.encoding = EncodingTime()
         self.has_begun = self.is_being_made = self.is_over = self._is_made = False
         """Whether it is known who speaks; its task has begun; it has ended; all of it is made."""
         self.is_joinable = True

@@ -22,7 +22,7 @@ from processes.gateway.audio_memory import Audio, finished_audio
 from processes.gateway.encoding import SpeechEncoding
 from processes.gateway.fallback import FALLBACK_HEADER
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
-from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY
+from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY, TRACE_KEY
 from processes.gateway.planned_speech import CheckedSpeech, PlannedSpeech
 from processes.gateway.record import RequestRecord, Unspoken
 from processes.gateway.shared_speech import Listener, SharedSpeech
@@ -87,6 +87,8 @@ def listening(
         shared.records.append(record)
         if is_mine:
             shared.account = record
+        elif record.trace is not None and shared.stream.trace is not None:
+            record.trace.link(shared.stream.trace)
         try:
             yield listener, record
         finally:
@@ -144,9 +146,9 @@ def fallback_headers(shared: SharedSpeech) -> dict[str, str]:
 
 
 def note_encoding(shared: SharedSpeech, record: RequestRecord) -> None:
-    """Give a request the seconds of encoding, if it is the one with such figures; before it ends."""
+    """Give a request the time of encoding, if it is the one with such figures; before it ends."""
     if shared.account is record:
-        record.encode_s = shared.encode_s
+        record.encoding = shared.encoding
 
 
 async def answer_as_made(
@@ -218,7 +220,12 @@ def _started(request: web.Request, asked: CheckedSpeech, key: str, *, is_counted
 
 def _record(request: web.Request, asked: CheckedSpeech, stream: Stream | Unspoken) -> RequestRecord:
     return request.app[GATEWAY_KEY].ledger.accept(
-        request[REQUEST_ID_KEY], request[ARRIVED_KEY], asked.request, asked.voice, stream
+        request[REQUEST_ID_KEY],
+        request[ARRIVED_KEY],
+        asked.request,
+        asked.voice,
+        stream,
+        request.get(TRACE_KEY),
     )
 
 

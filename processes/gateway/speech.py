@@ -15,10 +15,11 @@ from aiohttp import web
 
 from appliance.errors import ApplianceError, CapacityError, PoisonRequestError
 from appliance.speech import AudioFormat, StreamFormat
+from processes.gateway.account import Account
 from processes.gateway.audio_answer import AudioAnswer
 from processes.gateway.encoding import SpeechEncoding
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
-from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY
+from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY, TRACE_KEY
 from processes.gateway.planned_speech import (
     QUICK_WORK_S,
     CheckedSpeech,
@@ -26,7 +27,7 @@ from processes.gateway.planned_speech import (
     plan_fallback,
     split_speech,
 )
-from processes.gateway.record import Account, RequestRecord
+from processes.gateway.record import RequestRecord
 from processes.gateway.ticket import Delivery
 
 SIZED_FORMATS = (AudioFormat.WAV, AudioFormat.FLAC)
@@ -95,6 +96,7 @@ def start_asked(
         speech, delivery = start_speech(
             gateway, speech, gateway.access.client(request), is_whole=is_whole, is_charged=is_counted
         )
+        delivery.stream.trace = request.get(TRACE_KEY)
     except ApplianceError as error:
         if not is_counted:
             gateway.ledger.reject(error)
@@ -134,7 +136,12 @@ async def first_heard(
 def open_record(request: web.Request, speech: PlannedSpeech, delivery: Delivery) -> RequestRecord:
     """Count the request as accepted; use the record as a context manager."""
     record = request.app[GATEWAY_KEY].ledger.accept(
-        request[REQUEST_ID_KEY], request[ARRIVED_KEY], speech.request, speech.voice, delivery.stream
+        request[REQUEST_ID_KEY],
+        request[ARRIVED_KEY],
+        speech.request,
+        speech.voice,
+        delivery.stream,
+        request.get(TRACE_KEY),
     )
     record.spoken_by(speech.voice, speech.replaced)
     return record
@@ -221,5 +228,5 @@ async def timed(encoded: Awaitable[bytes], record: Account) -> bytes:
     """Return what an encoding gives, counting the time that it took."""
     begun_at_s = time.monotonic()
     data = await encoded
-    record.encode_s += time.monotonic() - begun_at_s
+    record.encoding.add(begun_at_s)
     return data

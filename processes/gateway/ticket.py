@@ -11,14 +11,17 @@ Refuses to know: which ticket is next (`fair_queue`), who speaks it (`pool`), wh
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol, Self
 
 from appliance.errors import ApplianceError
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, RequestClass, Utterance
+from appliance.tracing import Attribute, Window
+from processes.gateway.request_trace import RequestTrace, SynthesisTrace, begin_synthesis
 from processes.gateway.utterance_source import UtteranceSource
 
 QUIET_LIMIT_S = 4.0
@@ -65,6 +68,14 @@ class Ticket:
     has_last: bool = False
     """Whether its last chunk has come."""
     error: ApplianceError | None = None
+    waits_since_s: float = 0.0
+    """Monotonic time since which it waits, or has waited, for a worker."""
+    synthesis: SynthesisTrace | None = None
+    """Of the worker that speaks it, where its request is traced."""
+
+    def __post_init__(self) -> None:
+        """Wait from the beginning."""
+        self.waits_since_s = self.queued_at_s
 
     @property
     def client(self) -> str:
@@ -79,6 +90,43 @@ class Ticket:
         self.pcm_bytes = self.chunk_count = 0
         self.has_last = False
         self.state = TicketState.WAITING
+        self.waits_since_s = time.monotonic()
+
+    def fail(self, error: ApplianceError) -> None:
+        """Have it end with an error."""
+        if self.state is TicketState.WAITING:
+            self.end_wait(error.code)
+        self.state = TicketState.FINISHED
+        self.error = error
+        self.stream.wakeup.set()
+
+    def end_wait(self, error: str) -> None:
+        """Note that it has waited in vain; `error` is the code of why, empty if its client has left."""
+        if self.stream.trace is not None:
+            self.stream.trace.add("queue", self.waits_since_s, time.monotonic(), self._attributes(), error)
+
+    def _attributes(self) -> dict[str, Attribute]:
+        """Return what spans say of it."""
+        utterance = self.utterance
+        return {
+            "tts.utterance": utterance.index,
+            "tts.try": self.tries,
+            "tts.chars": len(utterance.spoken.text),
+            "tts.engine": utterance.engine,
+        }
+
+    def begin_synthesis(self, worker: str) -> str:
+        """Note who is given it; return the `traceparent` for that, empty where nothing is traced."""
+        if self.stream.trace is None:
+            return ""
+        self.synthesis = begin_synthesis(self.stream.trace, worker, self.waits_since_s, self._attributes())
+        return "" if self.synthesis is None else self.synthesis.context.traceparent()
+
+    def end_synthesis(self, error: str = "", windows: Sequence[Window] = ()) -> None:
+        """Note that the worker is done with it, or is lost; `error` is the code of what it failed with."""
+        if self.synthesis is not None:
+            self.synthesis.end(error, windows)
+            self.synthesis = None
 
     def has_room_for(self, chunk: PcmChunk) -> bool:
         """Count a chunk; return whether an utterance may have as much audio as has come with it."""
@@ -136,6 +184,8 @@ class Stream:
     """Whether its utterances are on their way, as they are taken."""
     is_retried: bool = False
     """Whether any utterance of it was given to a second worker."""
+    trace: RequestTrace | None = None
+    """Of the request that it was made for, where that one is traced."""
     unspeakable: ApplianceError | None = None
     """Why the latest utterance that has no sound in this voice was passed over."""
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from loguru import logger
 
 from appliance.errors import SynthesisError, SynthesisTimeoutError, WorkerLostError
-from appliance.ipc.messages import Cancel, Drain, Grant, Hello, Message, Synthesize
+from appliance.ipc.messages import Cancel, Done, Drain, Failed, Grant, Hello, Message, Synthesize
 from appliance.ipc.stream_channel import StreamChannel
 from appliance.voices import Variant, Voice
 from processes.gateway.ticket import Ticket, TicketState
@@ -115,7 +115,8 @@ class WorkerLink:
         self._granted_at_s, self._windows_s = None, 0.0
         self.progress_at_s = time.monotonic()
         self.set_state(WorkerState.BUSY)
-        self._outbox.append(Synthesize(ticket.utterance_id, ticket.utterance))
+        traceparent = ticket.begin_synthesis(self.name)
+        self._outbox.append(Synthesize(ticket.utterance_id, ticket.utterance, traceparent))
 
     def grant(self) -> None:
         """Let the worker compute one window of its utterance."""
@@ -156,11 +157,20 @@ class WorkerLink:
             self.channel.send(*self._outbox)
             self._outbox.clear()
 
-    def end_utterance(self, *, has_failed: bool) -> None:
+    def lose_ticket(self) -> Ticket | None:
+        """Return what it spoke when it was lost, if it spoke anything: it does so no more."""
+        ticket, self.ticket = self.ticket, None
+        if ticket is not None:
+            ticket.end_synthesis(self.loss().code)
+        return ticket
+
+    def end_utterance(self, end: Done | Failed) -> None:
         """Free the worker for the next utterance, unless it is about to end or to be killed."""
+        self.has_failed = isinstance(end, Failed)
+        if self.ticket is not None:
+            self.ticket.end_synthesis(end.error().code if isinstance(end, Failed) else "", end.windows)
         self.ticket = None
         self.cancelled_at_s = None
-        self.has_failed = has_failed
         self.utterances += 1
         if self.state is WorkerState.BUSY:
             self.set_state(WorkerState.READY)

@@ -32,6 +32,7 @@ from appliance.engines.base import Engine
 from appliance.errors import BadMessageError, EngineFailedError, SynthesisError
 from appliance.ipc.blocking_channel import BlockingChannel
 from appliance.ipc.messages import (
+    MAX_WINDOWS,
     Audio,
     Cancel,
     Done,
@@ -43,6 +44,7 @@ from appliance.ipc.messages import (
     hello_pages,
 )
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, Utterance
+from appliance.tracing import Window
 from processes.worker.containment import private_bytes
 from processes.worker.heartbeat import HeartbeatThread
 from processes.worker.stop_signal import StopSignal
@@ -96,6 +98,10 @@ class Session:
         self._farewell = threading.Lock()
         """Taken, for good, by the thread that says DRAIN."""
         self._grants = 0
+        self._windows: list[Window] | None = None
+        """What is computed of the current utterance; None where nobody wants to know."""
+        self._window_since_s: float | None = None
+        """Monotonic time since which it is computed; None while it waits for a grant."""
         self.utterances = 0
         """Orders to speak that have come."""
 
@@ -163,18 +169,32 @@ class Session:
     def _speak(self, order: Synthesize) -> None:
         """Speak one utterance to its DONE or FAILED."""
         self._grants = 0
+        self._windows = [] if order.traceparent else None
         self.utterances += 1
         utterance_id = order.utterance_id
         try:
             synthesis_s = self._send_audio(utterance_id, order.utterance)
         except _CancelledError:
-            reply: Message = Done(utterance_id, 0.0, private_bytes(), was_cancelled=True)
+            windows = self._take_windows()
+            reply: Message = Done(utterance_id, 0.0, private_bytes(), was_cancelled=True, windows=windows)
         except SynthesisError as error:
-            logger.warning("synthesis_failed", utterance_id=utterance_id, code=error.code)
-            reply = Failed(utterance_id, error.code, error.message, private_bytes())
+            traced = {"traceparent": order.traceparent} if order.traceparent else {}
+            logger.warning("synthesis_failed", utterance_id=utterance_id, code=error.code, **traced)
+            windows = self._take_windows()
+            reply = Failed(utterance_id, error.code, error.message, private_bytes(), windows)
         else:
-            reply = Done(utterance_id, synthesis_s, private_bytes())
+            reply = Done(utterance_id, synthesis_s, private_bytes(), windows=self._take_windows())
         self._channel.send(reply)
+
+    def _take_windows(self) -> tuple[Window, ...]:
+        """End the window that is being computed, if any is; return all of the utterance's."""
+        self._end_window()
+        return tuple(self._windows or ())
+
+    def _end_window(self) -> None:
+        since_s, self._window_since_s = self._window_since_s, None
+        if self._windows is not None and since_s is not None and len(self._windows) < MAX_WINDOWS:
+            self._windows.append((since_s, time.monotonic()))
 
     def _send_audio(self, utterance_id: int, utterance: Utterance) -> float:
         """Send every chunk of an utterance, each window with a grant; return the seconds it took to compute.
@@ -208,9 +228,11 @@ class Session:
 
     def _await_grant(self, utterance_id: int) -> None:
         """Use up one grant of the utterance, waiting for it where none has come."""
+        self._end_window()
         while not self._grants:
             self._take_in(utterance_id, self._channel.receive(self._left_s()))
         self._grants -= 1
+        self._window_since_s = time.monotonic()
 
     def _take_in(self, utterance_id: int, message: Message | None) -> None:
         """Note what a message means while an utterance is being spoken; None is no message."""

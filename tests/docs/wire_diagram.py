@@ -19,12 +19,14 @@ UTTERANCE = Utterance(
     engine_voice="",
     randomness=Randomness(seed=1, noise_scale=0.5, noise_scale_w=0.5),
 )
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+WINDOWS = ((0.0, 1.0),)
 EXAMPLES: tuple[messages.Message, ...] = (
     messages.Hello("", "", "", 1, 0, 1),
-    messages.Synthesize(1, UTTERANCE),
+    messages.Synthesize(1, UTTERANCE, TRACEPARENT),
     messages.Audio(1, PcmChunk(b"\0\0", 1, (WordMark(0, 1, 0.0),))),
-    messages.Done(1, 0.0, 0),
-    messages.Failed(1, "", "", 0),
+    messages.Done(1, 0.0, 0, windows=WINDOWS),
+    messages.Failed(1, "", "", 0, WINDOWS),
     messages.Cancel(1),
     messages.Grant(1),
     messages.Heartbeat(0),

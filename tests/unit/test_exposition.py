@@ -1,5 +1,7 @@
 import pytest
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.metrics import GatewayMetrics
@@ -45,6 +47,36 @@ def test_render_when_the_gateway_is_there_then_both_are_one_exposition(gateway_t
     seen = samples(render(Observation(gateway_text=gateway_text)).decode())
     assert seen["tts_up",] == 1
     assert seen["tts_requests_accepted_total",] == 0
+
+
+def test_render_when_in_openmetrics_then_both_are_one_exposition_with_one_end():
+    registry = GatewayMetrics(("speech",)).registry
+    text = openmetrics.generate_latest(registry).decode()
+    assert is_joinable(text, is_openmetrics=True)
+    assert not is_joinable(text[:-20], is_openmetrics=True)
+    rendered = render(Observation(text, is_openmetrics=True)).decode()
+    assert (rendered.count("# EOF"), rendered.endswith("# EOF\n")) == (1, True)
+    seen = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in openmetrics_families(rendered)
+        for sample in family.samples
+    }
+    assert (seen["tts_up",], seen["tts_requests_accepted_total",]) == (1, 0)
+    gone = render(Observation(is_openmetrics=True)).decode()
+    assert "tts_up 0.0" in gone
+    assert gone.endswith("# EOF\n")
+
+
+def test_series_when_in_openmetrics_then_named_as_in_plain_text():
+    registry = GatewayMetrics(("speech",)).registry
+    plain, other = (
+        {sample.name for family in families for sample in family.samples}
+        for families in (
+            text_string_to_metric_families(generate_latest(registry).decode()),
+            openmetrics_families(openmetrics.generate_latest(registry).decode()),
+        )
+    )
+    assert plain == other
 
 
 def test_render_when_the_gateway_is_gone_then_all_else_is_there():

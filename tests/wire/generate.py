@@ -71,11 +71,20 @@ RANDOM = frame(
     SYNTHESIZE["meta"].removesuffix("}")
     + ',"seed":18446744073709551615,"noise_scale":0.667,"noise_scale_w":1.0}',
 )
+TRACED = frame(
+    "SYNTHESIZE",
+    7,
+    SYNTHESIZE["meta"].removesuffix("}")
+    + ',"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}',
+)
 AUDIO = frame(
     "AUDIO", 7, '{"rate":22050,"last":false,"window":true,"marks":[[0,6,0.0],[7,8,0.5]]}', b"\x01\x00\xff\x7f"
 )
 LAST_AUDIO = frame("AUDIO", 2**64 - 1, '{"rate":22050,"last":true,"window":false}')
 DONE = frame("DONE", 7, '{"synthesis_s":0.25,"rss_bytes":41943040,"was_cancelled":false}')
+DONE_TRACED = frame(
+    "DONE", 7, DONE["meta"].removesuffix("}") + ',"windows":[[4242.5,4242.75],[4243.0,4243.25]]}'
+)
 FAILED = frame("FAILED", 7, '{"code":"engine_failed","message":"no","rss_bytes":1}')
 
 VALID = [
@@ -94,6 +103,11 @@ VALID = [
     ("meta that is an empty object", [frame("DRAIN", 0, "{}")]),
     ("hello of an engine on an accelerator", [HELLO_ON_GPU]),
     ("synthesize with the highest seed and with noise scales", [RANDOM]),
+    ("synthesize and done of a request that is traced", [TRACED, DONE_TRACED]),
+    (
+        "done with a field of a later version",
+        [frame("DONE", 7, DONE["meta"].removesuffix("}") + ',"later":[1]}')],
+    ),
 ]
 
 INVALID = [
@@ -169,6 +183,21 @@ INVALID = [
             ("noise scale of the durations above 1", '"noise_scale_w":1.0', '"noise_scale_w":2'),
             ("noise scale of the durations that is a text", '"noise_scale_w":1.0', '"noise_scale_w":"1"'),
         )
+    ),
+    (
+        "bad_message",
+        "a traceparent that means nothing",
+        encoded(frame("SYNTHESIZE", 7, TRACED["meta"].replace('"00-', '"ff-'))),
+    ),
+    (
+        "bad_message",
+        "a window of one number",
+        encoded(frame("DONE", 7, DONE_TRACED["meta"].replace("4242.5,", ""))),
+    ),
+    (
+        "bad_message",
+        "more windows than an answer may have",
+        encoded(frame("DONE", 7, DONE_TRACED["meta"].replace("[4242.5,4242.75]", ",".join(["[1,2]"] * 256)))),
     ),
 ]
 

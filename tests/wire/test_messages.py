@@ -11,6 +11,7 @@ from appliance.errors import BadMessageError
 from appliance.ipc.frames import MAX_META_BYTES, Frame, FrameDecoder, Kind, encode_frame
 from appliance.ipc.messages import (
     MAX_PAGES,
+    MAX_WINDOWS,
     Audio,
     Cancel,
     Done,
@@ -49,6 +50,8 @@ voices = st.builds(
     factors,
     factors,
 )
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+windows = st.lists(st.tuples(factors, factors), max_size=MAX_WINDOWS // 64).map(tuple)
 variants = st.builds(Variant, texts, texts, texts, st.sampled_from(Gender))
 
 
@@ -81,7 +84,12 @@ messages = st.one_of(
         texts,
         st.booleans(),
     ),
-    st.builds(Synthesize, ids, st.builds(as_received, texts, counts, factors, st.booleans(), randomness)),
+    st.builds(
+        Synthesize,
+        ids,
+        st.builds(as_received, texts, counts, factors, st.booleans(), randomness),
+        st.sampled_from(["", TRACEPARENT]),
+    ),
     st.builds(
         Audio,
         ids,
@@ -94,8 +102,8 @@ messages = st.one_of(
             ends_window=st.booleans(),
         ).filter(lambda chunk: chunk.pcm or chunk.is_last),
     ),
-    st.builds(Done, ids, factors, counts, st.booleans()),
-    st.builds(Failed, ids, texts, texts, counts),
+    st.builds(Done, ids, factors, counts, st.booleans(), windows),
+    st.builds(Failed, ids, texts, texts, counts, windows),
     st.builds(Cancel, ids),
     st.builds(Grant, ids),
     st.builds(Heartbeat, counts),
@@ -113,6 +121,27 @@ json_values = st.recursive(
 def test_message_when_sent_then_received_alike(message: Message) -> None:
     (frame,) = feed(FrameDecoder(), encode_frame(to_frame(message)))
     assert from_frame(frame) == message
+
+
+def test_order_and_answer_when_not_traced_then_no_byte_says_so() -> None:
+    order = Synthesize(1, Utterance(0, 0, 1, SpokenText("a"), "vits", "amy/0"))
+    answers = (Done(1, 0.5, 1), Failed(1, "engine_failed", "no", 1))
+    for message in (order, *answers):
+        meta = to_frame(message).meta
+        assert b"trace" not in meta
+        assert b"windows" not in meta
+
+
+@pytest.mark.parametrize("field", ["windows", "traceparent", "of_a_later_version"])
+def test_order_and_answer_when_of_another_version_then_unknown_fields_are_ignored(field: str) -> None:
+    """A worker and a gateway of before read the fields that they know, and no others."""
+    for message in (Done(1, 0.5, 1), Grant(1), Heartbeat(1)):
+        frame = to_frame(message)
+        meta = {**json.loads(frame.meta or b"{}"), field: []}
+        assert (
+            from_frame(Frame(frame.kind, 1 if frame.utterance_id else 0, json.dumps(meta).encode()))
+            == message
+        )
 
 
 def test_synthesize_when_nothing_random_is_asked_for_then_no_byte_says_so() -> None:

@@ -1,4 +1,4 @@
-"""What `ttsctl doctor` checks of the network: where the appliance can be reached, and by whom as what.
+"""What `ttsctl doctor` checks of the network: where the appliance can be reached, by whom, and what leaves.
 
 Owns: which networks are too wide to trust.
 Refuses to know: how a caller is told (`processes.gateway.access`).
@@ -13,6 +13,7 @@ import ipaddress
 import re
 import socket
 import struct
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -40,6 +41,9 @@ ADMIN_BRIDGE = failure("admin_covers_bridge", "`admin.networks` holds the bridge
 PROXIES_WIDE = failure("proxies_wide", "`http.trusted_proxies` believes the whole internet, or the bridge")
 SPOOFED = warning("spoofed", "somebody has claimed another address than their own since the start")
 INTRUDED = warning("intruded", "another user of this machine has knocked on the workers' socket")
+COLLECTOR_LOST = warning(
+    "trace_collector_lost", "the collector at `tracing.endpoint` has taken no spans for five minutes"
+)
 DENIED = hint("denied", "an access rule has turned requests away since the start")
 
 SOMEWHERE = ("192.0.2.1", 9)
@@ -49,6 +53,8 @@ WIDEST = {4: 8, 6: 32}
 ESTABLISHED = "01"
 """Source: linux/tcp_states.h."""
 MAX_PEERS = 4
+LOST_S = 300.0
+"""Seconds for which a collector may take no spans, as while it is restarted."""
 CHECK_CONFIG = "ttsctl check-config"
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -192,6 +198,25 @@ def check_denials(patient: Patient) -> Finding:
     return ok(seen)
 
 
+def check_tracing(patient: Patient) -> Finding:
+    """Whether the spans of traces arrive, where they are wanted."""
+    if patient.settings is None:
+        return unseen(SETTINGS_WRONG)
+    endpoint = patient.settings.tracing.endpoint
+    if not endpoint:
+        return ok("no traces are sent")
+    if patient.status is None:
+        return unseen("the gateway doesn't answer")
+    counts = patient.samples("tts_trace_spans_total")
+    named = ", ".join(f"{count:.0f} {result}" for result, count in counts.items())
+    seen = f"{endpoint}: {named or 'no spans yet'}"
+    since = patient.sample("tts_trace_failing_since_timestamp_seconds")
+    if since and time.time() - since > LOST_S:
+        advice = "trace_collector_lost in the log says why; speech doesn't suffer from it"
+        return COLLECTOR_LOST.found(seen, advice, "ttsctl logs --since 1h --level WARNING")
+    return ok(seen)
+
+
 def _own_address() -> str | None:
     """Return the address from which this machine would go out; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -214,4 +239,7 @@ CHECKS = {
         "networks that are trusted, and the peers as the gateway sees them",
     ),
     "denials": Check(check_denials, (INTRUDED, SPOOFED, DENIED), "whom access rules have turned away"),
+    "tracing": Check(
+        check_tracing, (COLLECTOR_LOST,), "whether the spans of traces arrive, where any are sent"
+    ),
 }

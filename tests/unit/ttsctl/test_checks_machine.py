@@ -219,3 +219,24 @@ def test_denials_when_somebody_was_turned_away_then_the_rule_tells_how_bad_it_is
     metrics['tts_security_denied_total{rule="api_key"}'] = 0.0
     finding = network.check_denials(patient(status=status([]), metrics=metrics))
     assert finding.fault == fault
+
+
+@pytest.mark.parametrize(
+    ("since_s", "verdict", "fault"),
+    [
+        (None, "ok", ""),
+        (10.0, "ok", ""),
+        (network.LOST_S + 5, "warn", "trace_collector_lost"),
+    ],
+)
+def test_tracing_when_the_collector_takes_nothing_for_long_then_named(since_s, verdict, fault):
+    found = {
+        'tts_trace_spans_total{result="failed"}': 7.0,
+        "tts_trace_failing_since_timestamp_seconds": time.time() - since_s if since_s else 0.0,
+    }
+    traced = set_to(tracing={"endpoint": "http://otel:4318"})
+    finding = network.check_tracing(patient(settings=traced, status=status([]), metrics=found))
+    assert (finding.verdict, finding.fault) == (verdict, fault)
+    assert finding.seen == "http://otel:4318: 7 failed"
+    assert network.check_tracing(patient(settings=traced)).verdict == "unseen"
+    assert network.check_tracing(patient(status=status([]))).seen == "no traces are sent"
