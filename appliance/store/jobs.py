@@ -60,9 +60,9 @@ class DoneUtterance(NamedTuple):
     number: int
     """Place in the job, from 0."""
     name: str
-    """Of its file, within the job's folder."""
+    """Of its record in the job's pack."""
     sha256: str
-    """Of what the file holds behind the line with this hash."""
+    """Of the record's head, which holds a checksum of the rest."""
     audio_s: float
 
 
@@ -240,7 +240,7 @@ async def note_utterance_count(database: Database, job: int, utterances: int) ->
 async def record_utterances(
     database: Database, job: int, utterances: Sequence[DoneUtterance], done: int, audio_s: float
 ) -> None:
-    """Note utterances whose files are on the disk.
+    """Note utterances whose audio is on the disk.
 
     Args:
         database: The open database.

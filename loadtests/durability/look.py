@@ -24,10 +24,12 @@ from loadtests.ledger.reference import job_audio_hash, texts
 from processes.gateway.job_folder import (
     AUDIO_NAME,
     JOBS_NAME,
+    PACK_NAME,
     SPOKEN_NAME,
     TEXT_NAME,
     UTTERANCES_NAME,
 )
+from tests.parts.packs import opened_copy
 
 JOBS = "SELECT id, job, state, idempotency_key FROM jobs"
 SPOKEN = "SELECT name, sha256 FROM job_utterances WHERE job = ?"
@@ -102,10 +104,10 @@ def _broken(folder: Path, order: Order, state: str, spoken: Iterable[Any]) -> It
     utterances = _read(folder / UTTERANCES_NAME)
     if utterances is not None and not utterances.endswith(b"\n"):
         yield f"{order.id}: {UTTERANCES_NAME}"
-    for name, sha256 in spoken:
-        said, _, rest = (_read(folder / SPOKEN_NAME / name) or b"").partition(b"\n")
-        if not said == sha256.encode() == _sha256(rest).encode():
-            yield f"{order.id}: {SPOKEN_NAME}/{name}"
+    with opened_copy(folder / SPOKEN_NAME / PACK_NAME) as pack:
+        for name, sha256 in spoken:
+            if pack.read(name, sha256) is None:
+                yield f"{order.id}: {SPOKEN_NAME}/{PACK_NAME}, {name}"
 
 
 def _read(path: Path) -> bytes | None:

@@ -27,9 +27,9 @@ from processes.gateway.job_folder import (
     CHAPTERS_NAME,
     PARTIAL_SUFFIX,
     JobFolder,
-    SpokenUtterance,
     private,
 )
+from processes.gateway.job_pack import SpokenUtterance
 from processes.gateway.job_text import JobUtterance
 
 MAX_WAV_BYTES = 0xFFFFFFFF - 44

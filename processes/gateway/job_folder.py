@@ -1,13 +1,13 @@
 """The files of jobs: `data/jobs/ID/`, one folder for each.
 
 Owns: names and forms of the files, and that each is whole under its name: written under another one, forced
-to the disk, renamed; an utterance's audio tells by its hash whether it is.
-Refuses to know: rows, workers, what is in an audio file. Everything here blocks.
+to the disk, renamed.
+Refuses to know: rows, workers, what is in an audio file or in the pack (`job_pack`). Everything here blocks.
 
     upload           what a client sends, while it comes and is read
     text             a line with the hash of what follows: what is spoken, UTF-8
     utterances.jsonl its utterances, a line each; they stay as they are, whatever version goes on
-    spoken/NAME      an utterance's audio: such a line, one of JSON, PCM; NAME hashes what decides its sound
+    spoken/pack      what was spoken, one utterance behind the other
     audio            the result
     captions.KIND, chapters.json
     result.json      what the row of a completed job says of it; the last to be written
@@ -23,30 +23,31 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from appliance.job_errors import JobDamagedError
-from appliance.speech import SAMPLE_WIDTH_BYTES, WordMark
 from appliance.store.disk import look_at_disk
 from appliance.store.errors import StoreFullError
 from appliance.store.jobs import JobResult
 from appliance.voice_folders import sync
+from processes.gateway.job_pack import SpokenPack
 
 JOBS_NAME = "jobs"
 UPLOAD_NAME = "upload"
 TEXT_NAME = "text"
 UTTERANCES_NAME = "utterances.jsonl"
 SPOKEN_NAME = "spoken"
+PACK_NAME = "pack"
+OLDER_NAME = re.compile("([0-9a-f]{32}){1,2}")
+"""Of an utterance's file: before there were packs each had its own."""
 AUDIO_NAME = "audio"
 FOLDER_NAME = re.compile("[0-9a-f]{32}")
 """Of a job: its id. Whatever else lies there is somebody else's."""
 CHAPTERS_NAME = "chapters.json"
 RESULT_NAME = "result.json"
 PARTIAL_SUFFIX = ".partial"
-SHA256_DIGITS = 64
 READ_BYTES = 65_536
 BUFFER_BYTES = 65_536
 """Written at a time."""
@@ -54,21 +55,6 @@ PRIVATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 LEAST_FREE_BYTES = 8_388_608
 """A job leaves as much of the disk free, so that the database can go on writing."""
 ENCODING = ("utf-8", "surrogatepass")
-
-
-@dataclass(frozen=True, slots=True)
-class SpokenUtterance:
-    """An utterance's audio."""
-
-    pcm: bytes
-    """Int16 little-endian mono."""
-    sample_rate_hz: int
-    marks: tuple[WordMark, ...] = ()
-
-    @property
-    def audio_s(self) -> float:
-        """Seconds."""
-        return len(self.pcm) / (SAMPLE_WIDTH_BYTES * self.sample_rate_hz)
 
 
 class JobFolder:
@@ -83,7 +69,6 @@ class JobFolder:
             refuse_ratio: Used share of the disk from which nothing is written any more.
         """
         self.path = data_dir / JOBS_NAME / job_id
-        self._spoken = os.fspath(self.path / SPOKEN_NAME)  # a path object for each utterance takes long
         self._refuse_ratio = refuse_ratio
 
     def check_room(self, needed_bytes: float = 0.0) -> None:
@@ -136,7 +121,7 @@ class JobFolder:
             OSError: It can't be written.
         """
         self.upload_path.unlink()
-        (self.path / SPOKEN_NAME).mkdir(mode=0o700)
+        (self.path / SPOKEN_NAME).mkdir(mode=0o700)  # an older version that comes back looks for it
         data = text.encode(*ENCODING)
         self.write(TEXT_NAME, [hashlib.sha256(data).hexdigest().encode() + b"\n", data])
         for folder in (self.path.parent, self.path.parent.parent):  # the first job makes `jobs`, too
@@ -144,24 +129,16 @@ class JobFolder:
 
     def remove(self) -> None:
         """Delete all of it, as far as that goes."""
-        self._remove_spoken()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def forget_spoken(self) -> None:
         """Delete what is needed only until there is a result."""
-        self._remove_spoken()
+        shutil.rmtree(self.path / SPOKEN_NAME, ignore_errors=True)
         for name in (TEXT_NAME, UTTERANCES_NAME):
             (self.path / name).unlink(missing_ok=True)
 
-    def _remove_spoken(self) -> None:
-        """Delete the utterances' audio one by one: `rmtree` lists all of it first, megabytes for a book."""
-        with suppress(OSError), os.scandir(self._spoken) as entries:
-            for entry in entries:
-                _forget(entry.path)
-        shutil.rmtree(self._spoken, ignore_errors=True)
-
-    def forget_partials(self) -> None:
-        """Delete what a kill has left half written, while nobody writes.
+    def forget_leftovers(self) -> None:
+        """Delete what a kill has left half written, and an older version's utterances, while nobody writes.
 
         Raises:
             OSError: It can't be deleted.
@@ -170,6 +147,14 @@ class JobFolder:
             for path in self.path.iterdir():
                 if path.name.endswith(PARTIAL_SUFFIX):
                     path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError), os.scandir(self.path / SPOKEN_NAME) as entries:
+            for entry in entries:
+                if OLDER_NAME.fullmatch(entry.name):
+                    (self.path / SPOKEN_NAME / entry.name).unlink(missing_ok=True)
+
+    def pack(self) -> SpokenPack:
+        """Return what keeps the job's utterances; it isn't open."""
+        return SpokenPack(self.path / SPOKEN_NAME / PACK_NAME)
 
     def has_audio(self) -> bool:
         """Return whether there is a result."""
@@ -277,88 +262,10 @@ class JobFolder:
         finally:
             partial.unlink(missing_ok=True)
 
-    def put_spoken(self, name: str, spoken: SpokenUtterance) -> str:
-        """Write an utterance's audio, whose row has to wait for `sync_spoken`; return the hash of it.
-
-        It has its name from the beginning: what a kill has cut short is told by the hash in front. Whether
-        there is room for it is the caller's business: several are written at a time.
-
-        Raises:
-            OSError: It can't be written.
-        """
-        marks = [[mark.start_char, mark.end_char, mark.time_s] for mark in spoken.marks]
-        head = json.dumps({"rate": spoken.sample_rate_hz, "marks": marks}).encode() + b"\n"
-        digest = hashlib.sha256(head)
-        digest.update(spoken.pcm)
-        sha256 = digest.hexdigest()
-        path = f"{self._spoken}/{name}"
-        try:
-            with os.fdopen(os.open(path, PRIVATE_FLAGS, 0o600), "wb", BUFFER_BYTES) as file:
-                file.writelines([sha256.encode() + b"\n" + head, spoken.pcm])
-        except BaseException:
-            _forget(path)
-            raise
-        return sha256
-
-    def sync_spoken(self, names: Iterable[str]) -> None:
-        """Have utterances' audio on the disk, and their names all at once.
-
-        Raises:
-            OSError: One isn't there, or can't be written through. All of them are deleted then: the system
-                says so once, and what it still holds of them looks whole.
-        """
-        paths = [f"{self._spoken}/{name}" for name in names]
-        try:
-            for path in paths:
-                sync(path)
-            sync(self._spoken)
-        except OSError:
-            for path in paths:
-                _forget(path)
-            raise
-
-    def find_spoken(self, name: str) -> tuple[SpokenUtterance, str] | None:
-        """Return an utterance's audio and the hash of it, if it is there and as it was written.
-
-        Raises:
-            OSError: The disk can't be read.
-        """
-        try:
-            descriptor = os.open(f"{self._spoken}/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        with os.fdopen(descriptor, "rb", 0) as file:
-            data = file.read()
-        digits, at = data[:SHA256_DIGITS], SHA256_DIGITS + 1
-        if hashlib.sha256(memoryview(data)[at:]).hexdigest().encode() != digits:
-            return None
-        end = data.index(b"\n", at)
-        values: dict[str, Any] = json.loads(data[at:end])
-        marks = tuple(WordMark(*mark) for mark in values["marks"])
-        return SpokenUtterance(data[end + 1 :], values["rate"], marks), digits.decode()
-
-    def read_spoken(self, name: str, sha256: str) -> SpokenUtterance | None:
-        """Return an utterance's audio; None if it isn't as its row says.
-
-        Raises:
-            OSError: The disk can't be read.
-        """
-        found = self.find_spoken(name)
-        return found[0] if found is not None and found[1] == sha256 else None
-
-    def has_spoken(self, name: str) -> bool:
-        """Return whether there is a file of an utterance's audio, whole or not."""
-        return os.access(f"{self._spoken}/{name}", os.F_OK)
-
 
 def private(path: Path) -> BinaryIO:
     """Make an empty file that only its owner can read, and open it for writing."""
     return os.fdopen(os.open(path, PRIVATE_FLAGS, 0o600), "w+b", BUFFER_BYTES)
-
-
-def _forget(path: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108 (a path object for each utterance takes long)
 
 
 def sweep(data_dir: Path, older_s: float) -> list[str]:

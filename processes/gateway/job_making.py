@@ -3,7 +3,7 @@
 Owns: how many are under way, when files and rows are written, what becomes of what the disk has lost.
 Refuses to know: how a text is split, how the audio ends, what becomes of an error, SQL.
 
-    utterance ──spoken, or found on the disk──▶ its file ──▶ the job's audio ──▶ its row
+    utterance ──spoken, or found on the disk──▶ the job's pack ──▶ its audio ──▶ the utterance's row
 
 What was done before a kill is read and encoded anew, and not spoken again.
 """
@@ -25,7 +25,8 @@ from appliance.store.database import Database
 from appliance.store.jobs import DoneUtterance, Row, list_utterances, record_utterances, sum_utterances
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.job_audio import JobAudio
-from processes.gateway.job_folder import JobFolder, SpokenUtterance
+from processes.gateway.job_folder import JobFolder
+from processes.gateway.job_pack import SpokenPack, SpokenUtterance, Stored
 from processes.gateway.job_progress import Progress
 from processes.gateway.job_speaker import JobSpeaker
 from processes.gateway.job_text import JobUtterance, from_line
@@ -37,19 +38,11 @@ HEARD_BYTES = 1_048_576
 """Utterances are written and encoded together: so many, so much PCM, or what has come in `WRITE_S`."""
 ROWS = 32
 COPIES = 2
-"""Of an utterance's PCM at most: its own file, and a wav file."""
+"""Of an utterance's PCM at most: in the pack, and in a wav file."""
 GO_S = 0.03
 """Seconds for which is encoded in one go though a listener waits."""
 WRITE_S = 1.0
 """Rows are written together: so many, or what has come in so many seconds."""
-
-
-class Stored(NamedTuple):
-    """An utterance's audio on the disk; the rest of its row but for the number."""
-
-    name: str
-    sha256: str
-    audio_s: float
 
 
 @dataclass(slots=True)
@@ -58,7 +51,7 @@ class Heard:
 
     found: JobUtterance
     name: str
-    """Of its sound, and of the file."""
+    """Of its sound, and of the record in the pack."""
     stored: Stored | None = None
     """What lies on the disk; None before it is there."""
     spoken: SpokenUtterance | None = None
@@ -98,11 +91,12 @@ class JobTry(NamedTuple):
 class JobMaking:
     """One try of a job's utterances. Where it is cancelled none of its threads is at the job's files."""
 
-    def __init__(self, job_try: JobTry, audio: JobAudio, rate_hz: int) -> None:
+    def __init__(self, job_try: JobTry, pack: SpokenPack, audio: JobAudio, rate_hz: int) -> None:
         """Take what is done.
 
         Args:
             job_try: The job and what it is done with.
+            pack: Keeps its utterances; open.
             audio: Takes its utterances.
             rate_hz: Hertz of an utterance that has no sound in its voice.
         """
@@ -111,6 +105,7 @@ class JobMaking:
         self._speaker = job_try.speaker
         self._threads = job_try.threads
         self._progress = job_try.progress
+        self._pack = pack
         self._audio = audio
         self._rate_hz = rate_hz
         self._hearing: dict[str, asyncio.Task[Heard]] = {}
@@ -158,7 +153,7 @@ class JobMaking:
             first += len(lines)
 
     async def _look_up(self, batch: list[JobUtterance]) -> list[Heard]:
-        """See which utterances have rows and files, and which lie on the disk without a row.
+        """See which utterances have rows and records, and which lie on the disk without a row.
 
         What has been kept since the batch before is remembered for those that were on their way meanwhile.
         """
@@ -181,20 +176,16 @@ class JobMaking:
         heard: list[Heard] = []
         for found, name in zip(batch, names, strict=True):
             row = rows.get(found.utterance.index)
-            if row is not None and self._folder.has_spoken(row.name):
+            if row is not None and self._pack.has(row.name):
                 heard.append(Heard(found, row.name, row, has_row=True))
             else:
                 heard.append(Heard(found, name))
         without_row = {each.name for each in heard if not each.has_row}
-        stored = ((name, self._find(name)) for name in without_row)
+        stored = ((name, self._pack.find(name)) for name in without_row)
         return heard, {name: found for name, found in stored if found is not None}
 
     def _name_of(self, found: JobUtterance) -> str:
         return self._speaker.sounds.utterance_name(found.utterance) or uuid.uuid4().hex
-
-    def _find(self, name: str) -> Stored | None:
-        found = self._folder.find_spoken(name)
-        return None if found is None else Stored(name, found[1], found[0].audio_s)
 
     def _begin(self, each: Heard) -> asyncio.Task[Heard]:
         """Begin to hear an utterance; one whose equal is on its way is heard with that."""
@@ -237,7 +228,8 @@ class JobMaking:
         """
         head = under_way[0]
         if self._heard or self._unwritten:
-            await asyncio.wait([head], timeout=WRITE_S)
+            if not head.done():
+                await asyncio.wait([head], timeout=WRITE_S)
             if not head.done() or head.exception() is not None:
                 await self._keep_all()
         self._heard.append(await head)
@@ -275,7 +267,7 @@ class JobMaking:
                 return place, False
             spoken = each.spoken
             if spoken is None and each.stored is not None:
-                spoken = self._folder.read_spoken(each.stored.name, each.stored.sha256)
+                spoken = self._pack.read(each.stored.name, each.stored.sha256)
             if spoken is None:
                 return place, True
             if each.stored is None:
@@ -284,9 +276,9 @@ class JobMaking:
         return len(self._heard), False
 
     async def _hear_anew(self, lost: Heard) -> Heard:
-        """Return an utterance whose file is damaged or gone: under its name of today, or spoken."""
+        """Return an utterance whose record is damaged or gone: under its name of today, or spoken."""
         anew = Heard(lost.found, self._name_of(lost.found))
-        stored = await self._threads.run_out(lambda: self._find(anew.name))
+        stored = await self._threads.run_out(lambda: self._pack.find(anew.name))
         for known in (self._known, self._kept_lately):
             known.pop(anew.name, None)
             if stored is not None:
@@ -294,10 +286,8 @@ class JobMaking:
         return await self._hear(anew)
 
     def _keep(self, name: str, spoken: SpokenUtterance) -> Stored:
-        """See that an utterance's audio has its file, which is forced to the disk before its row."""
-        stored = self._known.get(name) or self._find(name)
-        if stored is None:
-            stored = Stored(name, self._folder.put_spoken(name, spoken), spoken.audio_s)
+        """See that an utterance's audio has its record, which is forced to the disk before its row."""
+        stored = self._known.get(name) or self._pack.find(name) or self._pack.put(name, spoken)
         self._known[name] = self._kept_lately[name] = stored
         return stored
 
@@ -309,8 +299,7 @@ class JobMaking:
 
     async def _write_rows(self) -> None:
         if self._unwritten:
-            names = {done.name for done in self._unwritten}
-            await self._threads.run_out(lambda: self._folder.sync_spoken(names))
+            await self._threads.run_out(self._pack.sync)
             progress = self._progress
             await record_utterances(
                 self._try.database, self._try.row["job"], self._unwritten, progress.done, progress.audio_s

@@ -9,6 +9,9 @@ encoded (`job_making`), SQL.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
 from appliance.audio.files import Tags
 from appliance.errors import NothingToSpeakError
 from appliance.job_errors import JobFilesGoneError
@@ -18,6 +21,7 @@ from appliance.voices import Voice
 from processes.gateway.job_audio import JobAudio
 from processes.gateway.job_folder import UTTERANCES_NAME
 from processes.gateway.job_making import JobMaking, JobTry
+from processes.gateway.job_pack import SpokenPack
 from processes.gateway.job_text import as_line, find_utterances, from_line
 
 
@@ -105,7 +109,8 @@ class JobRun:
         job_format, tags = JobFormat(row["format"]), Tags(row["title"], row["voice"])
         audio = await threads.run_out(lambda: JobAudio(folder, job_format, tempo, tags))
         try:
-            await JobMaking(self._try, audio, voice.sample_rate_hz).make()
+            async with self._pack() as pack:
+                await JobMaking(self._try, pack, audio, voice.sample_rate_hz).make()
             self._progress.step = "encoding"
             audio_s, size_bytes = await threads.run_out(audio.finish)
             if request.wants_word_times:
@@ -115,3 +120,15 @@ class JobRun:
             return result
         finally:
             await threads.run_out(audio.close)
+
+    @asynccontextmanager
+    async def _pack(self) -> AsyncGenerator[SpokenPack, None]:
+        """Lend what keeps the job's utterances, with all that earlier tries have left there."""
+        pack = self._folder.pack()
+        try:
+            await self._threads.run_out(pack.open)
+            while await self._threads.run_out(pack.index_some):
+                pass
+            yield pack
+        finally:
+            pack.close()

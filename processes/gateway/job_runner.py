@@ -273,7 +273,7 @@ class JobRunner:
 
     async def _try(self, job_id: str, progress: Progress) -> None:
         database, folder = self.database, self.folder(job_id)
-        await self.threads.run(folder.forget_partials)  # first: they may be what fills the disk
+        await self.threads.run(folder.forget_leftovers)  # first: they may be what fills the disk
         await self.threads.run(folder.check_room)  # before anything is spoken that couldn't be kept
         row = await jobs.change_job(database, "begin", job_id)
         if row is None:

@@ -26,7 +26,7 @@ from appliance.metrics import GatewayMetrics
 from appliance.speech import RequestClass, Utterance, WordMark
 from processes.gateway.dispatch import Dispatcher
 from processes.gateway.fingerprint import utterance_fingerprint
-from processes.gateway.job_folder import SpokenUtterance
+from processes.gateway.job_pack import SpokenUtterance
 from processes.gateway.pool import WorkerPool
 from processes.gateway.single_flight import SingleFlight
 from processes.gateway.sounds import Sounds
@@ -161,9 +161,13 @@ class JobSpeaker:
     def _limit(self, utterance: Utterance) -> int:
         """Return how many workers of an engine jobs may hold; one is left to listeners."""
         alive = self._pool.alive_count(utterance.engine)
-        is_quick = self._dispatcher.costs.expected_s(utterance) <= QUICK_S
-        is_quiet = self._dispatcher.admission.unasked_s() >= QUIET_S
-        return max(1, min(self.cores, alive if is_quick and is_quiet else alive - 1))
+        if alive > self.cores:
+            return self.cores
+        may_be_last = (
+            self._dispatcher.admission.unasked_s() >= QUIET_S
+            and self._dispatcher.costs.expected_s(utterance) <= QUICK_S  # takes longest, so it comes last
+        )
+        return max(1, alive if may_be_last else alive - 1)
 
     def _awaited_s(self) -> float:
         """Return for how long listeners need the cores, each one and one more for this process.

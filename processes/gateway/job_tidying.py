@@ -110,7 +110,7 @@ class JobTidying:
             if not folder.has_audio():
                 return True
             folder.forget_spoken()
-        folder.forget_partials()
+        folder.forget_leftovers()
         return False
 
     async def _remove_orphans(self, database: Database) -> None:

@@ -13,6 +13,7 @@ from processes.gateway.answer_cache import FOLDER as CACHE_FOLDER
 from processes.gateway.job_folder import (
     AUDIO_NAME,
     JOBS_NAME,
+    PACK_NAME,
     RESULT_NAME,
     SPOKEN_NAME,
     TEXT_NAME,
@@ -24,7 +25,7 @@ COLUMNS_OF_A_LINE = 4
 PLACES = {
     f"{JOBS_NAME}/ID/": (
         f"{TEXT_NAME}, {UTTERANCES_NAME}",
-        f"{SPOKEN_NAME}/NAME",
+        f"{SPOKEN_NAME}/{PACK_NAME}",
         f"{AUDIO_NAME}, {RESULT_NAME}",
     ),
     f"{BACKUPS_NAME}/": ("appliance-TIME.sqlite", "appliance-TIME.json"),

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from processes.gateway.job_folder import SPOKEN_NAME, JobFolder
+from processes.gateway.job_folder import PACK_NAME, SPOKEN_NAME
 from tests.parts.appliance import Appliance, eventually, running_appliance
 from tests.parts.asked import asked
 from tests.parts.inserted import HELD_AT_FILE, inserted_code
 from tests.parts.jobs import ended, job_of, sent, submitted
+from tests.parts.packs import whole_in
 from tests.parts.scrape import scrape
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
@@ -99,17 +100,17 @@ def kill_at(appliance: Appliance, breakpoint_: Breakpoint) -> None:
 
 def spoken_of(appliance: Appliance, job_id: str) -> int:
     """How many utterances of a job lie on the disk, whole."""
-    folder = JobFolder(appliance.base / "data", job_id, 1.0)
-    spoken = folder.path / SPOKEN_NAME
-    return sum(folder.find_spoken(path.name) is not None for path in spoken.glob("*"))
+    return len(whole_in(appliance.base / "data" / "jobs" / job_id / SPOKEN_NAME / PACK_NAME))
 
 
 STEPS = {
     "splitting begins": "open .*/text$",
     "the utterances get their name": "os.rename .*/utterances.jsonl-",
     "the audio is begun": "create .*/audio-[0-9]+.partial$",
-    "an utterance is kept": "create .*/spoken/[0-9a-f]+$",
-    "utterances are forced to the disk": "open .*/spoken$",
+    "the pack is begun": "create .*/spoken/pack$",
+    "the first utterance is half written": "write .*/spoken/pack 0$",
+    "another one is half written": "write .*/spoken/pack [1-9]",
+    "utterances are forced to the disk": "sync .*/spoken/pack [1-9]",
     "the audio gets its name": "os.rename .*/audio-[0-9]+.partial$",
     "the captions get their name": "os.rename .*/captions.srt-[0-9]+.partial$",
     "its end is in the row": "shutil.rmtree .*/spoken$",

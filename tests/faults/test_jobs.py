@@ -18,6 +18,7 @@ from tests.parts.appliance import Appliance, eventually
 from tests.parts.asked import asked, database_state, spoken
 from tests.parts.disks import Disk, memory_disk
 from tests.parts.jobs import ended, job_of, sent, submitted
+from tests.parts.packs import whole_in
 from tests.parts.scrape import scrape
 from tests.parts.speaking import HOOKED, exits, wait_until_whole
 from tests.parts.ttsctl import run_ttsctl
@@ -51,7 +52,7 @@ def test_job_when_gateway_and_worker_are_killed_in_the_middle_then_the_same_byte
     eventually(lambda: done_of(appliance, job_id) > 20)
     appliance.program("worker-tone-1").send_signal(signal.SIGKILL)
     eventually(lambda: done_of(appliance, job_id) > 60)
-    stored = len(list((appliance.base / "data" / "jobs" / job_id / "spoken").iterdir()))
+    stored = len(whole_in(appliance.base / "data" / "jobs" / job_id / "spoken" / "pack"))
     seen = len(appliance.lines)
     appliance.program("gateway").send_signal(signal.SIGKILL)
     appliance.wait_for("store_open", after=seen)

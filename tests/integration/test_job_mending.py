@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from processes.gateway.job_pack import HEAD_BYTES
 from tests.integration.test_http_jobs import result
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.jobs import ended, job_of, sent, submitted
@@ -18,21 +20,38 @@ pytestmark = pytest.mark.timeout(120)
 TEXT = "".join(f"This is sentence number {number} of a long book. " for number in range(400))
 
 
-def spoken(appliance: Appliance, job_id: str) -> list[Path]:
-    """A job's utterances, the first to be written first."""
-    files = (result(appliance, job_id).parent / "spoken").iterdir()
-    return sorted(files, key=lambda each: each.stat().st_mtime_ns)
+def pack(appliance: Appliance, job_id: str) -> Path:
+    return result(appliance, job_id).parent / "spoken" / "pack"
 
 
-def damage_a_file(appliance: Appliance, job_id: str) -> None:
-    path = spoken(appliance, job_id)[0]
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
+def change_a_byte(path: Path, at_byte: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at_byte)
+        [value] = file.read(1)
+        file.seek(at_byte)
+        file.write(bytes([value ^ 1]))
 
 
-def lose_a_file(appliance: Appliance, job_id: str) -> None:
-    spoken(appliance, job_id)[0].unlink()
+def damage_a_head(appliance: Appliance, job_id: str) -> None:
+    change_a_byte(pack(appliance, job_id), 0)
+
+
+def damage_a_sound(appliance: Appliance, job_id: str) -> None:
+    change_a_byte(pack(appliance, job_id), HEAD_BYTES)
+
+
+def cut_the_file(appliance: Appliance, job_id: str) -> None:
+    os.truncate(pack(appliance, job_id), pack(appliance, job_id).stat().st_size // 2)
+
+
+def lose_the_file(appliance: Appliance, job_id: str) -> None:
+    pack(appliance, job_id).unlink()
+
+
+def be_an_older_version(appliance: Appliance, job_id: str) -> None:
+    """It had a file for each utterance, whose rows tell of them."""
+    pack(appliance, job_id).with_name("a" * 64).write_bytes(b"An older form.")
+    pack(appliance, job_id).unlink()
 
 
 def lose_a_row(appliance: Appliance, job_id: str) -> None:
@@ -62,7 +81,10 @@ def test_job_when_an_utterance_can_not_be_spoken_then_what_was_heard_before_it_i
     assert (job["utterances_done"], job["utterances"]) == (sentences, sentences + 1)
 
 
-@pytest.mark.parametrize("spoil", [damage_a_file, lose_a_file, lose_a_row])
+@pytest.mark.parametrize(
+    "spoil",
+    [damage_a_head, damage_a_sound, cut_the_file, lose_the_file, be_an_older_version, lose_a_row],
+)
 def test_job_when_an_utterance_is_lost_before_it_is_encoded_then_it_is_spoken_anew(
     speaking: Appliance, spoil: Callable[[Appliance, str], None]
 ) -> None:

@@ -14,7 +14,7 @@ from appliance.voices import VoiceCatalog
 from processes.gateway import job_speaker
 from processes.gateway.admission import PROBE_CLIENT
 from processes.gateway.imports import Imports
-from processes.gateway.job_folder import SpokenUtterance
+from processes.gateway.job_pack import SpokenUtterance
 from processes.gateway.job_speaker import JobSpeaker
 from processes.gateway.sounds import Sounds
 from processes.gateway.ticket import Ticket

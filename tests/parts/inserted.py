@@ -43,8 +43,8 @@ import sys
 import time
 
 
-def _hold(event, arguments):
-    if event not in ("open", "os.rename", "shutil.rmtree") or "/data/jobs/" not in str(arguments[0]):
+def _hold(event, arguments, before=None):
+    if event not in EVENTS or "/data/jobs/" not in str(arguments[0]):
         return
     try:
         with open({wanted!r}) as file:
@@ -54,15 +54,37 @@ def _hold(event, arguments):
     if event == "open" and arguments[2] & os.O_CREAT:
         event = "create"
     if step and re.search(step, event + " " + str(arguments[0])):
+        if before is not None:
+            before()
         open({reached!r}, "w").close()
         while True:
             time.sleep(3600)
 
 
+def _named(descriptor, number):
+    return ["%s %d" % (os.readlink("/proc/self/fd/%d" % descriptor), number)]
+
+
+def _written(descriptor, parts, at_byte):
+    data = b"".join(parts)
+    half = lambda: os.pwrite(descriptor, data[: len(data) // 2], at_byte)
+    _hold("write", _named(descriptor, at_byte), half)
+    return _pwritev(descriptor, parts, at_byte)
+
+
+def _synced(descriptor):
+    _hold("sync", _named(descriptor, os.fstat(descriptor).st_size))
+    return _fdatasync(descriptor)
+
+
+EVENTS = ("open", "os.rename", "shutil.rmtree", "write", "sync")
+_pwritev, os.pwritev = os.pwritev, _written
+_fdatasync, os.fdatasync = os.fdatasync, _synced
 sys.addaudithook(_hold)
 """
 """A thread that stops for good where it is about to touch a file of a job that another file describes:
-`open`, `create`, `os.rename` or `shutil.rmtree`, and its path."""
+`open`, `create`, `os.rename` or `shutil.rmtree`, and its path; `write` where it has written half of something
+behind so many bytes, `sync` of so many, which stand behind the path."""
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from appliance.job_errors import AudioTooLargeError
 from appliance.speech import JobFormat
 from processes.gateway import job_audio
 from processes.gateway.job_audio import JobAudio
-from processes.gateway.job_folder import JobFolder, SpokenUtterance
+from processes.gateway.job_folder import JobFolder
+from processes.gateway.job_pack import SpokenUtterance
 from tests.unit.gateway.test_job_text import found_in
 
 SPOKEN = SpokenUtterance(bytes(20_000), 10_000)

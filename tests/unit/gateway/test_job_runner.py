@@ -33,7 +33,7 @@ LEFT = (
     "utterances.jsonl",
     "utterances.jsonl-7.partial",
     "audio.partial",
-    "spoken/a",
+    "spoken/pack",
 )
 
 
@@ -138,7 +138,7 @@ async def test_leftovers_when_a_kill_came_between_the_row_and_the_files_then_onl
     assert await jobs.complete_job(database, row, RESULT)
     async with running(gateway):
         await until(lambda: files_of(completed) == {"audio", "captions.srt", "result.json"})
-        await until(lambda: files_of(failed) == {"text", "utterances.jsonl", "spoken/a"})  # for a retry
+        await until(lambda: files_of(failed) == {"text", "utterances.jsonl", "spoken/pack"})  # for a retry
         await until(lambda: not cancelled.path.exists())
     assert files_of(paused) == set(LEFT)
     assert (await state_of(gateway, completed))[0] == "completed"
@@ -153,7 +153,7 @@ async def test_leftovers_when_one_jobs_files_cannot_be_deleted_then_the_others_a
     for folder in (older, stuck):
         assert await jobs.change_job(database, "fail", folder.path.name, "somebody")
     async with running(gateway):
-        await until(lambda: files_of(older) == {"text", "utterances.jsonl", "spoken/a"})
+        await until(lambda: files_of(older) == {"text", "utterances.jsonl", "spoken/pack"})
     assert files_of(stuck) == {"in-the-way.partial/file"}
 
 
@@ -173,7 +173,7 @@ async def test_job_when_its_audio_is_gone_then_its_row_says_so(gateway: Gateway)
     ("files", "size_bytes", "end"),
     [
         (["audio"], 5, ("completed", "")),
-        (["audio", "text", "spoken/a"], 5, ("completed", "")),
+        (["audio", "text", "spoken/pack"], 5, ("completed", "")),
         (["audio"], 6, ("failed", "job_files_gone")),
         ([], 5, ("failed", "job_files_gone")),
     ],

@@ -16,9 +16,12 @@ from appliance.store.opening import prepare
 from loadtests.durability.look import DATABASE, Seen, look
 from loadtests.durability.orders import Order
 from loadtests.ledger.reference import texts
-from processes.gateway.job_folder import SPOKEN_NAME, TEXT_NAME, JobFolder, SpokenUtterance
+from processes.gateway.job_folder import PACK_NAME, SPOKEN_NAME, TEXT_NAME, JobFolder
+from processes.gateway.job_pack import SpokenUtterance
+from tests.parts.packs import opened
 
 ID = "0" * 32
+PACK = f"{SPOKEN_NAME}/{PACK_NAME}"
 
 
 @pytest.fixture
@@ -29,9 +32,10 @@ def order(tmp_path: Path) -> Order:
     folder.make()
     folder.upload_path.touch()
     folder.put_text(texts()[0])
-    sha256 = folder.put_spoken("one", SpokenUtterance(b"\x01\x00", 22_050))
+    with opened(folder.path / PACK) as pack:
+        stored = pack.put("one", SpokenUtterance(b"\x01\x00", 22_050))
     prepare(tmp_path / DATABASE)
-    asyncio.run(_put_rows(tmp_path / DATABASE, order, sha256))
+    asyncio.run(_put_rows(tmp_path / DATABASE, order, stored.sha256))
     return order
 
 
@@ -79,7 +83,7 @@ def _in_file(name: str) -> Callable[[Path], None]:
         (_in_database("UPDATE jobs SET idempotency_key = 'of nobody'"), ["strange"]),
         (_in_database("UPDATE jobs SET state = 'completed'"), ["files"]),
         (_in_file(TEXT_NAME), ["files"]),
-        (_in_file(f"{SPOKEN_NAME}/one"), ["files"]),
+        (_in_file(PACK), ["files"]),
         (_in_database("DROP TABLE requests"), ["databases"]),
     ],
 )
