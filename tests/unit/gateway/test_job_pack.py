@@ -22,6 +22,8 @@ SPOKEN = {
 }
 """With marks, without a sound, and with what looks like another's beginning."""
 NEW = SpokenUtterance(b"\x07\x00", 8_000)
+PIECE_BYTES = len(MAGIC) + 2
+"""Searched at a time, so that a head begins in the last bytes of one piece."""
 MANY = 10_000
 """Utterances of a million characters."""
 
@@ -80,7 +82,7 @@ def test_open_when_the_file_ends_at_any_byte_then_what_is_whole_stays_and_the_ne
     path: Path, monkeypatch: pytest.MonkeyPatch, *, is_zeros: bool
 ) -> None:
     """A kill cuts it short; a power cut may leave the size and no data."""
-    monkeypatch.setattr(job_pack, "SEARCHED_BYTES", len(MAGIC) + 3)
+    monkeypatch.setattr(job_pack, "SEARCHED_BYTES", PIECE_BYTES)
     ends = ends_of(path)
     data = path.read_bytes()
     for at_byte in range(len(data) + 1):
@@ -101,7 +103,7 @@ def test_open_when_the_file_ends_at_any_byte_then_what_is_whole_stays_and_the_ne
 def test_read_when_any_byte_is_damaged_then_that_record_alone_is_lost_and_can_be_put_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_pack, "SEARCHED_BYTES", len(MAGIC) + 3)
+    monkeypatch.setattr(job_pack, "SEARCHED_BYTES", PIECE_BYTES)
     ends = ends_of(path)
     data = path.read_bytes()
     for at_byte in range(len(data)):
