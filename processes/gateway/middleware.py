@@ -157,6 +157,7 @@ def _error_response(
     response = error_response(error)
     if TRACE_KEY in request:
         request[TRACE_KEY].note(request_id=request[REQUEST_ID_KEY], code=error.code)
+        request[TRACE_KEY].error = error.code
     if isinstance(source, web.HTTPMethodNotAllowed):
         response.headers["Allow"] = ", ".join(sorted(source.allowed_methods))
     if isinstance(error, HostNotAllowedError | RequestTimeoutError):

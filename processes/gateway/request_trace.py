@@ -60,7 +60,7 @@ class RequestTrace:
         self.attributes: dict[str, Attribute] = {}
         """Of the request's own span."""
         self.error = ""
-        """The code of what it failed with."""
+        """The code of what it failed with; it counts where the answer was broken off or a fault of ours."""
         self._sink = sink
         self._parent_id = "" if parent is None else parent.context.span_id
         self._links: tuple[SpanContext, ...] = ()
@@ -121,16 +121,17 @@ class RequestTrace:
             self.attributes["http.response.status_code"] = status
         if self._left_out:
             self.note(spans_left_out=self._left_out)
-        name, ended_at_s = f"{method} {route}", time.monotonic()
+        is_fault = status is None or status >= LEAST_ERROR_STATUS
+        unknown = "" if status is None else UNKNOWN_ERROR
         self.put(
             Span(
-                name,
+                f"{method} {route}",
                 self.context,
                 self._parent_id,
                 arrived_at_s,
-                ended_at_s,
-                self.attributes,
-                error=self.error or (UNKNOWN_ERROR if status and status >= LEAST_ERROR_STATUS else ""),
+                time.monotonic(),
+                dict(self.attributes),
+                error=(self.error or unknown) if is_fault else "",
                 is_of_request=True,
                 links=self._links,
             )

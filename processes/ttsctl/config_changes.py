@@ -34,6 +34,7 @@ CONCERNED: dict[str, tuple[str, ...]] = {
     "importer": (GATEWAY,),
     "workers": (GATEWAY, WATCHDOG, *WORKERS),  # it ends those that no gateway knows
     "store.file": (GATEWAY, EXPORTER),
+    "tracing.endpoint": (GATEWAY, EXPORTER),  # which asks for exemplars only where there are any
     **{
         f"workers.{engine}": () for engine in (*POOLS, "streams")
     },  # sizes of pools are changed while they work

@@ -86,7 +86,7 @@ def test_spans_when_the_collector_hangs_then_the_queue_is_bounded_and_the_end_is
     assert not export._thread.is_alive()
 
 
-@pytest.mark.parametrize("status", [400, 404, 500, 503])
+@pytest.mark.parametrize("status", [307, 400, 404, 500, 503])
 def test_spans_when_the_collector_refuses_then_counted_and_later_ones_are_taken(
     collector: Collector, metrics: GatewayMetrics, status: int
 ) -> None:

@@ -58,6 +58,8 @@ class Collector:
                 with contextlib.suppress(OSError):  # whoever asked may have given up
                     self.send_response(collector.status)
                     self.send_header("Content-Type", "application/x-protobuf")
+                    if collector.status // 100 == 3:
+                        self.send_header("Location", f"{collector.url}/elsewhere")
                     self.send_header("Content-Length", str(len(answer)))
                     self.end_headers()
                     self.wfile.write(answer)

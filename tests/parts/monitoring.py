@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -46,6 +47,10 @@ def needed(*commands: str) -> None:
 
 def read_yaml(path: Path) -> Any:
     return YAML(typ="safe", pure=True).load(path)
+
+
+EXEMPLARS = "--enable-feature=exemplar-storage"
+"""As in docker-compose.yml."""
 
 
 class Webhooks:
@@ -112,6 +117,14 @@ class Prometheus:
         pairs = [(each["metric"], float(each["value"][1])) for each in found]
         return [(labels, value) for labels, value in pairs if not math.isnan(value)]
 
+    def trace_ids(self, expr: str) -> set[str]:
+        """Traces that are named beside the samples of an expression, in the last hour."""
+        now_s = time.time()
+        query = urllib.parse.urlencode({"query": expr, "start": now_s - 3600, "end": now_s + 60})
+        with urllib.request.urlopen(f"{self.address}/api/v1/query_exemplars?{query}", timeout=30) as response:
+            found = json.load(response)["data"]
+        return {each["labels"]["trace_id"] for series in found for each in series["exemplars"]}
+
     def firing(self) -> set[str]:
         """Names of the alerts that fire."""
         return {labels["alertname"] for labels, _value in self.samples('ALERTS{alertstate="firing"}')}
@@ -146,7 +159,7 @@ def running_prometheus(base: Path, appliance: Appliance, alertmanager: str) -> I
     [manager] = config["alerting"]["alertmanagers"]
     manager["static_configs"] = [{"targets": [alertmanager]}]
     options = (f"--storage.tsdb.path={base / 'prometheus'}", f"--rules.alert.resend-delay={TURN_S}s")
-    with _ready(base, "prometheus", config, *options) as address:
+    with _ready(base, "prometheus", config, *options, EXEMPLARS) as address:
         yield Prometheus(f"http://{address}")
 
 

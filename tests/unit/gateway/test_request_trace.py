@@ -63,7 +63,15 @@ def test_windows_when_the_worker_tells_of_another_time_then_only_what_can_be_cou
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "said"), [(200, "", ""), (404, "", ""), (500, "", "internal_error"), (None, "x", "x")]
+    ("status", "error", "said"),
+    [
+        (200, "", ""),
+        (404, "voice_not_found", ""),
+        (500, "", "internal_error"),
+        (503, "overloaded", "overloaded"),
+        (None, "engine_failed", "engine_failed"),
+        (None, "", ""),
+    ],
 )
 def test_request_when_it_ends_then_only_faults_of_ours_are_errors(
     kept: Kept, trace: RequestTrace, status: int | None, error: str, said: str

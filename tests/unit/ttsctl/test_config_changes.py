@@ -50,6 +50,8 @@ def test_rules_when_compared_with_the_settings_then_each_is_of_one_that_there_is
         ("workers.vits", ()),
         ("workers.cancel_s", ("gateway", "watchdog", *(f"workers of {engine}" for engine in POOLS))),
         ("vits.threads", ("workers of vits",)),
+        ("tracing.endpoint", ("gateway", "exporter")),
+        ("tracing.sample_ratio", ("gateway",)),
     ],
 )
 def test_setting_when_it_has_changed_then_who_reads_it(setting, programs):
