@@ -22,6 +22,9 @@ from tests.parts.scrape import scrape
 
 pytestmark = pytest.mark.timeout(180)
 
+WRITTEN_BACK_BYTES = 5_000_000
+"""Of the log after which a commit writes it back into the database: 1,000 pages. Source: SQLite's default."""
+LONGER_ROW = "UPDATE requests SET text = ? WHERE id = (SELECT min(id) FROM requests)"
 HELD_S = 3.0
 """As long as another process may hold the database without anybody noticing (faults.md, D8)."""
 
@@ -110,7 +113,7 @@ def test_files_when_removed_under_the_gateway_then_seen_and_nothing_is_lost(
 def test_reader_when_it_stays_for_long_then_the_log_is_measured_and_a_large_one_is_said(
     appliance_factory: Callable[..., Appliance],
 ) -> None:
-    appliance = started(appliance_factory, STORE_HISTORY_TEXT="true", HTTP_MAX_INPUT_CHARS=1_000_000)
+    appliance = started(appliance_factory, STORE_HISTORY_TEXT="true")
     path = file_of(appliance)
     log = path.with_name(path.name + "-wal")
     with contextlib.closing(connect(path, mode="ro")) as reader:
@@ -125,6 +128,8 @@ def test_reader_when_it_stays_for_long_then_the_log_is_measured_and_a_large_one_
         assert asked(appliance, "/health")["status"] == "degraded"
         assert eventually(lambda: scrape(appliance.exporter_url)[("tts_db_wal_bytes",)] > MAX_LOG_BYTES)
         spoken(appliance, "meanwhile")
+    with contextlib.closing(connect(path)) as writer:  # as much as many rows: the log is written back
+        writer.execute(LONGER_ROW, ("x" * WRITTEN_BACK_BYTES,))
     eventually(lambda: spoken(appliance, "more") and database_state(appliance) == "ok")
     assert log.stat().st_size < MAX_LOG_BYTES
 

@@ -214,6 +214,7 @@ def test_restore_when_the_gateway_cant_work_with_it_then_everything_is_as_before
     assert database_of(appliance).with_name("backups").exists()
 
 
+@pytest.mark.slow
 def test_restore_when_there_is_no_way_back_then_it_says_what_is_in_place_and_what_brings_the_rest_back(
     appliance: Appliance,
 ) -> None:
