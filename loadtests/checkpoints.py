@@ -15,11 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 SEED = 1234
+DIMENSIONS = 24
+"""Of a speaker's vector; a speaker encoder's have 256 or 512."""
 MS_PER_CHAR = 80
 """Speech of a normal pace; a trained voice needs 60 to 90."""
 LOUDEST = 0.5
@@ -46,6 +49,8 @@ class Kind:
     is_tiny: bool = True
     speakers: int = 0
     """0 for a voice with one speaker, which has no number."""
+    has_vectors: bool = False
+    """Whether its speakers are vectors of a speaker encoder (d-vectors), and not learnt by the model."""
     languages: tuple[str, ...] = ()
     """Coqui's names; none for a model that takes no language."""
     phoneme_language: str = ""
@@ -93,7 +98,10 @@ def _config(folder: Path, kind: Kind) -> Any:
 
     args: dict[str, Any] = {"init_discriminator": False, "use_sdp": kind.is_stochastic}
     args |= TINY if kind.is_tiny else {}
-    if kind.speakers:
+    if kind.has_vectors:
+        args |= {"use_d_vector_file": True, "d_vector_dim": DIMENSIONS}
+        args["d_vector_file"] = [_vectors(folder / "vectors.json", kind.speakers)]
+    elif kind.speakers:
         args |= {"use_speaker_embedding": True, "speaker_embedding_channels": 16 if kind.is_tiny else 256}
         names = {f"Speaker {number}": number for number in range(kind.speakers)}
         args["speakers_file"] = _list(folder / "speakers.json", names)
@@ -107,6 +115,20 @@ def _config(folder: Path, kind: Kind) -> Any:
         config.characters = IPAPhonemes().to_config()
         config.characters.characters_class = "TTS.tts.utils.text.characters.IPAPhonemes"
     return config
+
+
+def _vectors(path: Path, speakers: int) -> str:
+    """Write two recordings' vectors for each speaker."""
+    drawn = random.Random(SEED)
+    recordings = {
+        f"recording {number}": {
+            "name": f"Speaker {number % speakers}",
+            "embedding": [drawn.gauss(0, 1) for _ in range(DIMENSIONS)],
+        }
+        for number in range(2 * speakers)
+    }
+    path.write_text(json.dumps(recordings), "utf-8")
+    return str(path)
 
 
 def _list(path: Path, numbers: dict[str, int]) -> str:
@@ -137,9 +159,9 @@ def _set_loudness(model: Any, kind: Kind) -> None:
     first = torch.zeros(1, dtype=torch.long)
     aux = {
         "x_lengths": None,
-        "d_vectors": None,
+        "d_vectors": torch.ones(1, DIMENSIONS) if kind.has_vectors else None,
         "durations": None,
-        "speaker_ids": first if kind.speakers else None,
+        "speaker_ids": first if kind.speakers and not kind.has_vectors else None,
         "language_ids": first if kind.languages else None,
     }
     audio = model.inference(torch.randint(4, 60, (1, 30)), aux_input=aux)["model_outputs"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.voice_store import VoiceStore
-from tests.parts.checkpoints import KINDS, make_tiny_voice
+from tests.parts.checkpoints import KINDS, coquis_speaker, make_tiny_voice
 
 np = pytest.importorskip("numpy", reason="needs the extra neural")
 torch = pytest.importorskip("torch", reason="needs torch, Coqui and the extras neural and coqui")
@@ -68,9 +68,10 @@ def test_graphs_when_given_coquis_noise_then_they_speak_as_coqui_does(tmp_path, 
     ids = torch.randint(1, 60, (1, 23), generator=torch.Generator().manual_seed(SEED))
     speaker = torch.tensor([len(loaded.speakers) - 1]) if loaded.speakers else None
     language = torch.tensor([len(loaded.languages) - 1]) if loaded.languages else None
-    aux = {"x_lengths": None, "d_vectors": None, "durations": None}
+    aux = {"x_lengths": None, "durations": None, "language_ids": language}
+    aux |= coquis_speaker(source, manifest.id, len(loaded.speakers) - 1)
     torch.manual_seed(SEED)
-    wanted = model.inference(ids, aux | {"speaker_ids": speaker, "language_ids": language})
+    wanted = model.inference(ids, aux)
 
     torch.manual_seed(SEED)
     noise = (torch.randn(1, 2, 23) if KINDS[manifest.id].is_stochastic else torch.zeros(0)).numpy()

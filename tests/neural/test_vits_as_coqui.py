@@ -16,7 +16,7 @@ from appliance.engines.vits.making.load import load_model
 from appliance.engines.vits.noise import Noise
 from appliance.engines.vits.voice import Sentence, VitsVoice
 from appliance.voice_store import VoiceManifest, VoiceStore
-from tests.parts.checkpoints import KINDS, make_tiny_voice
+from tests.parts.checkpoints import KINDS, coquis_speaker, make_tiny_voice
 
 pytestmark = [pytest.mark.neural, pytest.mark.timeout(120)]
 
@@ -43,7 +43,7 @@ def spoken(data_dir: Path, manifest: VoiceManifest, sentence: Sentence, largest:
     return np.concatenate(list(speech.windows(min(largest, 10), largest)))
 
 
-def as_coqui(model: Any, manifest: VoiceManifest, sentence: Sentence, monkeypatch):
+def as_coqui(data_dir: Path, manifest: VoiceManifest, model: Any, sentence: Sentence, monkeypatch):
     """Coqui's audio, with the noise that the engine draws in the place of its own."""
     noise = Noise(SEED)
     durations = torch.from_numpy(noise.durations(len(sentence.ids)))
@@ -53,11 +53,10 @@ def as_coqui(model: Any, manifest: VoiceManifest, sentence: Sentence, monkeypatc
 
     monkeypatch.setattr(torch, "randn", lambda *_: durations)
     monkeypatch.setattr(torch, "randn_like", frames)
-    one = {
-        "speaker_ids": torch.tensor([sentence.speaker]) if manifest.speakers else None,
+    one = coquis_speaker(data_dir / "checkpoints" / manifest.id, manifest.id, sentence.speaker) | {
         "language_ids": torch.tensor([sentence.language]) if manifest.model_languages else None,
     }
-    others = {"x_lengths": torch.tensor([len(sentence.ids)]), "d_vectors": None, "durations": None}
+    others = {"x_lengths": torch.tensor([len(sentence.ids)]), "durations": None}
     with torch.inference_mode():
         said = model.inference(torch.tensor([sentence.ids]), aux_input=one | others)
     return said["model_outputs"].reshape(-1).numpy()
@@ -73,7 +72,7 @@ def test_voice_when_the_noise_is_the_same_then_it_sounds_as_coqui(made, monkeypa
     )
     audio = spoken(data_dir, manifest, sentence, 16)
     with monkeypatch.context() as patch:
-        expected = as_coqui(model, manifest, sentence, patch)
+        expected = as_coqui(data_dir, manifest, model, sentence, patch)
     assert audio.shape == expected.shape
     assert float(np.abs(expected).max()) > 0.001
     least_db = 80 if manifest.variant == "fp32" else LEAST_DB
@@ -87,7 +86,7 @@ def test_voice_when_noise_scales_are_given_then_they_are_coquis(made, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(model, "inference_noise_scale", scales[0])
         patch.setattr(model, "inference_noise_scale_dp", scales[1])
-        expected = as_coqui(model, manifest, sentence, patch)
+        expected = as_coqui(data_dir, manifest, model, sentence, patch)
     audio = spoken(data_dir, manifest, sentence, 16)
     assert audio.shape == expected.shape
     assert signal_to_noise_db(expected, audio) >= (80 if manifest.variant == "fp32" else LEAST_DB)
@@ -98,9 +97,9 @@ def signal_to_noise_db(expected: Any, audio: Any) -> float:
 
 
 def test_comparison_when_the_audio_is_another_then_it_fails(made, monkeypatch) -> None:
-    _, manifest, model = made
+    data_dir, manifest, model = made
     with monkeypatch.context() as patch:
-        expected = as_coqui(model, manifest, Sentence(IDS), patch)
+        expected = as_coqui(data_dir, manifest, model, Sentence(IDS), patch)
     for other in (np.zeros_like(expected), expected * 0.9, np.roll(expected, 1)):
         assert signal_to_noise_db(expected, other) < LEAST_DB
 

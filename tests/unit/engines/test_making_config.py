@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from appliance.engines.vits.making.config import MAX_JSON_BYTES, read_config
+from appliance.engines.vits.making.config import MAX_JSON_BYTES, read_config, read_vectors
 from appliance.engines.vits.making.refusals import config_error
+from appliance.engines.vits.making.speaker_vectors import MAX_VECTORS_BYTES
 from appliance.errors import (
     CheckpointForeignError,
     ModelTooLargeError,
@@ -111,10 +112,9 @@ def test_refusal_when_the_error_has_several_lines_then_the_first_that_says_somet
     assert config_error(caught.value).message == "config.json: add_blank: Input should be a valid boolean"
 
 
-@pytest.mark.parametrize("model_args", [{"use_d_vector_file": True}, {"encoder_sample_rate": 16_000}])
-def test_config_when_the_model_needs_coqui_then_unsupported(tmp_path, model_args) -> None:
+def test_config_when_the_model_needs_coqui_then_unsupported(tmp_path) -> None:
     with pytest.raises(ModelUnsupportedError):
-        read_config(write(tmp_path, model_args))
+        read_config(write(tmp_path, {"encoder_sample_rate": 16_000}))
 
 
 @pytest.mark.parametrize(
@@ -152,3 +152,53 @@ def test_list_when_longer_than_the_bounds_then_too_large(tmp_path) -> None:
     names = [f"language {number}" for number in range(201)]
     with pytest.raises(ModelTooLargeError, match="201 languages"):
         read_config(write(tmp_path, LANGUAGES, languages=names))
+
+
+VECTORS = {"use_d_vector_file": True, "d_vector_file": ["/anywhere/vectors.json"]}
+
+
+def write_vectors(folder: Path, *recordings: object) -> Path:
+    numbered = {f"recording {number}": each for number, each in enumerate(recordings)}
+    (folder / "vectors.json").write_text(json.dumps(numbered), "utf-8")
+    return folder
+
+
+def test_vectors_when_a_speaker_has_several_then_their_mean_in_the_order_of_the_names(tmp_path) -> None:
+    write(write_vectors(tmp_path, vector("b", 1, 0), vector("a", 4, 4), vector("b", 3, 2)), VECTORS)
+    assert read_vectors(tmp_path) == {"a": [4, 4], "b": [2, 1]}
+    assert list(read_vectors(tmp_path)) == ["a", "b"]
+
+
+def vector(name: object, *numbers: object) -> dict[str, object]:
+    return {"name": name, "embedding": list(numbers)}
+
+
+@pytest.mark.parametrize(
+    "recordings",
+    [
+        [],
+        [5],
+        [{"name": "a"}],
+        [vector(" ", 1)],
+        [vector(5, 1)],
+        [vector("a")],
+        [vector("a", "1")],
+        [vector("a", True)],
+        [vector("a", float("nan"))],
+        [vector("a", 1e40)],
+        [vector("a", 1, 2), vector("b", 1)],
+    ],
+    ids=str,
+)
+def test_vectors_when_they_are_none_then_refused(tmp_path, recordings) -> None:
+    write(write_vectors(tmp_path, *recordings), VECTORS)
+    with pytest.raises(VoiceConfigError, match=r"vectors|vector of"):
+        read_config(tmp_path)
+
+
+def test_vectors_when_larger_than_the_bounds_then_not_read(tmp_path) -> None:
+    write(tmp_path, VECTORS)
+    with (tmp_path / "vectors.json").open("wb") as file:
+        file.truncate(MAX_VECTORS_BYTES + 1)
+    with pytest.raises(ModelTooLargeError):
+        read_config(tmp_path)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from appliance.engines.vits.making.refusals import config_error
+from appliance.engines.vits.making.speaker_vectors import MAX_VECTORS_BYTES, mean_vectors
 from appliance.errors import (
     CheckpointForeignError,
     ModelTooLargeError,
@@ -34,6 +35,7 @@ MAX_LAYERS = 64
 PATHS = ("speakers_file", "speaker_file", "language_ids_file", "d_vector_file")
 ENCODER_PATHS = ("speaker_encoder_model_path", "speaker_encoder_config_path")
 """Fields that name files; the last two belong to training only."""
+VECTOR_FIELDS = ("use_d_vector_file", "d_vector_dim")
 AUDIO_LIMITS = {
     "sample_rate": 192_000,
     "hop_length": 4096,
@@ -71,6 +73,9 @@ def read_config(folder: Path) -> Any:
     if not isinstance(model_args, dict):
         raise VoiceConfigError(f"{CONFIG_FILE}: model_args is missing")
     _refuse_what_needs_coqui(values, model_args)
+    for field in VECTOR_FIELDS:  # an older model has them beside model_args
+        if values.get(field) and not model_args.get(field):
+            model_args[field] = values[field]
     if not isinstance(values.get("test_sentences") or [], list):
         raise VoiceConfigError(f"{CONFIG_FILE}: test_sentences must be a list")
     _check_sizes(model_args, values.get("audio", {}))
@@ -84,11 +89,22 @@ def read_config(folder: Path) -> Any:
     return config
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_vectors(folder: Path) -> dict[str, list[float]]:
+    """Read the vector of each speaker of a model that takes them from a speaker encoder, in their order.
+
+    Raises:
+        VoiceConfigError: It can't be read, or says what can't be.
+        ModelTooLargeError: It is beyond the bounds.
+    """
+    values = read_object(folder / CONFIG_FILE)
+    return _vectors(folder, values, values["model_args"])
+
+
+def read_object(path: Path, limit_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """Read a file that must hold one JSON object."""
     try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise ModelTooLargeError(f"{path.name} is larger than {MAX_JSON_BYTES} bytes")
+        if path.stat().st_size > limit_bytes:
+            raise ModelTooLargeError(f"{path.name} is larger than {limit_bytes} bytes")
         values = json.loads(path.read_bytes())
     except OSError as error:
         raise VoiceConfigError(f"{path.name} can't be read: {error.strerror}") from None
@@ -100,10 +116,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def _refuse_what_needs_coqui(values: dict[str, Any], model_args: dict[str, Any]) -> None:
-    both = values | {name: value for name, value in model_args.items() if value}
-    if both.get("use_d_vector_file"):
-        raise ModelUnsupportedError("The model takes its speakers from vectors of a speaker encoder")
-    if both.get("encoder_sample_rate"):
+    if model_args.get("encoder_sample_rate") or values.get("encoder_sample_rate"):
         raise ModelUnsupportedError("The model works at another sample rate than it speaks")
 
 
@@ -142,12 +155,20 @@ def _numbers(value: Any) -> Iterable[float]:
 
 
 def _speakers(folder: Path, values: dict[str, Any], model_args: dict[str, Any]) -> list[str]:
+    if model_args.get("use_d_vector_file"):
+        return list(_vectors(folder, values, model_args))
     if not model_args.get("use_speaker_embedding"):
         return []
     if values.get("speakers"):
         return _in_order(_enumerated(values["speakers"]), "speakers", MAX_SPEAKERS)
     named = [args.get(name) for args in (model_args, values) for name in ("speaker_file", "speakers_file")]
     return _in_order(_named_file(folder, named), "speakers", MAX_SPEAKERS)
+
+
+def _vectors(folder: Path, values: dict[str, Any], model_args: dict[str, Any]) -> dict[str, list[float]]:
+    named = [args.get("d_vector_file") for args in (model_args, values)]
+    files = [name for entry in named for name in (entry if isinstance(entry, list) else [entry])]
+    return mean_vectors(_named_file(folder, files, MAX_VECTORS_BYTES))
 
 
 def _languages(folder: Path, values: dict[str, Any], model_args: dict[str, Any]) -> list[str]:
@@ -165,7 +186,7 @@ def _enumerated(names: Any) -> dict[str, Any]:
     return {name: number for number, name in enumerate(names)}
 
 
-def _named_file(folder: Path, named: list[Any]) -> dict[str, Any]:
+def _named_file(folder: Path, named: list[Any], limit_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
     """Read the first list of names that is named, by its bare name inside the folder."""
     names = [Path(name).name for name in named if isinstance(name, str) and name and "\0" not in name]
     if not names:
@@ -177,7 +198,7 @@ def _named_file(folder: Path, named: list[Any]) -> dict[str, Any]:
         return read_weights(path)
     if path.suffix != ".json" or path.is_symlink() or not path.is_file():
         raise VoiceConfigError(f"{CONFIG_FILE}: {names[0][:80]!r} isn't a .json file in the model's folder")
-    return read_object(path)
+    return read_object(path, limit_bytes)
 
 
 def _in_order(numbers: dict[str, Any], what: str, limit: int) -> list[str]:

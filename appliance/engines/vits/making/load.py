@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn import functional
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from appliance.engines.vits.making.config import read_config
+from appliance.engines.vits.making.config import read_config, read_vectors
 from appliance.engines.vits.making.refusals import config_error
 from appliance.engines.vits.making.weights import read_weights
 from appliance.errors import (
@@ -47,7 +49,7 @@ class LoadedModel:
     """A VITS model, ready to be exported."""
 
     model: Any
-    """Coqui's `Vits`."""
+    """Coqui's `Vits`. Its `emb_g` turns a speaker's number into a vector, whoever has made that."""
     config: Any
     """Coqui's `VitsConfig`; `speakers` and `languages` in the model's order."""
     characters: Any
@@ -56,7 +58,8 @@ class LoadedModel:
     @property
     def speakers(self) -> tuple[str, ...]:
         """Coqui's names of the speakers in the model's order; none for a voice with one."""
-        return tuple(self.config.speakers) if self.config.model_args.use_speaker_embedding else ()
+        args = self.config.model_args
+        return tuple(self.config.speakers) if args.use_speaker_embedding or args.use_d_vector_file else ()
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -83,10 +86,22 @@ def load_model(folder: Path) -> LoadedModel:
     model = _build(config, characters)
     del model.posterior_encoder
     model.load_state_dict(weights, strict=True)
+    if config.model_args.use_d_vector_file:
+        model.emb_g = _embedding(read_vectors(folder), model.embedded_speaker_dim)
     for module in model.modules():
         if parametrize.is_parametrized(module, "weight"):
             parametrize.remove_parametrizations(module, "weight")
     return LoadedModel(model.eval(), model.config, characters)
+
+
+def _embedding(vectors: dict[str, list[float]], dimensions: int) -> nn.Embedding:
+    """Return the vectors of the speakers in the form in which a model learns its own."""
+    table = functional.normalize(torch.tensor(list(vectors.values()), dtype=torch.float32))
+    if table.shape[1] != dimensions:
+        raise CheckpointMismatchError(
+            f"The speakers' vectors have {table.shape[1]} numbers, not {dimensions}, which {_by_config()}"
+        )
+    return nn.Embedding.from_pretrained(table)
 
 
 def find_checkpoint(folder: Path) -> Path:
