@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from appliance.engines.tone import LEAK_BYTES
 from loadtests.ledger.target import PROGRESS_S, RECYCLE_BYTES, WORKERS, Target, wait_for
@@ -97,10 +98,15 @@ class Fault:
 
 async def _kill_worker(target: Target, state: str) -> Injection:
     """Kill a worker in a state; the busy one in the middle of an utterance."""
+    found: list[dict[str, Any]] = []
+
+    def find() -> bool:
+        found[:] = [each for each in target.workers() if each["state"] == state]
+        return bool(found)
 
     def kill() -> Injection:
-        wait_for(lambda: any(each["state"] == state for each in target.workers()), LOOK_LIMIT_S, 0.005)
-        worker = next((each for each in target.workers() if each["state"] == state), target.workers()[0])
+        wait_for(find, LOOK_LIMIT_S, 0.005)
+        worker = (found or target.workers())[0]
         begun_at_s = time.monotonic()
         target.signal(worker["name"], signal.SIGKILL)
         return Injection(begun_at_s, begun_at_s, wait_for(target.misses_worker, LOOK_LIMIT_S))
