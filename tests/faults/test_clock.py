@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(180)
 
 HOUR_S = 3600.0
 CLIENTS = 4
-LONG_TEXT = "It takes its time. " * 12
+LONG_TEXT = "It takes its time. " * 18
 """A few chunks, each of which waits."""
 LEAST_BYTES = 200_000
 KILLS = {"program_hung", "worker_killed", "worker_lost", "watchdog_hung", "program_held", "clocks_restarted"}
