@@ -59,6 +59,7 @@ from appliance.voice_folders import sync
 
 LOCK_SUFFIX = ".lock"
 REPLACED_SUFFIX = ".replaced.json"
+CORRUPT_SUFFIX = ".corrupt-"
 FILE_SUFFIXES = ("", "-wal", "-shm")
 """Of the files that make up a database in WAL mode."""
 CORRUPT_KEPT = 3
@@ -218,7 +219,7 @@ def _move_aside(database: Path, reason: str) -> str:
     """
     if not any(os.path.lexists(database.with_name(database.name + suffix)) for suffix in FILE_SUFFIXES):
         return ""
-    base = f"{database.name}.corrupt-"
+    base = f"{database.name}{CORRUPT_SUFFIX}"
     new_name = f"{base}{time_stamp(datetime.now(UTC))}"
     _note_replaced(database, Opened(REPLACING, reason, new_name))
     # The log goes first: without its database it is nothing, but beside a new one it would be taken for its.

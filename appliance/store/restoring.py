@@ -28,7 +28,7 @@ from appliance.store.check import check_database, check_file, connect, count_row
 from appliance.store.errors import StoreCorruptError, StoreFullError, storage_errors
 from appliance.store.manifests import Contents
 from appliance.store.migrations import SCHEMA_VERSION
-from appliance.store.opening import FILE_SUFFIXES, forget_replaced, prepare
+from appliance.store.opening import CORRUPT_SUFFIX, FILE_SUFFIXES, forget_replaced, prepare
 from appliance.store.statements import STATEMENTS
 
 NOTE_SUFFIX = ".restore.json"
@@ -145,6 +145,18 @@ def take_note(database: Path) -> dict[str, Any]:
     note = read_json(path)
     path.unlink(missing_ok=True)
     return note
+
+
+def find_aside(database: Path) -> str:
+    """Return the name of a file of a database that was moved aside; nothing where there is none.
+
+    As long as one lies there, rows that only it has may be wanted back. Blocks.
+
+    Raises:
+        OSError: The folder can't be read.
+    """
+    aside = tuple(f"{database.name}{suffix}" for suffix in (CORRUPT_SUFFIX, REPLACED_SUFFIX))
+    return max((path.name for path in database.parent.iterdir() if path.name.startswith(aside)), default="")
 
 
 def _note_path(database: Path) -> Path:

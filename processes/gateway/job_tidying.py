@@ -5,6 +5,7 @@ than their rows say; the deletion of old jobs; folders without a row.
 Refuses to know: which jobs run, and what their ends are counted as.
 
 A row ends first and its files follow. So whatever a kill has left is found from the rows, newest first.
+A folder without a row stays while a database that was replaced lies beside: that one may have its row.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from appliance.settings import Settings
 from appliance.store import jobs
 from appliance.store.database import Database
 from appliance.store.jobs import Row
+from appliance.store.restoring import find_aside
 from processes.gateway.encoding import EncoderThreads
 from processes.gateway.job_folder import JobFolder, sweep
 
@@ -53,6 +55,8 @@ class JobTidying:
         self._walked_to = jobs.MAX_JOB
         self._orphans: dict[str, float] = {}
         """Folders without a row → monotonic time at which they were first seen so."""
+        self._is_keeping = False
+        """Whether it was said that they stay."""
 
     async def look(self, database: Database, running: Container[str]) -> list[str]:
         """Clear some of it up, if that is due; return the ids of jobs that are old enough to be deleted.
@@ -117,6 +121,12 @@ class JobTidying:
         names = await self._threads.run(lambda: sweep(self._settings.data.dir, ORPHAN_S))
         now_s = time.monotonic()
         orphans = [name for name in names if await jobs.find_job(database, name) is None]
+        aside = await self._threads.run(lambda: find_aside(self._settings.store_path())) if orphans else ""
+        if aside and not self._is_keeping:
+            logger.warning("job_folders_kept", jobs=len(orphans), beside=aside)
+        self._is_keeping = bool(aside)
+        if aside:
+            orphans = []
         for name in orphans:
             if name not in self._orphans:
                 logger.warning("job_without_row", job=name, deleted_in_s=ORPHAN_S)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from appliance.settings import load_settings
 from appliance.store import jobs
@@ -78,3 +79,25 @@ async def test_look_when_a_folder_has_had_no_row_for_a_day_then_it_goes(
     monkeypatch.setattr(job_tidying, "ORPHAN_S", 0.0)
     await tidying.look(database, ())
     assert {path.name for path in (tmp_path / "jobs").iterdir()} == {known, other}
+
+
+@pytest.mark.parametrize("aside", ["corrupt-20260102T030405.678Z", "replaced-20260102T030405.678Z-wal"])
+async def test_look_when_a_replaced_database_lies_beside_then_folders_without_a_row_stay(
+    database: Database, tidying: JobTidying, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aside: str
+) -> None:
+    orphan, replaced = tmp_path / "jobs" / f"{2:032}", tmp_path / f"appliance.sqlite.{aside}"
+    orphan.mkdir(parents=True)
+    replaced.touch()
+    monkeypatch.setattr(job_tidying, "TIDY_S", 0.0)
+    monkeypatch.setattr(job_tidying, "ORPHAN_S", -1.0)
+    said: list[str] = []
+    sink = logger.add(lambda line: said.append(line.record["message"]), level="WARNING")
+    await tidying.look(database, ())
+    await tidying.look(database, ())
+    assert orphan.exists()
+    assert said == ["job_folders_kept"]
+    replaced.unlink()
+    await tidying.look(database, ())
+    logger.remove(sink)
+    assert not orphan.exists()
+    assert said[1:] == ["job_without_row", "job_folder_deleted"]
