@@ -21,7 +21,7 @@ from processes.gateway.history_list import read_number
 
 JOB_ID = "[0-9a-f]{32}"
 """What stands in a path for a job, as a regular expression."""
-CHANGES = "pause|resume|retry"
+CHANGES = "pause|resume|retry|cancel"
 MAX_LIMIT = 1_000
 TIMES = ("created_at", "started_at", "ended_at")
 ROWS_SHOWN_AS = {"running": ("queued", "running"), "paused": ("queued", "running", "paused")}
@@ -117,25 +117,30 @@ async def get_job(request: web.Request) -> web.Response:
 
 @guarded(AccessRules.check_api_key)
 async def post_change(request: web.Request) -> web.Response:
-    """Pause, resume or retry a job."""
-    gateway, change = request.app[GATEWAY_KEY], request.match_info["change"]
-    row = await find_own(request)
-    changed = await gateway.jobs.change(row["id"], change)
-    if changed is None:
-        raise JobStateError(f"The job's state ({row['state']}) doesn't allow this: {change}")
-    return json_response(job_values(gateway, changed))
+    """Pause, resume, retry or cancel a job."""
+    return await _change(request, await find_own(request), request.match_info["change"])
 
 
 @guarded(AccessRules.check_api_key)
 async def delete_job(request: web.Request) -> web.Response:
     """Cancel a job that hasn't ended; delete one that has, with its audio."""
-    gateway = request.app[GATEWAY_KEY]
     row = await find_own(request)
-    change = "cancel" if row["state"] in UNFINISHED else "delete"
+    return await _change(request, row, "cancel" if row["state"] in UNFINISHED else "delete")
+
+
+async def _change(request: web.Request, row: Row, change: str) -> web.Response:
+    """Change a job as asked, and nothing else: one that has ended meanwhile keeps its audio.
+
+    Raises:
+        JobNotFoundError: It was deleted meanwhile.
+        JobStateError: The state in which it is by now doesn't allow it.
+        StorageError: Nothing has changed.
+        TooManyOwnJobsError, TooManyJobsError: It can't be tried again now.
+    """
+    gateway = request.app[GATEWAY_KEY]
     by = "operator" if gateway.access.is_operator(request) else "client"
     changed = await gateway.jobs.change(row["id"], change, by)
-    if changed is None:  # it ended, or was deleted, between the two
-        changed = await gateway.jobs.change(row["id"], "delete")
     if changed is None:
-        raise JobNotFoundError
+        state = (await find_own(request))["state"]
+        raise JobStateError(f"The job's state ({state}) doesn't allow this: {change}")
     return json_response(job_values(gateway, changed))

@@ -337,7 +337,7 @@ def _job_paths() -> dict[str, Any]:
         "before": {"type": "integer", "minimum": 1, "maximum": MAX_JOB},
         "state": {"type": "string", "enum": list(JOB_STATES)},
     }
-    changed = described("Pause, resume or retry a job", 409, 429)
+    changed = described("Pause, resume, retry or cancel a job", 409, 429)
     changed["parameters"].append(change)
     return {
         "/v1/jobs": {
@@ -355,7 +355,7 @@ def _job_paths() -> dict[str, Any]:
         },
         "/v1/jobs/{id}": {
             "get": described("Describe a job"),
-            "delete": described("Cancel a job, or delete one that has ended"),
+            "delete": described("Cancel a job, or delete one that has ended", 409),
         },
         "/v1/jobs/{id}/{change}": {"post": changed},
         **_job_results(job_id),

@@ -246,7 +246,7 @@ def _add_voices(verbs: argparse._SubParsersAction[Parser]) -> None:
 def _add_jobs(verbs: argparse._SubParsersAction[Parser]) -> None:
     jobs = verbs.add_parser(
         "jobs",
-        help="submit, list, show, watch, audio, pause, resume, retry, cancel",
+        help="submit, list, show, watch, audio, pause, resume, retry, cancel, delete",
         description="List the jobs, or do something with one of them.",
         parents=[_everywhere(), _of_jobs()],
     )
@@ -273,7 +273,8 @@ def _add_jobs(verbs: argparse._SubParsersAction[Parser]) -> None:
         ("pause", "let it rest"),
         ("resume", "let it go on"),
         ("retry", "go on with one that failed"),
-        ("cancel", "end it; one that has ended is deleted with its audio"),
+        ("cancel", "end one that hasn't ended, without audio"),
+        ("delete", "delete one that has ended, with its audio; cancel one that hasn't"),
     ):
         one = actions.add_parser(action, help=text, description=text, parents=[_everywhere()])
         one.add_argument("job", metavar="JOB")

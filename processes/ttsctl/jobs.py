@@ -65,9 +65,16 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         return _watch(run_dir, path, as_json=arguments.json)
     if action == "audio":
         return _audio(run_dir, path, arguments)
-    asked = {"show": ("GET", path), "cancel": ("DELETE", path)}
+    asked = {"show": ("GET", path), "delete": ("DELETE", path)}
     method, path = asked.get(action, ("POST", f"{path}/{action}"))
-    return _show(ask_json(run_dir, method, path), as_json=arguments.json)
+    try:
+        job = ask_json(run_dir, method, path)
+    except CommandError as error:
+        if (action, error.code) != ("cancel", "job_state"):
+            raise
+        hint = f"ttsctl jobs delete {arguments.job} deletes it, with its audio"
+        raise CommandError(f"{error.message}; {hint}", code=error.code) from None
+    return _show(job, as_json=arguments.json)
 
 
 def _list(run_dir: Path, arguments: argparse.Namespace) -> ExitCode:

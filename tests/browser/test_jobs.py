@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import Visit
 from tests.browser.job_actions import (
@@ -187,6 +187,25 @@ def test_job_when_what_is_pressed_comes_too_late_then_the_appliances_own_words(
     expect(part(card, "trouble")).to_be_hidden()
     assert slow_visit.take_refusals() == 1
     assert slow.process.poll() is None
+
+
+def test_job_when_cancelled_as_it_ends_then_said_and_it_is_not_deleted(
+    slow_visit: Visit, slow: Appliance
+) -> None:
+    page = slow_visit.open_jobs()
+    card = start_job(page, LONG_BOOK)
+    wait_for_job(card, "running")
+    job_id = job_id_of(page)
+
+    def end_before(route: Route) -> None:
+        assert sent(slow, "POST", f"/v1/jobs/{job_id}/cancel")[0] == 200
+        route.continue_()
+
+    page.route("**/v1/jobs/*/cancel", end_before)
+    press(card, "cancel")
+    expect(part(card, "trouble")).to_have_text(re.compile(r"\(cancelled\) doesn't allow this: cancel "))
+    assert job_of(slow, job_id)["state"] == "cancelled"
+    assert slow_visit.take_refusals() == 1
 
 
 def test_job_when_it_is_gone_then_said_and_forgotten(visit: Visit, appliance: Appliance) -> None:

@@ -119,8 +119,24 @@ def test_job_when_changed_then_it_is_as_said(speaking: Appliance, tmp_path: Path
     assert (watched.returncode, "cancelled" in watched.stderr) == (ExitCode.FAILED, True)
     refused = run_ttsctl(speaking, "jobs", "audio", job_id, "-o", str(tmp_path / "none.mp3"))
     assert (refused.returncode, "409" in refused.stderr) == (ExitCode.FAILED, True)
-    assert run_ttsctl(speaking, "jobs", "cancel", job_id).returncode == ExitCode.OK
+    assert run_ttsctl(speaking, "jobs", "delete", job_id).returncode == ExitCode.OK
     assert run_ttsctl(speaking, "jobs", "show", job_id).returncode == ExitCode.FAILED
+
+
+def test_job_when_cancelled_after_its_end_then_refused_and_its_audio_is_kept_until_deleted(
+    speaking: Appliance, tmp_path: Path
+) -> None:
+    file = job_file(tmp_path, SENTENCE)
+    done = run_ttsctl(speaking, "jobs", "submit", file, "--voice", "tone-low", "--watch")
+    job_id = json.loads(done.stdout.splitlines()[-1])["id"]
+    refused = run_ttsctl(speaking, "jobs", "cancel", job_id)
+    assert refused.returncode == ExitCode.FAILED
+    assert "(completed)" in refused.stderr
+    assert f"ttsctl jobs delete {job_id}" in refused.stderr
+    audio = ("audio", job_id, "-o", str(tmp_path / "kept.mp3"))
+    assert run_ttsctl(speaking, "jobs", *audio).returncode == ExitCode.OK
+    assert "completed" in run_ttsctl(speaking, "jobs", "delete", job_id).stdout
+    assert run_ttsctl(speaking, "jobs", *audio).returncode == ExitCode.FAILED
 
 
 @pytest.mark.parametrize("arguments", [("show", "../health"), ("submit", "/no/such/file")])

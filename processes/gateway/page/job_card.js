@@ -117,8 +117,7 @@ export class JobCard {
         told.gone(this);
         return;
       }
-      const done = change === "cancel" ? [path, { method: "DELETE" }] : [`${path}/${change}`, { method: "POST" }];
-      this.show(await askJson(...done));
+      this.show(await askJson(`${path}/${change}`, { method: "POST" }));
       this.complain(null);
       told.changed(this);
     } catch (error) {
