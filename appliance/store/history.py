@@ -256,6 +256,16 @@ async def count_unrecorded(database: Database) -> int:
     return int(count)
 
 
+async def find_newest_time(database: Database) -> float:
+    """Return the wall clock of the newest run, request or job, in seconds; 0 where there is none.
+
+    Raises:
+        StorageError: It can't be read.
+    """
+    ((newest_at,),) = await database.read("find_newest_time")
+    return float(newest_at)
+
+
 async def count_surplus(database: Database, max_age_s: float, max_rows: int) -> tuple[int, int]:
     """Return how many requests are too old, and how many too many beside those.
 

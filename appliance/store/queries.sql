@@ -101,6 +101,14 @@ ORDER BY id DESC LIMIT :limit
 -- name: count_unrecorded
 SELECT coalesce(sum(unrecorded), 0) FROM runs
 
+-- Of any kind, and 0 where there is none: by the wall clock it was at least as late.
+-- name: find_newest_time
+SELECT max(
+    coalesce((SELECT max(accepted_at) FROM requests), 0.0),
+    coalesce((SELECT max(max(started_at, coalesce(ended_at, 0.0))) FROM runs), 0.0),
+    coalesce((SELECT max(max(created_at, coalesce(ended_at, 0.0))) FROM jobs), 0.0)
+)
+
 -- name: count_requests
 SELECT count(*) FROM requests
 

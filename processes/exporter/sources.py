@@ -14,12 +14,12 @@ from typing import Any
 import aiohttp
 from loguru import logger
 
+from appliance.clock_watch import ClockWatch
 from appliance.lifecycle import GATEWAY_SOCKET, LAUNCHER_FILE, PROGRAMS_FILE, read_json
 from appliance.logs import dropped_lines, suppressed_lines
 from appliance.machine import resident_bytes
 from appliance.settings import Settings
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
-from processes.exporter.clock_watch import ClockWatch
 from processes.exporter.exposition import KINDS, STATES, Observation, Process, is_joinable
 
 GATEWAY_S = 1.0

@@ -147,7 +147,7 @@ def build_gateway(settings: Settings) -> Gateway:
         backups=Backups(settings, metrics, store),
         disk=DiskKeeper(settings, metrics, store),
         threads=EncoderThreads(cores),
-        answers=AnswerCache(settings, sounds, metrics),
+        answers=AnswerCache(settings, sounds, metrics, store.retention.age_limit_s),
         warm_list=WarmList(settings.warm_path()),
         prober=Prober(settings.health, pool.sizes, catalog, dispatcher, metrics),
         imports=imports,
@@ -184,7 +184,8 @@ def make_jobs(
 ) -> JobRunner:
     """Return what speaks long texts in the background."""
     find_voice = voice_finder(catalog.resolve, lambda: pool.sizes.keys() <= pool.known_engines)
-    return JobRunner(settings, metrics, speaker, find_voice, lambda: store.database)
+    age_limit_s = store.retention.age_limit_s
+    return JobRunner(settings, metrics, speaker, find_voice, lambda: store.database, age_limit_s)
 
 
 def make_ledger_file(settings: Settings, metrics: GatewayMetrics) -> LedgerFile | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from appliance.metrics import GatewayMetrics
@@ -35,13 +36,20 @@ MAX_LONG_KEYS = 1_024
 class AnswerCache:
     """What was spoken before."""
 
-    def __init__(self, settings: Settings, sounds: Sounds, metrics: GatewayMetrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sounds: Sounds,
+        metrics: GatewayMetrics,
+        age_limit_s: Callable[[float], float],
+    ) -> None:
         """Remember where everything is; nothing is read.
 
         Args:
             settings: What is kept, how much of it.
             sounds: Names what is kept.
             metrics: Where hits and bytes are counted.
+            age_limit_s: As `Retention.age_limit_s`.
         """
         self._settings = settings.cache
         self.memory = AudioMemory(settings.cache.memory_bytes)
@@ -49,7 +57,8 @@ class AnswerCache:
         unsent_bytes = max(settings.cache.unsent_bytes, answer_bytes, memory_bytes)
         self.unsent = Unsent(unsent_bytes, self.memory, metrics)
         """What is held for clients beyond that."""
-        self.files = AnswerFiles(settings.data.dir / FOLDER, settings.cache, settings.disk.evict_ratio)
+        folder, evict_ratio = settings.data.dir / FOLDER, settings.disk.evict_ratio
+        self.files = AnswerFiles(folder, settings.cache, evict_ratio, age_limit_s)
         self._sounds = sounds
         self._metrics = metrics
         self._evicted = 0

@@ -64,17 +64,25 @@ MANY_FILES = 1_000
 class AnswerFiles:
     """The folder of kept answers. All state is the event loop's; only plain work on files is in threads."""
 
-    def __init__(self, folder: Path, settings: CacheSettings, evict_ratio: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: CacheSettings,
+        evict_ratio: float,
+        age_limit_s: Callable[[float], float],
+    ) -> None:
         """Remember where they lie; nothing is opened.
 
         Args:
             folder: Theirs alone; made when the first is written.
             settings: How many bytes, how long.
             evict_ratio: Used share of the disk above which files go, the least used first.
+            age_limit_s: As `Retention.age_limit_s`.
         """
         self._folder = folder
         self._settings = settings
         self._evict_ratio = evict_ratio
+        self._age_limit_s = age_limit_s
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="cache-reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="cache-writer")
         self._entries: OrderedDict[str, Entry] = OrderedDict()
@@ -203,7 +211,7 @@ class AnswerFiles:
             self._failed("write", error)
             return 0
         surplus_bytes = max(surplus_bytes, self.bytes - self._settings.disk_bytes)
-        oldest = time.time() - self._settings.days * DAY_S
+        oldest = time.time() - self._age_limit_s(self._settings.days * DAY_S)
         removed = 0
         for key, entry in list(islice(self._entries.items(), len(self.pins) + MANY_FILES)):
             is_too_many = len(self._entries) > MAX_FILES

@@ -69,6 +69,7 @@ class JobRunner:
         speaker: JobSpeaker,
         find_voice: Callable[[str], Voice],
         database: Callable[[], Database],
+        age_limit_s: Callable[[float], float],
     ) -> None:
         """Take what it works with; nothing runs yet.
 
@@ -78,6 +79,7 @@ class JobRunner:
             speaker: Speaks.
             find_voice: Finds a voice by its name, or raises `VoiceNotFoundError` or `NoWorkersError`.
             database: Gives the open database, or raises `StorageError`.
+            age_limit_s: As `Retention.age_limit_s`.
         """
         self._settings = settings
         self._metrics = metrics
@@ -92,7 +94,7 @@ class JobRunner:
         self._changes: set[asyncio.Task[Row | None]] = set()
         self.threads = EncoderThreads(THREADS)
         """Where files of jobs are read and written; apart from listeners' encoders."""
-        self._tidying = JobTidying(settings, self.threads, self.folder)
+        self._tidying = JobTidying(settings, self.threads, self.folder, age_limit_s)
         self._intakes = asyncio.Semaphore(INTAKES)
         self._clients_intake: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.acceptance = asyncio.Lock()

@@ -38,7 +38,11 @@ class JobTidying:
     """Clears up; one `look` at a time, during which no job may begin."""
 
     def __init__(
-        self, settings: Settings, threads: EncoderThreads, folder: Callable[[str], JobFolder]
+        self,
+        settings: Settings,
+        threads: EncoderThreads,
+        folder: Callable[[str], JobFolder],
+        age_limit_s: Callable[[float], float],
     ) -> None:
         """Take what it works with; nothing is looked at.
 
@@ -46,10 +50,12 @@ class JobTidying:
             settings: For how long, where.
             threads: Where files are deleted.
             folder: Names a job's folder.
+            age_limit_s: As `Retention.age_limit_s`.
         """
         self._settings = settings
         self._threads = threads
         self._folder = folder
+        self._age_limit_s = age_limit_s
         self._tidied_at_s = -TIDY_S
         self._walks_at_s = 0.0
         self._walked_to = jobs.MAX_JOB
@@ -77,7 +83,8 @@ class JobTidying:
         await self._remove_orphans(database)
         if not self._settings.jobs.keep_days:
             return []
-        return await jobs.list_old(database, self._settings.jobs.keep_days * DAY_S, TIDY_JOBS)
+        max_age_s = self._age_limit_s(self._settings.jobs.keep_days * DAY_S)
+        return await jobs.list_old(database, max_age_s, TIDY_JOBS)
 
     async def _walk(self, database: Database, running: Container[str]) -> None:
         rows = await jobs.list_ended(database, self._walked_to, TIDY_JOBS)

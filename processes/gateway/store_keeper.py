@@ -39,9 +39,10 @@ from appliance.store.errors import (
     StoreReadonlyError,
     StoreSlowError,
 )
-from appliance.store.history import count_surplus, delete_some
+from appliance.store.history import count_surplus, delete_some, find_newest_time
 from appliance.store.restoring import take_note
 from processes.gateway.history import History
+from processes.gateway.retention import Retention
 
 FLUSH_S = 0.25
 """Seconds between two batches of rows; so many of them a kill can cost at most."""
@@ -84,6 +85,8 @@ class StoreKeeper:
         self._settings = settings.store
         self._metrics = metrics
         self._history = history
+        self.retention = Retention(settings)
+        """From what age anything is deleted."""
         self._ballast = Ballast(self._path.parent, settings.store.ballast_bytes)
         self._database: Database | None = None
         self._lock: opening.StoreLock | None = None
@@ -164,6 +167,7 @@ class StoreKeeper:
             self._is_suspect, self._told, self._doubted_at_s = False, None, time.monotonic()
         await self._say_replaced(opened)
         self._database = await Database.open(self._path, self._metrics.db_commit_s.observe, self.tell)
+        await self.retention.begin(await find_newest_time(self._database))  # before this run has a row
         if self._history is not None:
             self._metrics.history_unrecorded.inc(await self._history.join(self._database))
         self._looked_at_s = self._tidied_at_s = -math.inf
@@ -233,7 +237,7 @@ class StoreKeeper:
 
     @property
     def _max_age_s(self) -> float:
-        return self._settings.history_days * DAY_S
+        return self.retention.age_limit_s(self._settings.history_days * DAY_S)
 
     @property
     def _is_writing(self) -> bool:
@@ -272,6 +276,7 @@ class StoreKeeper:
     async def _tidy(self) -> None:
         """Try a write; count what the history needn't keep, and note what is left; keep the ballast."""
         self._tidied_at_s = time.monotonic()
+        await self.retention.note()
         with self._watched():
             await self.database.touch()  # so that an idle one's disk is tried, too
         surplus = await count_surplus(self.database, self._max_age_s, self._settings.history_rows)

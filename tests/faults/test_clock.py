@@ -18,6 +18,7 @@ from appliance.lifecycle import EXIT_OK
 from processes.ttsctl.outcome import ExitCode
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.inserted import STEPPED_CLOCK, inserted_code
+from tests.parts.jobs import ended, job_of, submitted
 from tests.parts.scrape import scrape
 from tests.parts.ttsctl import run_ttsctl
 
@@ -137,6 +138,26 @@ def test_clock_when_it_steps_then_nothing_is_killed_and_no_duration_is_wrong(
     assert run_ttsctl(appliance, "live").returncode == ExitCode.OK
     told = scrape(appliance.exporter_url)["tts_clock_step_seconds",]
     assert abs(told) == pytest.approx(stepped.largest_s, abs=1)
+
+
+def test_clock_when_it_jumps_ahead_by_weeks_then_ended_jobs_stay_also_with_the_next_gateway(
+    appliance_factory: Callable[..., Appliance], tmp_path: Path
+) -> None:
+    stepped = start_stepped(appliance_factory, tmp_path)
+    appliance = stepped.appliance
+    job_id = submitted(appliance, "One sentence.")
+    assert ended(appliance, job_id)["state"] == "completed"
+    stepped.step(1_000 * HOUR_S)
+    appliance.wait_for("retention_waits")
+    seen = len(appliance.lines)
+    appliance.program("gateway").send_signal(signal.SIGKILL)
+    appliance.wait_for("retention_waits", after=seen)
+    appliance.wait_for("gateway_ready", after=seen)
+    for _ in range(2):  # the second begins with a look at the jobs after the one that clears up
+        ended(appliance, submitted(appliance, "Another sentence."))
+    assert job_of(appliance, job_id)["state"] == "completed"
+    with urllib.request.urlopen(f"{appliance.base_url}/v1/jobs/{job_id}/audio", timeout=30) as answer:
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize("keeps", [False, True])

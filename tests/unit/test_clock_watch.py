@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from processes.exporter.clock_watch import MAX_STEPS, TOLD_S, ClockWatch
+from appliance.clock_watch import MAX_STEPS, TOLD_S, ClockWatch
 
 YEAR_2026_S = 1_767_225_600.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -32,13 +33,21 @@ def audio_of(number: int) -> Audio:
 
 
 @pytest.fixture
-async def opened(tmp_path: Path) -> AsyncIterator[Opened]:
+def limits_s() -> dict[str, float]:
+    """The age limit that counts `now` whatever the settings say, if there is one."""
+    return {}
+
+
+@pytest.fixture
+async def opened(tmp_path: Path, limits_s: dict[str, float]) -> AsyncIterator[Opened]:
     """A function that opens the files of one folder as a gateway does."""
     made: list[AnswerFiles] = []
 
     async def open_files(evict_ratio: float = 1.0, **settings: object) -> AnswerFiles:
         chosen = CacheSettings.model_validate(settings)
-        made.append(AnswerFiles(tmp_path / "cache", chosen, evict_ratio))
+        made.append(
+            AnswerFiles(tmp_path / "cache", chosen, evict_ratio, lambda kept_s: limits_s.get("now", kept_s))
+        )
         await made[-1].open()
         return made[-1]
 
@@ -150,6 +159,19 @@ async def test_open_when_a_file_is_older_than_it_may_be_then_it_goes_unless_pinn
     assert await later.unpin(key_of(1))
     await later.tidy()
     assert not later.has(key_of(1))
+
+
+async def test_tidy_when_the_clock_is_not_trusted_then_no_file_is_too_old_and_bytes_count_all_the_same(
+    opened: Opened, tmp_path: Path, limits_s: dict[str, float]
+) -> None:
+    earlier = await opened()
+    for number in range(2):
+        await earlier.write(key_of(number), audio_of(number))
+    for path in paths(tmp_path):
+        os.utime(path, (time.time() - 300 * 86_400,) * 2)
+    limits_s["now"] = math.inf
+    assert len(await opened(days=2)) == 2
+    assert len(await opened(days=2, disk_bytes=FILE_BYTES)) == 1
 
 
 async def test_write_when_the_disk_is_fuller_than_it_may_be_then_files_go_and_none_come(

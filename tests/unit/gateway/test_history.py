@@ -15,6 +15,7 @@ from appliance.metrics import STORE_ERRORS, GatewayMetrics
 from appliance.speech import RequestClass, SpeechRequest
 from appliance.store import errors as store_errors
 from appliance.store import history as stored
+from appliance.store import jobs
 from appliance.store.backups import Backup, create_backup, put_back
 from appliance.store.database import Database
 from appliance.store.history import (
@@ -22,6 +23,7 @@ from appliance.store.history import (
     COUNTER_SUFFIX,
     AcceptedCounter,
     Filter,
+    HistoryRow,
     count_unrecorded,
     list_requests,
 )
@@ -33,6 +35,7 @@ from processes.gateway.history import History
 from processes.gateway.record import RequestLedger, RequestRecord, rejection_reason
 from processes.gateway.ticket import Stream
 from processes.gateway.utterance_source import UtteranceSource
+from tests.unit.store.test_jobs import NEW
 
 COUNTERS: list[AcceptedCounter] = []
 VOICE = Voice("tone-low", "Tone", "tone", "low", ("en",))
@@ -300,6 +303,21 @@ async def test_old_requests_when_some_run_then_those_are_not_counted(database: D
     with accepted(ledger, "running"):
         await history.write(database)
         assert await stored.count_surplus(database, -1.0, 9) == (1, 0)
+
+
+async def test_newest_time_when_there_are_rows_of_any_kind_then_the_latest_of_them(
+    database: Database,
+) -> None:
+    assert await stored.find_newest_time(database) == 0.0
+    before_at = time.time()
+    run, _ = await stored.begin_run(database, 1, (0, 0))
+    assert before_at <= await stored.find_newest_time(database) <= time.time()
+    before_at = time.time()
+    await jobs.add_job(database, NEW)
+    assert before_at <= await stored.find_newest_time(database) <= time.time()
+    row = HistoryRow("id", 5e9, None, "running", "", "v", "wav", 4, 1, None, None, 0.0, 0.0, 0.0, 0, "", None)
+    await stored.record(database, run, (1, 1), [(1, row)])
+    assert await stored.find_newest_time(database) == 5e9
 
 
 async def test_counter_when_its_disk_refuses_then_nobody_notices(tmp_path: Path) -> None:

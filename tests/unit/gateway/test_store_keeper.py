@@ -186,6 +186,24 @@ async def test_history_when_much_of_it_is_too_old_then_rows_are_written_between_
         await until(is_it_the_only_one)
 
 
+async def test_history_when_the_clock_is_weeks_ahead_at_the_start_then_only_the_number_of_rows_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_keeper, "FLUSH_S", 0.01)
+    environ = {"APPLIANCE_DATA_DIR": str(tmp_path), "APPLIANCE_STORE_HISTORY_ROWS": str(OLD_ROWS - 1)}
+    settings = await asyncio.to_thread(load_settings, environ)
+    newest_at = time.time() - 40 * store_keeper.DAY_S
+    await asyncio.to_thread(fill, settings.store_path(), newest_at)
+    async with kept(settings) as (keeper, _):
+        await until(is_in(keeper, "ok"))
+
+        async def is_one_deleted() -> bool:
+            return await rows_in(keeper) < OLD_ROWS
+
+        await until(is_one_deleted)
+        assert await rows_in(keeper) == OLD_ROWS - 1
+
+
 async def test_history_when_it_takes_too_long_to_count_then_left_for_now_and_the_database_stays_open(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
