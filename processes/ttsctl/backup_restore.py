@@ -31,8 +31,13 @@ GATEWAY = "gateway"
 RUNNING_STATES = ("RUNNING", "STARTING", "BACKOFF")
 COLUMNS = ("TABLE", "ROWS NOW", "ROWS THEN")
 CHECK_S = 30.0
-"""Seconds that the gateway has to open the database, and for each `CHECKED_BYTES_PER_S` bytes one more."""
+"""Seconds that the gateway has to open the database, and for each `CHECKED_BYTES_PER_S` bytes one more.
+
+As many it has then to serve again, which doesn't depend on the database's size.
+"""
 CHECKED_BYTES_PER_S = 10_000_000
+READ = ("/v1/history?limit=1", "/v1/jobs?limit=1")
+"""What has to be answered from the database afterwards."""
 PAUSE_S = 0.1
 WELL = ("ok", "log_large")
 BAD = ("restored", "lost", "corrupt", "failed", "readonly", "full")
@@ -146,9 +151,9 @@ class _Restore:
         """
         self._start()
         reason = self._fault()
+        if not reason and was_serving and not _until(self._is_serving, CHECK_S):
+            reason = f"the appliance served before, and doesn't within {CHECK_S:.0f} s after the restore"
         if not reason:
-            if was_serving:  # a person who comes back here may ask it at once
-                _until(self._is_serving, CHECK_S)
             return
         try:
             raise self._way_back(point, reason)
@@ -181,7 +186,8 @@ class _Restore:
         if seen not in WELL:
             return f"the gateway's database is {seen or 'not heard of'} after the restore"
         try:
-            ask_json(self._run_dir, "GET", "/v1/history?limit=1")
+            for path in READ:
+                ask_json(self._run_dir, "GET", path)
         except CommandError as error:
             return f"the gateway can't read the database: {error.message}"
         return ""

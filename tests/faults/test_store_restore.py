@@ -22,16 +22,14 @@ from appliance.lifecycle import SUPERVISOR_SOCKET, read_json
 from appliance.settings import ROOT
 from appliance.store.backups import Backup, create_backup, list_backups, verify_backup
 from appliance.store.check import rows_of
-from appliance.store.errors import StoreBusyError, StoreFullError
-from appliance.store.manifests import Contents
+from appliance.store.errors import StoreBusyError
 from appliance.store.migrations import SCHEMA_VERSION
 from appliance.store.opening import StoreLock, prepare
-from appliance.store.restoring import NOTE_SUFFIX, begin, give_back, swap
+from appliance.store.restoring import NOTE_SUFFIX
 from loadtests.figures import Figure
 from tests.parts.appliance import Appliance, eventually, launcher_environment, running_appliance
 from tests.parts.asked import asked, database_state, spoken
-from tests.parts.databases import damage_an_index
-from tests.parts.disks import Disk, memory_disk
+from tests.parts.databases import damage_an_index, job_row
 from tests.parts.measured import say
 from tests.parts.rounds import rounds
 from tests.parts.ttsctl import listening, run_ttsctl, run_ttsctl_in
@@ -182,6 +180,7 @@ def test_database_when_damaged_in_an_index_then_a_backup_says_so_and_a_restore_i
     assert appliance.supervisorctl("stop", "gateway").returncode == 0
     damage_an_index(database)
     assert appliance.supervisorctl("start", "gateway").returncode == 0
+    eventually(lambda: database_state(appliance) == "ok")
     eventually(lambda: asked(appliance, "/health")["status"] == "ok")
     refused = run_ttsctl(appliance, "backup", "create", "--json")
     error = json.loads(refused.stdout)["error"]
@@ -212,6 +211,40 @@ def test_restore_when_the_gateway_cant_work_with_it_then_everything_is_as_before
     eventually(lambda: asked(appliance, "/health")["status"] == "ok")
     speak(appliance, "after-the-fault")
     assert database_of(appliance).with_name("backups").exists()
+
+
+def test_restore_when_no_job_can_be_read_from_it_then_everything_is_as_before(appliance: Appliance) -> None:
+    no_time = job_row("0", created_at=1e30)  # which no calendar has
+    made = with_a_fault(database_of(appliance), appliance.base / "data" / "backups", no_time)
+    code, answer = restored(appliance, made.path.name)
+    assert (code, answer["error"]["code"]) == (1, "restore_returned")
+    assert "can't read the database" in answer["error"]["message"]
+    eventually(lambda: database_state(appliance) == "ok")
+    eventually(lambda: asked(appliance, "/health")["status"] == "ok")
+    assert asked(appliance, "/v1/jobs")["data"] == []
+
+
+@pytest.mark.slow
+def test_restore_when_the_appliance_doesnt_serve_afterwards_then_everything_is_as_before(
+    appliance: Appliance,
+) -> None:
+    eventually(lambda: asked(appliance, "/health")["status"] == "ok")
+    made = json.loads(run_ttsctl(appliance, "backup", "create", "--json").stdout)["file"]
+    speak(appliance, "before-the-silence")
+    [worker] = [name for name in appliance.programs() if name.startswith("worker")]
+    seen = len(appliance.lines)
+    command = [sys.executable, "-m", "processes.ttsctl", "backup", "restore", made, "--json"]
+    with subprocess.Popen(command, cwd=ROOT, env=appliance.environment, stdout=subprocess.PIPE) as process:
+        appliance.wait_for("gateway_draining", after=seen)  # it was serving until now
+        assert appliance.supervisorctl("stop", worker).returncode == 0
+        output, _ = process.communicate(timeout=120)
+    error = json.loads(output)["error"]
+    assert (process.returncode, error["code"]) == (1, "restore_returned")
+    assert "served before" in error["message"]
+    assert appliance.supervisorctl("start", worker).returncode == 0
+    eventually(lambda: database_state(appliance) == "ok")
+    eventually(lambda: asked(appliance, "/health")["status"] == "ok")
+    assert recorded(appliance, "before-the-silence")
 
 
 @pytest.mark.slow
@@ -313,66 +346,3 @@ def test_restore_when_somebody_else_works_with_the_database_then_refused(tmp_pat
     assert done.returncode == 0, done.stderr
     reasons = [each.manifest.reason for each in list_backups(database.parent / "backups")]
     assert reasons == ["restore", "manual"]
-
-
-ROWS_THEN, ROWS_NOW = 40_000, 60_000
-"""Enough that the margins are larger than what else lies on the disk."""
-
-
-@pytest.fixture
-def disk() -> Iterator[Disk]:
-    with short_folder() as base, memory_disk(base / "disk", "32m") as made:
-        yield made
-
-
-@pytest.fixture
-def database(disk: Disk) -> Path:
-    """On a small disk, with a backup of when it was smaller."""
-    path = disk.folder / "data" / "appliance.sqlite"
-    path.parent.mkdir()
-    prepare(path)
-    for count in (ROWS_THEN, ROWS_NOW - ROWS_THEN):
-        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-            rows = [(number,) for number in range(count)]
-            connection.executemany("INSERT INTO runs (started_at, token) VALUES (0, ?)", rows)
-        if count == ROWS_THEN:
-            create_backup(path, path.parent / "backups")
-    return path
-
-
-def test_restore_when_there_is_no_room_for_the_way_back_then_refused_and_nothing_has_changed(
-    disk: Disk, database: Path
-) -> None:
-    [backup] = list_backups(database.parent / "backups")
-    before = database.read_bytes()
-    leave(disk, int(1.2 * len(before)))  # enough for the restore point
-    environment = launcher_environment(disk.folder.parent, DATA_DIR=database.parent)
-    refused = run_ttsctl_in(environment, "backup", "restore", "newest", "--json")
-    assert json.loads(refused.stdout)["error"]["code"] == "storage_full"
-    assert database.read_bytes() == before
-    assert list_backups(database.parent / "backups") == [backup]
-    leave(disk, int(1.2 * (len(before) + backup.manifest.bytes)))
-    done = run_ttsctl_in(environment, "backup", "restore", "newest", "--json")
-    assert json.loads(done.stdout)["rows"]["now"]["runs"] == ROWS_NOW
-    assert rows_of(database)["runs"] == ROWS_THEN
-
-
-def leave(disk: Disk, free_bytes: int) -> None:
-    """Have so many bytes free on a disk, for whatever is to come."""
-    path = disk.fill()
-    with path.open("r+b") as file:
-        file.truncate(path.stat().st_size - free_bytes)
-
-
-def test_restore_when_the_disk_fills_up_before_the_swap_then_the_way_back_needs_no_room(
-    disk: Disk, database: Path
-) -> None:
-    [backup] = list_backups(database.parent / "backups")
-    before, point = database.read_bytes(), begin(backup, database, Contents())
-    disk.fill()
-    with pytest.raises(StoreFullError):
-        swap(backup, database)
-    give_back(point, backup, database, "the disk is full")
-    assert database.read_bytes() == before
-    (disk.folder / "others").unlink()
-    assert (prepare(database).state, rows_of(database)["runs"]) == ("ok", ROWS_NOW)

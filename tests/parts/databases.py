@@ -30,6 +30,15 @@ def make_old(path: Path, version: int, runs: int) -> None:
         connection.executemany("INSERT INTO runs (started_at, token) VALUES (0, ?)", rows)
 
 
+def job_row(job_id: str, created_at: float = 0.0) -> str:
+    """A statement that adds the row of a job that has failed."""
+    return (
+        "INSERT INTO jobs (id, created_at, owner, order_sha256, state, voice, format, speed, pitch, volume,"
+        f" input_type, make_speakable, captions, chapters, chars) VALUES ('{job_id}', {created_at!r},"
+        " '', '', 'failed', 'tone-low', 'wav', 1, 1, 1, 'text', 0, 0, 0, 1)"
+    )
+
+
 def damage_an_index(path: Path, age_s: float = 0.0) -> None:
     """Give a request another name in an index: a quick check doesn't see that, a whole one does.
 
