@@ -19,12 +19,13 @@ from appliance.errors import ConfigurationError
 from appliance.settings import Settings
 from appliance.store.backups import Backup, verify_backup
 from appliance.store.check import rows_of
-from appliance.store.errors import StorageError
+from appliance.store.errors import StorageError, StoreBusyError
 from appliance.store.opening import StoreLock
 from appliance.store.restoring import RestorePoint, begin, give_back, swap
 from processes.ttsctl.gateway_socket import ask_json
 from processes.ttsctl.outcome import CommandError, ExitCode, print_json
 from processes.ttsctl.programs import ALREADY_STARTED, NOT_RUNNING, STOP_S, call, supervisor_of, undisturbed
+from processes.ttsctl.store_rows import rows_now
 from processes.ttsctl.table import NOTHING, format_table
 
 GATEWAY = "gateway"
@@ -58,11 +59,11 @@ def restore(arguments: argparse.Namespace, run_dir: Path, settings: Settings, ba
         print(f"{backup.path.name} is whole; configuration that differs: {', '.join(differing) or NOTHING}")
     point = None
     if arguments.dry_run:
-        rows_now = _rows_now(run_dir, settings.store_path())
+        rows_before = _rows_now(run_dir, settings.store_path())
     else:
         work = _Restore(run_dir, settings, backup)
-        point, rows_now = work.run(), work.rows_before
-    rows, kept = {"now": rows_now, "then": backup.manifest.rows}, _name(point)
+        point, rows_before = work.run(), work.rows_before
+    rows, kept = {"now": rows_before, "then": backup.manifest.rows}, _name(point)
     if arguments.json:
         done = {"restored": backup.path.name, "dry_run": arguments.dry_run, "restore_point": kept}
         print_json({**done, "rows": rows, "config_differs": differing})
@@ -235,18 +236,17 @@ def _name(point: RestorePoint | None) -> str | None:
 
 
 def _rows_now(run_dir: Path, database: Path) -> dict[str, int]:
-    """Return the number of rows by table: the gateway's word, or counted under the lock where none runs."""
+    """Return the number of rows by table; nothing where the database can't be read.
+
+    Raises:
+        StoreBusyError: No gateway answers, and another process works with it.
+    """
     try:
-        rows: dict[str, int] = ask_json(run_dir, "GET", "/admin/store", timeout_s=CHECK_S)["rows"]
-    except CommandError as error:
-        if error.exit_code != ExitCode.DOWN:  # it can't read its database
-            return {}
-        lock = StoreLock(database)
-        try:
-            return _counted(database)
-        finally:
-            lock.release()
-    return rows
+        return rows_now(run_dir, database)
+    except StoreBusyError:
+        raise
+    except (CommandError, StorageError):
+        return {}
 
 
 def _counted(database: Path) -> dict[str, int]:

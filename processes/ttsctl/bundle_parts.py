@@ -26,7 +26,6 @@ from appliance.machine import available_cores, free_memory_bytes, memory_bytes
 from appliance.running import flatten, read_configuration
 from appliance.settings import SECRET_NAMES, Settings, load_settings
 from appliance.store.backups import list_backups
-from appliance.store.check import rows_of
 from appliance.store.manifests import described
 from appliance.store.migrations import SCHEMA_VERSION, schema_of
 from processes.ttsctl import doctor, status
@@ -36,6 +35,7 @@ from processes.ttsctl.gateway_socket import ANSWER_S, ask, ask_json, pieces
 from processes.ttsctl.logs import Ring
 from processes.ttsctl.outcome import CommandError
 from processes.ttsctl.patient import Patient
+from processes.ttsctl.store_rows import rows_now
 
 CGROUP = Path("/sys/fs/cgroup")
 CGROUP_FILES = (
@@ -175,7 +175,7 @@ def limits(_source: Source) -> object:
 def store(source: Source) -> object:
     """Return the schema and the number of rows of each table; no row."""
     path = source.settings.store_path()
-    return {"file": path.name, "schema": schema_of(path), "rows": rows_of(path)}
+    return {"file": path.name, "schema": schema_of(path), "rows": rows_now(source.run_dir, path)}
 
 
 def backups(source: Source) -> object:

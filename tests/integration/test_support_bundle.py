@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from appliance.settings import ROOT
+from appliance.store.opening import StoreLock, prepare
 from processes.ttsctl.bundle_parts import PARTS
 from processes.ttsctl.outcome import ExitCode
 from processes.ttsctl.support_bundle import MAX_PART_BYTES
-from tests.parts.appliance import Appliance
-from tests.parts.ttsctl import environment_of, run_ttsctl, run_ttsctl_in
+from tests.parts.appliance import Appliance, launcher_environment
+from tests.parts.ttsctl import environment_of, run_ttsctl, run_ttsctl_in, run_ttsctl_noting
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -104,6 +105,30 @@ def test_bundle_when_all_runs_then_every_part_is_there_as_the_manifest_says(keye
     assert json.loads(files["store.json"])["rows"]["jobs"] == 1
     assert b"request_finished" in files["logs.jsonl"]
     assert json.loads(files["settings.json"])["admin.key_file"] == "(not shown)"
+
+
+def test_bundle_when_the_gateway_runs_then_it_counts_the_rows_and_nobody_else_opens_its_database(
+    keyed, tmp_path
+):
+    path = tmp_path / "bundle.tar.gz"
+    _, opened = run_ttsctl_noting(keyed, "support-bundle", str(path))
+    assert opened == []
+    assert json.loads(contents(path.read_bytes())["store.json"])["rows"]["jobs"] == 1
+
+
+def test_bundle_when_no_gateway_answers_then_the_rows_are_counted_under_the_lock_alone(run_dir, tmp_path):
+    environment = launcher_environment(run_dir)
+    database = run_dir / "data" / "appliance.sqlite"
+    lock = StoreLock(database)
+    prepare(database)
+    assert run_ttsctl_in(environment, "support-bundle", str(tmp_path / "held.tar.gz")).returncode == 0
+    held = contents((tmp_path / "held.tar.gz").read_bytes())
+    errors = {each["name"]: each["error"] for each in json.loads(held["manifest.json"])["parts"]}
+    assert errors["store.json"] == "Another process works with the database"
+    lock.release()
+    assert run_ttsctl_in(environment, "support-bundle", str(tmp_path / "free.tar.gz")).returncode == 0
+    rows = json.loads(contents((tmp_path / "free.tar.gz").read_bytes())["store.json"])["rows"]
+    assert (rows["jobs"], rows["runs"]) == (0, 0)
 
 
 def test_bundle_when_canaries_were_spoken_and_shown_then_none_is_in_it(keyed, tmp_path):

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from appliance.settings import ROOT
 from appliance.store.backups import create_backup, list_backups, verify_backup
 from appliance.store.opening import StoreLock, prepare
 from processes.ttsctl.outcome import ExitCode
 from tests.parts.appliance import Appliance, eventually, launcher_environment
 from tests.parts.asked import asked, database_state, spoken
-from tests.parts.ttsctl import run_ttsctl, run_ttsctl_in
+from tests.parts.ttsctl import run_ttsctl, run_ttsctl_in, run_ttsctl_noting
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -87,30 +84,15 @@ def test_backup_when_one_cannot_be_read_then_verify_says_so_and_goes_on(running:
     path.unlink()
 
 
-OPENED = """
-import runpy, sys
-def note(event, arguments):
-    if event == "sqlite3.connect":
-        print("opened:", arguments[0], file=sys.stderr)
-sys.addaudithook(note)
-sys.argv = ["ttsctl", "backup", "restore", "newest", "--dry-run", "--json"]
-runpy.run_module("processes.ttsctl", run_name="__main__")
-"""
-
-
 def test_restore_when_dry_then_the_gateway_counts_and_nobody_else_opens_its_database(
     running: Appliance,
 ) -> None:
     made = told(running, "create")
     spoken(running, "counted")
     eventually(lambda: asked(running, "/v1/history?request_id=counted&state=completed")["data"])
-    command = [sys.executable, "-c", OPENED]
-    done = subprocess.run(
-        command, cwd=ROOT, env=running.environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    rows = json.loads(done.stdout)["rows"]
+    told_rows, opened = run_ttsctl_noting(running, "backup", "restore", "newest", "--dry-run", "--json")
+    rows = json.loads(told_rows)["rows"]
     assert rows["now"]["requests"] == rows["then"]["requests"] + 1
-    opened = [line for line in done.stderr.splitlines() if line.startswith("opened:")]
     assert len(opened) > 0
     assert [line for line in opened if made["file"] not in line] == []
 

@@ -15,6 +15,15 @@ from appliance.settings import ROOT
 from tests.parts.appliance import Appliance
 
 LIMIT_S = 60.0
+NOTING = """
+import runpy, sys
+def note(event, arguments):
+    if event == "sqlite3.connect":
+        print("opened:", arguments[0], file=sys.stderr)
+sys.addaudithook(note)
+sys.argv[0] = "ttsctl"
+runpy.run_module("processes.ttsctl", run_name="__main__")
+"""
 
 
 def run_ttsctl(appliance: Appliance, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -26,6 +35,21 @@ def run_ttsctl(appliance: Appliance, *arguments: str, **variables: str) -> subpr
         variables: Of the environment, besides the appliance's.
     """
     return run_ttsctl_in(appliance.environment | variables, *arguments)
+
+
+def run_ttsctl_noting(appliance: Appliance, *arguments: str) -> tuple[str, list[str]]:
+    """Run ttsctl; return its standard output, and each database that it opened itself."""
+    done = subprocess.run(
+        [sys.executable, "-c", NOTING, *arguments],
+        cwd=ROOT,
+        env=appliance.environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, [line for line in done.stderr.splitlines() if line.startswith("opened:")]
 
 
 def run_ttsctl_in(
