@@ -27,12 +27,16 @@ from appliance.store.migrations import (
     refuse_newer,
 )
 from appliance.store.statements import STATEMENTS
+from appliance.voice_folders import sync
 
 FLOOR_SUFFIX = ".floor.json"
 FLOOR_SHARE = 2
 """A table may have lost all but one row in this many since its floor was noted."""
-FLEETING = ("jobs", "job_utterances")
-"""Tables whose rows go whenever somebody deletes a job or one ends: no floor says anything of them."""
+FLEETING = ("job_utterances",)
+"""Tables whose rows go whenever a job ends: no floor says anything of them."""
+JOBS = "jobs"
+"""The table of which one row that is gone counts as well, if it was the only one: whoever deletes a job
+notes it before."""
 BUSY_S = 5.0
 """Seconds to wait for whoever holds the database."""
 FILE_FORMATS = (b"\1\1", b"\2\2")
@@ -186,9 +190,40 @@ def note_floor(path: Path, rows: dict[str, int]) -> None:
     Raises:
         OSError: It can't be written.
     """
-    floor = {name: count // FLOOR_SHARE for name, count in rows.items() if name not in FLEETING}
+    floor = {name: _least(name, count) for name, count in rows.items() if name not in FLEETING}
     if floor != read_floor(path):
-        write_json(_floor_path(path), {"rows": floor})
+        _write_floor(path, floor)
+
+
+def lower_floor(path: Path, table: str, count: int) -> None:
+    """Note before rows of a table are deleted how many will be left, if that is less than was noted; blocks.
+
+    Where that can't be written, as on a full disk, all that was noted is forgotten: rows are deleted to make
+    room.
+
+    Raises:
+        OSError: Not even that could be done, and no row may be deleted.
+    """
+    floor = read_floor(path)
+    least = _least(table, count)
+    if floor.get(table, 0) <= least:
+        return
+    try:
+        _write_floor(path, {**floor, table: least})
+    except OSError:
+        forget_floor(path)
+        sync(path.parent)
+
+
+def _least(table: str, count: int) -> int:
+    return -(-count // FLOOR_SHARE) if table == JOBS else count // FLOOR_SHARE
+
+
+def _write_floor(path: Path, floor: dict[str, int]) -> None:
+    """Have it on the disk before anything is deleted."""
+    write_json(_floor_path(path), {"rows": floor})
+    sync(_floor_path(path))
+    sync(path.parent)
 
 
 def forget_floor(path: Path) -> None:

@@ -130,7 +130,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Lend a transaction that is committed at the block's end, and taken back on any error.
 
-        Nobody else writes meanwhile, so nothing but statements belongs into the block.
+        Nobody else writes meanwhile, so nothing but statements belongs into the block, and the floor of rows.
 
         Raises:
             StoreBusyError: Another process has written for `BUSY_S`.

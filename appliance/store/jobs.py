@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from appliance.store.database import Database, Transaction
+from appliance.store.floor import note_deleted_job
 
 UNFINISHED = ("queued", "running", "paused")
 ENDED = ("completed", "failed", "cancelled")
@@ -210,6 +211,8 @@ async def change_job(database: Database, change: str, job_id: str, reason: str =
         rows = await transaction.execute(f"{change}_job", values)
         if rows and change == "cancel":
             await _forget_utterances(transaction, rows[0]["job"])
+        elif rows and change == "delete":
+            await note_deleted_job(database, transaction)
     return dict(rows[0]) if rows else None
 
 

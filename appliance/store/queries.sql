@@ -144,6 +144,9 @@ INSERT INTO jobs (
     :input_type, :make_speakable, :captions, :chapters, :chars, :title, :pcm_bytes, :result_bytes
 ) RETURNING *
 
+-- name: count_jobs
+SELECT count(*) FROM jobs
+
 -- name: find_job
 SELECT * FROM jobs WHERE id = :id
 

@@ -28,7 +28,7 @@ from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings
 from appliance.store import opening
 from appliance.store.ballast import Ballast
-from appliance.store.check import BUSY_S, note_floor, rows_of
+from appliance.store.check import BUSY_S, rows_of
 from appliance.store.database import SQLITE_VERSION, Database
 from appliance.store.errors import (
     StorageError,
@@ -39,6 +39,7 @@ from appliance.store.errors import (
     StoreReadonlyError,
     StoreSlowError,
 )
+from appliance.store.floor import note_rows
 from appliance.store.history import count_surplus, delete_some, find_newest_time
 from appliance.store.restoring import take_note
 from processes.gateway.history import History
@@ -283,7 +284,7 @@ class StoreKeeper:
         rows = await asyncio.to_thread(rows_of, self._path)
         rows["requests"] = max(0, rows["requests"] - sum(surplus))
         with suppress(OSError):  # the disk is full, or worse: the next write will tell
-            await asyncio.to_thread(note_floor, self._path, rows)
+            await note_rows(self.database, rows)
             self._surplus = surplus
         await asyncio.to_thread(self._ballast.keep)
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from appliance.store import jobs
+from appliance.store.check import read_floor
 from appliance.store.database import Database
-from appliance.store.opening import prepare
+from appliance.store.floor import note_rows
+from appliance.store.opening import Opened, prepare
 
 NEW = jobs.NewJob(
     id="0" * 32,
@@ -66,6 +68,23 @@ async def test_job_when_it_has_ended_then_no_other_end(database: Database) -> No
     assert (lost["state"], lost["reason"], lost["ended_at"]) == ("failed", "gone", completed["ended_at"])
     assert await jobs.change_job(database, "delete", NEW.id)
     assert await jobs.find_job(database, NEW.id) is None
+
+
+async def test_floor_when_jobs_are_deleted_then_it_is_lowered_before_and_never_above_what_there_is(
+    database: Database,
+) -> None:
+    ids = [f"{number:032}" for number in range(6)]
+    for job_id in ids:
+        await jobs.add_job(database, NEW._replace(id=job_id, idempotency_key=None))
+        await jobs.change_job(database, "cancel", job_id)
+    await note_rows(database, {"jobs": 0})
+    assert await asyncio.to_thread(read_floor, database.path) == {"jobs": 3}
+    await asyncio.gather(
+        *(jobs.change_job(database, "delete", job_id) for job_id in ids), note_rows(database, {"jobs": 6})
+    )
+    assert await asyncio.to_thread(read_floor, database.path) == {"jobs": 0}
+    await database.close()
+    assert await asyncio.to_thread(prepare, database.path) == Opened("ok")
 
 
 async def test_job_when_paused_then_it_is_not_next_until_resumed(database: Database) -> None:

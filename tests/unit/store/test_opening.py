@@ -14,13 +14,13 @@ import pytest
 from appliance.errors import ConfigurationError
 from appliance.store import backups
 from appliance.store.backups import create_backup, list_backups, verify_backup
-from appliance.store.check import FLOOR_SUFFIX, connect, note_floor, read_floor, rows_of
+from appliance.store.check import FLOOR_SUFFIX, connect, lower_floor, note_floor, read_floor, rows_of
 from appliance.store.database import WRITER_PRAGMAS
 from appliance.store.errors import StorageError, StoreBusyError, StoreCorruptError, StoreFailedError
 from appliance.store.migrations import APPLICATION_ID, HEADER_BYTES, SCHEMA_VERSION
 from appliance.store.opening import CORRUPT_KEPT, REPLACED_SUFFIX, Opened, StoreLock, forget_replaced, prepare
 from appliance.voice_folders import locked
-from tests.parts.databases import damage_an_index, make_old, spoil_a_name
+from tests.parts.databases import damage_an_index, job_row, make_old, spoil_a_name
 
 RUNS = 40
 
@@ -311,6 +311,28 @@ def test_broken_databases_when_there_are_many_then_the_newest_few_stay(database:
         database.write_bytes(b"")
         prepare(database)
     assert len(list(database.parent.glob("*.corrupt-*Z"))) == CORRUPT_KEPT
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_database_when_it_has_lost_its_jobs_then_a_backup_is_put_back(database: Path, count: int) -> None:
+    with contextlib.closing(connect(database)) as connection:
+        for number in range(count):
+            connection.execute(job_row(str(number)))
+    assert prepare(database).state == "ok"
+    create_backup(database, database.parent / "backups")
+    with contextlib.closing(connect(database)) as connection:
+        connection.execute("DELETE FROM jobs")
+    assert prepare(database).state == "restored"
+    assert rows_of(database)["jobs"] == count
+
+
+def test_floor_when_it_cant_be_lowered_then_forgotten(database: Path) -> None:
+    floor = database.with_name(database.name + FLOOR_SUFFIX)
+    floor.with_name(f"{floor.name}.{os.getpid()}").mkdir()  # where it is written first
+    lower_floor(database, "runs", 2 * RUNS)
+    assert read_floor(database)["runs"] == RUNS // 2
+    lower_floor(database, "runs", 0)
+    assert read_floor(database) == {}
 
 
 def test_floor_when_rows_are_deleted_as_announced_then_well(database: Path) -> None:
