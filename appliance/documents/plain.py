@@ -10,8 +10,6 @@ import codecs
 
 from appliance.job_errors import UnreadableDocumentError
 
-MAX_BYTES_PER_TEXT_BYTE = 2
-"""A text has at most so many times its bytes of UTF-8 in a file: ASCII in UTF-16."""
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 

@@ -20,7 +20,6 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from appliance.documents.epub import MEDIA_TYPE
-from appliance.documents.plain import MAX_BYTES_PER_TEXT_BYTE
 from appliance.errors import BodyTooLargeError, InvalidRequestError, UnsupportedMediaTypeError
 from processes.gateway.body import JobBody, read_text_value
 from processes.gateway.document_reader import MAX_FIELDS_BYTES, DocumentKind
@@ -39,7 +38,8 @@ TYPES = {"application/json": DocumentKind.JSON, **FILE_TYPES}
 SUFFIXES = {".txt": DocumentKind.TEXT, ".md": DocumentKind.TEXT, ".epub": DocumentKind.EPUB}
 """By which the file in a form is known; most clients send a type that says nothing."""
 CHARSETS = ("", "utf-8", "us-ascii", "utf-16")
-MAX_EPUB_BYTES = 16_777_216
+MAX_FILE_BYTES = 16_777_216
+"""Of a .txt, .md or .epub; its text has a bound of its own."""
 MAX_JSON_BYTES_PER_TEXT_BYTE = 3
 """An escape of six for a letter of two; only ASCII that needs none takes more when it is written so."""
 MAX_FIELD_BYTES = 16_384
@@ -111,11 +111,9 @@ class UploadReader:
         return upload
 
     def _max_bytes(self, kind: DocumentKind) -> int:
-        if kind is DocumentKind.EPUB:
-            return MAX_EPUB_BYTES
-        if kind is DocumentKind.TEXT:
-            return MAX_BYTES_PER_TEXT_BYTE * self._max_text_bytes + 3  # a byte order mark
-        return MAX_JSON_BYTES_PER_TEXT_BYTE * self._max_text_bytes + MAX_FIELDS_BYTES
+        if kind is DocumentKind.JSON:
+            return MAX_JSON_BYTES_PER_TEXT_BYTE * self._max_text_bytes + MAX_FIELDS_BYTES
+        return MAX_FILE_BYTES
 
     async def _keep(self, upload: Upload, pieces: AsyncIterator[bytes], announced_bytes: int) -> None:
         """Write the file, counting its bytes before they are kept."""

@@ -16,7 +16,7 @@ from processes.gateway.answers import error_type
 from processes.gateway.body import JobBody
 from processes.gateway.fallback import FALLBACK_HEADER
 from processes.gateway.health import TTS_STATUSES, Status
-from processes.gateway.job_upload import FILE, FILE_TYPES, FORM
+from processes.gateway.job_upload import FILE, FILE_TYPES, FORM, MAX_FILE_BYTES
 
 JSON = "application/json"
 SCHEMAS = "#/components/schemas/"
@@ -89,14 +89,14 @@ def upload_types() -> dict[str, Any]:
     fields = JobBody.model_json_schema(ref_template=SCHEMAS + "{model}")["properties"]
     voice = {"type": "string", "maxLength": 256}
     others = {name: field for name, field in fields.items() if name not in ("input", "voice")}
+    content = {"type": "string", "format": "binary", "maxLength": MAX_FILE_BYTES}
     form = {
         "type": "object",
         "required": [FILE],
-        "properties": {FILE: {"type": "string", "format": "binary"}, "voice": voice, **others},
+        "properties": {FILE: content, "voice": voice, **others},
         "additionalProperties": False,
     }
-    file = {"schema": {"type": "string", "format": "binary"}}
-    return {FORM: {"schema": form}, **dict.fromkeys(FILE_TYPES, file)}
+    return {FORM: {"schema": form}, **{media_type: {"schema": content} for media_type in FILE_TYPES}}
 
 
 def error_schema() -> dict[str, Any]:
