@@ -14,6 +14,14 @@ SAMPLE_WIDTH_BYTES = 2
 
 MAX_UTTERANCE_CHARS = 300
 """An utterance is at most this long, so that memory is bounded per request."""
+MAX_SSML_ELEMENTS = 10_000
+"""Elements of the SSML of a request that somebody waits for."""
+MAX_JOB_SSML_ELEMENTS = 50_000
+"""Likewise of a job: one for every 100 bytes of 5 MB.
+
+Splitting so many takes 90 MiB and 3 s of CPU, and lets nothing else of the process run for 70 ms at most,
+as 5 MB in one element do. 250,000 would take 300 MiB, 11 s and 300 ms.
+"""
 
 FIRST_CHUNK_BYTES = 4608
 """PCM bytes of an utterance's first chunk where a first sound waits for it: just enough that every encoder
@@ -124,6 +132,8 @@ class SpeechRequest:
     """Whether markdown and emoji are turned into words first."""
     wants_word_times: bool = False
     """Whether it is to be known when each word sounds."""
+    max_elements: int = MAX_SSML_ELEMENTS
+    """That its text may have where it is SSML."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,11 @@ from xml.parsers import expat
 from xml.sax.saxutils import quoteattr
 
 from appliance.errors import InvalidRequestError
-from appliance.speech import SpokenText
+from appliance.speech import MAX_SSML_ELEMENTS, SpokenText
 from appliance.text.offsets import Edit, apply_edits
 
 MAX_DEPTH = 32
 """Elements inside each other."""
-MAX_ELEMENTS = 10_000
 MAX_BREAK_S = 5.0
 """Seconds; a longer `<break>` is made this long."""
 
@@ -90,19 +89,20 @@ def is_ssml(text: str) -> bool:
     return start.startswith("<speak") and not start[6:7].isalnum()
 
 
-def parse_ssml(text: str) -> list[Part]:
+def parse_ssml(text: str, max_elements: int = MAX_SSML_ELEMENTS) -> list[Part]:
     """Return the parts of an SSML document in order, only what engines may see.
 
     Takes linear time and expands nothing.
 
     Args:
         text: The document as the client sent it.
+        max_elements: Most elements.
 
     Raises:
         InvalidRequestError: It isn't well-formed, isn't SSML, declares a document type, or is nested
             deeper or holds more elements than the limits.
     """
-    return _Parser(text).parts()
+    return _Parser(text, max_elements).parts()
 
 
 def _refused(reason: str) -> InvalidRequestError:
@@ -112,7 +112,7 @@ def _refused(reason: str) -> InvalidRequestError:
 class _Parser:
     """expat with handlers that collect parts."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, max_elements: int) -> None:
         try:
             self._data = text.encode()
         except UnicodeEncodeError as error:
@@ -122,6 +122,7 @@ class _Parser:
         self._parts: list[Part] = []
         self._names: list[str] = []
         self._elements = 0
+        self._max_elements = max_elements
         self._unspoken_depth = 0
         self._whole: tuple[Opening, str, int] | None = None
         self._text: list[str] = []
@@ -161,8 +162,8 @@ class _Parser:
             raise _refused("must begin with <speak>")
         if len(self._names) >= MAX_DEPTH:
             raise _refused(f"is nested deeper than {MAX_DEPTH} elements")
-        if self._elements > MAX_ELEMENTS:
-            raise _refused(f"holds more than {MAX_ELEMENTS} elements")
+        if self._elements > self._max_elements:
+            raise _refused(f"holds more than {self._max_elements} elements")
         is_root = not self._names
         self._names.append(tag)
         if self._unspoken_depth or tag in _UNSPOKEN:

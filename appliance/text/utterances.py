@@ -154,8 +154,9 @@ def _spans(text: str, language: str, limits: tuple[int, int], *, is_quick: bool)
 
 def _ssml_pieces(request: SpeechRequest, language: str, max_chars: int) -> list[_Piece]:
     """Return the fragments of an SSML document."""
+    parts = parse_ssml(request.text, request.max_elements)
     fragments: list[Fragment] = group_parts(
-        parse_ssml(request.text), language, max_chars=max_chars, is_enabled=request.make_speakable
+        parts, language, max_chars=max_chars, is_enabled=request.make_speakable
     )
     pieces = [_Piece(*fragment) for fragment in fragments]
     if request.wants_word_times:

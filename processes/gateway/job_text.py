@@ -21,6 +21,7 @@ from typing import Any
 from appliance.errors import NothingToSpeakError
 from appliance.job_errors import JobDamagedError
 from appliance.speech import (
+    MAX_JOB_SSML_ELEMENTS,
     MAX_UTTERANCE_CHARS,
     InputType,
     SpeechRequest,
@@ -73,6 +74,7 @@ def find_utterances(
     """
     index = 0
     is_ssml = request.input_type is InputType.SSML
+    request = replace(request, max_elements=MAX_JOB_SSML_ELEMENTS)
     blocks = [(0, "".join(pieces), Border.NONE)] if is_ssml else cut_blocks(pieces)
     for offset, text, border in blocks:
         pause_after_s = pause_s * PAUSE_FACTORS[border]

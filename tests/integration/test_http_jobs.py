@@ -23,7 +23,7 @@ from appliance.speech import AudioFormat
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.asked import asked
 from tests.parts.audio import RATE_HZ, decode
-from tests.parts.jobs import ended, job_of, sent, submitted
+from tests.parts.jobs import ENDED, ended, job_of, sent, submitted
 from tests.parts.onsets import onsets_s
 from tests.parts.scrape import scrape
 from tests.parts.speaking import speak
@@ -238,6 +238,20 @@ def test_audio_when_fetched_in_ranges_then_the_file_and_not_again_with_its_etag(
     assert raw(speaking, path, Range=f"bytes={len(whole)}-")[0] == 416
     assert raw(speaking, path, If_None_Match=headers["etag"])[0] == 304
     assert sent(speaking, "GET", f"/v1/jobs/{job_id}/captions.srt")[1]["error"]["code"] == "no_captions"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_job_when_it_is_a_megabyte_of_ssml_with_an_element_around_each_sentence_then_completed(
+    speaking: Appliance,
+) -> None:
+    sentences = "".join(f"<s>Yes, {n}.<desc>{'Nobody hears this. ' * 8}</desc></s>" for n in range(6_000))
+    text = f"<speak>{sentences}</speak>"
+    assert len(text) > 1_000_000
+    job_id = submitted(speaking, text, speed=4)
+    eventually(lambda: job_of(speaking, job_id)["state"] in ENDED, 500)
+    job = job_of(speaking, job_id)
+    assert (job["state"], job["utterances_done"]) == ("completed", 6_000), job
 
 
 def test_results_when_unfinished_then_409_with_the_job(speaking: Appliance) -> None:

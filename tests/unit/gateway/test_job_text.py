@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.errors import InvalidRequestError
 from appliance.job_errors import JobDamagedError
-from appliance.speech import InputType, SpeechRequest
+from appliance.speech import MAX_JOB_SSML_ELEMENTS, InputType, SpeechRequest
 from appliance.voices import Voice
 from processes.gateway.job_text import (
     BLOCK_CHARS,
@@ -124,6 +125,14 @@ def test_utterances_when_it_is_ssml_then_split_whole() -> None:
     found = found_in(text, request)
     assert all(each.utterance.is_ssml for each in found)
     assert found[-1].utterance.end_char == len(text)
+
+
+def test_utterances_when_it_is_ssml_then_as_many_elements_as_a_job_may_have() -> None:
+    request = SpeechRequest("", "any", input_type=InputType.SSML)
+    inside = "<mark name='a'/>" * (MAX_JOB_SSML_ELEMENTS - 1)  # beside the outermost one
+    assert len(found_in(f"<speak>a{inside}</speak>", request)) == 1
+    with pytest.raises(InvalidRequestError, match=f"more than {MAX_JOB_SSML_ELEMENTS} elements"):
+        found_in(f"<speak>a{inside}<mark/></speak>", request)
 
 
 def test_utterances_when_a_block_has_nothing_to_speak_then_it_is_passed_over() -> None:
