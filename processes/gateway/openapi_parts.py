@@ -126,7 +126,18 @@ def state_schema() -> dict[str, Any]:
     return {
         "type": "object",
         "required": ["status"],
-        "properties": {"status": {"type": "string", "enum": words}},
+        "properties": {"status": {"type": "string", "enum": words}, "db": _db_schema()},
+    }
+
+
+def _db_schema() -> dict[str, Any]:
+    """Describe what `/health` alone says of the database."""
+    texts: dict[str, Any] = {name: {"type": "string"} for name in ("state", "since", "sqlite")}
+    schema = {"type": ["integer", "null"], "description": "The schema's number; null while it isn't open."}
+    return {
+        "type": "object",
+        "required": [*texts, "schema"],
+        "properties": {**texts, "schema": schema},
     }
 
 

@@ -41,6 +41,7 @@ from appliance.store.errors import (
 )
 from appliance.store.floor import note_rows
 from appliance.store.history import count_surplus, delete_some, find_newest_time
+from appliance.store.migrations import SCHEMA_VERSION
 from appliance.store.restoring import take_note
 from processes.gateway.history import History
 from processes.gateway.retention import Retention
@@ -122,9 +123,10 @@ class StoreKeeper:
         return self.state in WELL
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `/health` says of it."""
+        """Return what `/health` says of it; an open database has been brought to this version's schema."""
         since = self.since.isoformat(timespec="seconds")
-        return {"state": self.state, "since": since, "sqlite": SQLITE_VERSION}
+        schema = None if self._database is None else SCHEMA_VERSION
+        return {"state": self.state, "since": since, "sqlite": SQLITE_VERSION, "schema": schema}
 
     def tell(self, error: StorageError) -> None:
         """Learn what a statement of others has met; comes back at once, and `run` does what is to be done.

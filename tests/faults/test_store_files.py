@@ -180,6 +180,9 @@ def test_start_when_the_database_is_of_a_later_version_then_refused_and_untouche
     assert path.read_bytes() == before
 
 
-def test_health_when_asked_then_names_sqlites_version(appliance_factory: Callable[..., Appliance]) -> None:
+def test_health_when_asked_then_names_sqlites_version_and_the_schemas(
+    appliance_factory: Callable[..., Appliance],
+) -> None:
     appliance = started(appliance_factory)
-    assert asked(appliance, "/health")["db"]["sqlite"] == sqlite3.sqlite_version
+    found = asked(appliance, "/health")["db"]
+    assert (found["sqlite"], found["schema"]) == (sqlite3.sqlite_version, SCHEMA_VERSION)

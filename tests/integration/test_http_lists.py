@@ -115,7 +115,7 @@ async def test_health_when_all_is_well_then_it_is_ok_everywhere(
     health = await get_json(http, "/health")
     assert health["worker"]["total"] == 4
     assert health["status"] == "ok"
-    assert set(health["db"]) == {"state", "since", "sqlite"}
+    assert set(health["db"]) == {"state", "since", "sqlite", "schema"}
     assert {"api", "version", "since"} <= set(health)
     for path in ("/health/live", "/health/ready"):
         await get_json(http, path)
