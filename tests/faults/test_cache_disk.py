@@ -118,6 +118,7 @@ def test_cache_when_its_disk_is_full_then_requests_are_spoken_and_later_kept(run
             assert kept_on(disk)
 
 
+@pytest.mark.slow
 def test_cache_when_no_answer_fits_on_its_disk_then_requests_are_spoken_and_later_kept(run_dir: Path) -> None:
     (run_dir / "data").mkdir()
     with memory_disk(run_dir / "data" / "cache", "64k") as disk, started(run_dir) as appliance:

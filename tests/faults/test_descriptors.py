@@ -88,6 +88,7 @@ def speak(appliance: Appliance, source: str = "127.0.0.1") -> bytes:
         return read_to_end(client)
 
 
+@pytest.mark.slow
 def test_descriptors_when_half_open_connections_take_them_then_the_socket_answers_and_all_comes_back(
     appliance: Appliance, gateway: psutil.Process
 ) -> None:

@@ -79,6 +79,7 @@ def test_pool_when_every_worker_is_stopped_then_health_is_red_and_it_comes_back(
     print(f"red after {red_after_s:.2f} s")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cores", [2, 1])
 def test_pool_when_all_that_may_compute_hang_with_heartbeats_then_health_is_red_long_before_they_are_killed(
     appliance_factory: Callable[..., Appliance], cores: int

@@ -73,6 +73,7 @@ def finished(appliance: Appliance, seen: int) -> list[dict[str, Any]]:
     return lines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeps", ["false", "true"])
 def test_slots_when_a_thousand_clients_leave_at_any_moment_then_none_is_taken(
     appliance_factory: Callable[..., Appliance], keeps: str
@@ -112,6 +113,7 @@ def test_slots_when_a_thousand_clients_leave_at_any_moment_then_none_is_taken(
         assert all(read_to_end(each).startswith(b"HTTP/1.1 200 ") for each in clients)
 
 
+@pytest.mark.slow
 def test_worker_when_its_clients_leave_one_after_another_then_little_of_its_time_is_wasted(
     appliance_factory: Callable[..., Appliance],
 ) -> None:

@@ -73,6 +73,7 @@ def written(appliance: Appliance, event: str, program: str, after: int) -> int:
     return sum((line["event"], line["program"]) == (event, program) for line in lines)
 
 
+@pytest.mark.slow
 def test_log_when_its_reader_stalls_under_load_then_nothing_stops_and_what_is_lost_is_counted(
     appliance: Appliance,
 ) -> None:
@@ -134,6 +135,7 @@ def fill_pipe(process: psutil.Process, number: int) -> None:
     os.close(descriptor)
 
 
+@pytest.mark.slow
 def test_log_when_supervisord_reads_nothing_then_every_program_works_on_and_the_gateway_counts(
     appliance: Appliance,
 ) -> None:
@@ -163,6 +165,7 @@ def test_log_when_supervisord_reads_nothing_then_every_program_works_on_and_the_
     print(f"{listeners.count} requests, 0 failed, {counted(appliance, name):.0f} lines of the gateway lost")
 
 
+@pytest.mark.slow
 def test_output_when_a_dying_worker_storms_then_few_lines_are_written_and_the_rest_is_counted(
     appliance: Appliance,
 ) -> None:

@@ -71,6 +71,7 @@ def new_worker_bytes(appliance_factory: Callable[..., Appliance]) -> int:
     return int(new["rss_bytes"])
 
 
+@pytest.mark.slow
 def test_workers_when_they_leak_then_replaced_one_at_a_time_and_no_request_fails(
     appliance_factory: Callable[..., Appliance],
 ) -> None:

@@ -135,6 +135,7 @@ def test_disk_when_it_fails_and_gets_read_only_then_speech_goes_on_and_health_sa
         assert appliance.stop() == 0
 
 
+@pytest.mark.slow
 def test_disk_when_it_hangs_then_health_says_so_and_the_rows_follow_when_it_goes_on(run_dir: Path) -> None:
     with (
         file_disk(run_dir / "disk", run_dir / "image", 32 << 20) as disk,

@@ -54,6 +54,7 @@ def restart_gateway(appliance: Appliance, between: Callable[[], object]) -> None
     appliance.wait_for("store_open", after=seen)
 
 
+@pytest.mark.slow
 def test_database_when_broken_at_the_start_then_restored_and_speech_goes_on_and_health_says_so(
     appliance_factory: Callable[..., Appliance],
 ) -> None:

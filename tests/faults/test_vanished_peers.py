@@ -107,6 +107,7 @@ def descriptors_of_peers(gateway: psutil.Process) -> int:
     return sum(bool(of.raddr) and of.raddr.ip == THEIRS for of in gateway.net_connections("tcp"))
 
 
+@pytest.mark.slow
 def test_peers_when_they_vanish_then_their_descriptors_are_back_in_time(
     appliance: Appliance, house: str
 ) -> None:

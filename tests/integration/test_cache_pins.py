@@ -67,6 +67,7 @@ def test_pin_when_the_gateway_ends_before_it_is_spoken_then_the_next_one_speaks_
         assert speak(appliance, TEXT)[0] == "hit"
 
 
+@pytest.mark.slow
 def test_pin_when_its_voice_is_gone_then_it_is_idle_until_that_is_back_or_a_purge_takes_it(
     base: Path,
 ) -> None:

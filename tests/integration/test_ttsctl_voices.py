@@ -95,6 +95,7 @@ def test_bench_when_run_then_the_promised_figures_with_verdicts(speaking: Applia
     assert {"first audio of 150 characters", "4 listeners, 1 s"} <= set(done.stderr.splitlines())
 
 
+@pytest.mark.slow
 def test_bench_when_answers_are_kept_then_none_of_them_is_measured(run_dir: Path) -> None:
     short = ["--count", "1", "--listen-s", "1", "--utterances", "20"]
     with running_appliance(run_dir, VOICES_DEFAULT="tone-low", CACHE_SPEECH="true") as appliance:
