@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import stat
 from collections.abc import Iterable
 
 from appliance.errors import ConfigurationError
+from appliance.private_files import read_private_lines
 from appliance.settings import ROOT
 
 LEAST_REDACTED_CHARS = 6
@@ -32,16 +32,7 @@ def read_keys(name: str) -> frozenset[bytes]:
     if not name:
         return frozenset()
     path = ROOT / name
-    try:
-        mode = path.stat().st_mode
-        keys = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it isn't text"
-        message = f"the key file can't be read: {reason}"
-        raise ConfigurationError(message) from None
-    if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        message = f"{path}: others may read the key file; chmod 600 it"
-        raise ConfigurationError(message)
+    keys = read_private_lines(path, "the key file")
     if not keys:
         message = f"{path}: the key file holds no key"
         raise ConfigurationError(message)

@@ -7,10 +7,10 @@ Refuses to know: how anything is sent (`span_export`).
 from __future__ import annotations
 
 import re
-import stat
 
 from appliance.errors import ConfigurationError
 from appliance.packages import HOW_TO_TRACE, TRACING, missing_packages
+from appliance.private_files import read_private_lines
 from appliance.settings import ROOT
 from appliance.tracing_settings import TracingSettings
 
@@ -44,16 +44,7 @@ def read_headers(name: str) -> dict[str, str]:
     """
     if not name:
         return {}
-    try:
-        mode = (ROOT / name).stat().st_mode
-        lines = [line.strip() for line in (ROOT / name).read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it isn't text"
-        message = f"tracing.headers_file: can't be read: {reason}"
-        raise ConfigurationError(message) from None
-    if stat.S_IMODE(mode) & (stat.S_IRWXG | stat.S_IRWXO):
-        message = f"tracing.headers_file: {ROOT / name}: others may read it; chmod 600 it"
-        raise ConfigurationError(message)
+    lines = read_private_lines(ROOT / name, "tracing.headers_file")
     found = [HEADER.fullmatch(line) for line in lines]
     if not all(found) or not found:
         message = "tracing.headers_file: each line must be a header, `Name: value`, of ASCII"

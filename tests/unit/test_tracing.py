@@ -144,7 +144,7 @@ def test_headers_when_others_may_read_them_then_refused(tmp_path) -> None:
     path.write_text("Authorization: x")
     path.chmod(0o640)
     settings = TracingSettings(endpoint="http://otel:4318", headers_file=str(path))
-    with pytest.raises(ConfigurationError, match="others may read it"):
+    with pytest.raises(ConfigurationError, match=r"others may read tracing\.headers_file"):
         check_tracing(settings)
     check_tracing(TracingSettings(headers_file=str(path)))  # nothing is sent
 
