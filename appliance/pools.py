@@ -148,7 +148,10 @@ def unserved(pools: Iterable[Pool], voiced: Container[str]) -> list[str]:
 
 def workers_hint(engines: Iterable[str]) -> str:
     """Return what to do for engines without workers, for a person."""
-    return f"run ttsctl config apply once, so that it gets {' and '.join(engines)} workers"
+    named = list(engines)
+    missing = sorted({package for engine in named for package in missing_packages(engine)})
+    first = f"install {' and '.join(missing)} ({HOW_TO_INSTALL}), then " if missing else ""
+    return f"{first}run ttsctl config apply once, so that it gets {' and '.join(named)} workers"
 
 
 def _least_espeak(settings: Settings) -> Pool:

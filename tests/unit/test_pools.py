@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import ConfigurationError
-from appliance.pools import Facts, Pool, look_at_machine, plan_pools
+from appliance.packages import HOW_TO_INSTALL, NEEDED
+from appliance.pools import Facts, Pool, look_at_machine, plan_pools, workers_hint
 from appliance.settings import Settings, load_settings
 from appliance.voice_store import MANIFEST_FILE, VoiceManifest
 
@@ -157,3 +158,13 @@ def test_machine_when_a_voice_is_there_then_its_engine_has_one_and_cores_go_by_t
     facts = look_at_machine(load_settings(environ))
     assert facts.voiced == {"coqui"}
     assert facts.cores == 7
+
+
+def test_hint_when_packages_are_missing_then_it_names_them_before_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = "run ttsctl config apply once, so that it gets vits and espeak workers"
+    monkeypatch.setitem(NEEDED, "vits", ("json",))
+    assert workers_hint(["vits", "espeak"]) == command
+    monkeypatch.setitem(NEEDED, "vits", ("json", "no_such_package"))
+    assert workers_hint(["vits", "espeak"]) == f"install no_such_package ({HOW_TO_INSTALL}), then {command}"
