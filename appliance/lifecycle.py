@@ -63,8 +63,10 @@ OOM_SCORE_ADJ = 1000
 """When memory is short, such a process goes first. Source: proc(5)."""
 BACKLOG = 1024
 """Connections that wait to be accepted; the kernel may allow fewer (net.core.somaxconn)."""
-MAX_SOCKETS = 16
-"""Listening sockets that are handed over at most."""
+MAX_HANDED = 16
+"""Descriptors that are handed over at most."""
+ACCEPTED_MEMORY = "accepted"
+"""The name under which memory is handed over that outlives a gateway (`appliance.store.accepted`)."""
 HAND_OVER_S = 5.0
 """Seconds to wait for the launcher's answer."""
 
@@ -295,24 +297,24 @@ def _umask(mask: int) -> Iterator[None]:
         os.umask(previous)
 
 
-def send_sockets(connection: socket.socket, sockets: dict[str, socket.socket]) -> None:
-    """Hand listening sockets to the peer of a Unix stream socket; both ends hold them afterwards.
+def send_descriptors(connection: socket.socket, descriptors: dict[str, int]) -> None:
+    """Hand open files to the peer of a Unix stream socket; both ends hold them afterwards.
 
     Args:
         connection: The peer's connection.
-        sockets: At most `MAX_SOCKETS`, by name.
+        descriptors: At most `MAX_HANDED`, by name.
 
     Raises:
         OSError: The peer is gone.
     """
-    names = json.dumps(list(sockets)).encode()
-    socket.send_fds(connection, [names], [handed.fileno() for handed in sockets.values()])
+    socket.send_fds(connection, [json.dumps(list(descriptors)).encode()], list(descriptors.values()))
 
 
-def receive_sockets(run_dir: Path) -> dict[str, socket.socket]:
-    """Take the listening sockets from the launcher, by name (`http`); blocks `HAND_OVER_S` at most.
+def receive_descriptors(run_dir: Path) -> dict[str, int]:
+    """Take what the launcher holds, by name; blocks `HAND_OVER_S` at most.
 
-    The caller owns and closes them; they keep listening as long as the launcher lives.
+    That is the listening sockets (`http`), and `ACCEPTED_MEMORY`. The caller owns and closes them; the
+    sockets keep listening as long as the launcher lives.
 
     Raises:
         ConfigurationError: No launcher answers in this run directory.
@@ -324,17 +326,16 @@ def receive_sockets(run_dir: Path) -> dict[str, socket.socket]:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(HAND_OVER_S)
             client.connect(os.fspath(path))
-            data, descriptors, _flags, _address = socket.recv_fds(client, 4096, MAX_SOCKETS)
+            data, descriptors, _flags, _address = socket.recv_fds(client, 4096, MAX_HANDED)
     except OSError as error:
         message = f"{path}: no launcher answers there: {error.strerror or error}"
         raise ConfigurationError(message) from None
-    received = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-    for handed in received:
-        handed.set_inheritable(False)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
     names = json.loads(data or b"[]")
-    if len(names) != len(received) or not received:
-        for handed in received:
-            handed.close()
-        message = f"{path}: the launcher handed over {len(received)} sockets for {len(names)} names"
+    if len(names) != len(descriptors) or not descriptors:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        message = f"{path}: the launcher handed over {len(descriptors)} files for {len(names)} names"
         raise ConfigurationError(message)
-    return dict(zip(names, received, strict=True))
+    return dict(zip(names, descriptors, strict=True))

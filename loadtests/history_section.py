@@ -21,8 +21,8 @@ from loguru import logger
 
 from appliance.metrics import GatewayMetrics
 from appliance.speech import AudioFormat, RequestClass, SpeechRequest
+from appliance.store.accepted import AcceptedCounter
 from appliance.store.database import Database
-from appliance.store.history import AcceptedCounter
 from appliance.store.opening import prepare
 from appliance.voices import Voice
 from loadtests.figures import Figure

@@ -4,20 +4,15 @@ Owns: the form of a row, what a killed gateway left open, pages of the list, wha
 Refuses to know: when a request ends and how (the gateway's `record`), and who may read the list.
 
 A request's id holds its run and its number in it, so that the order of ids is the order of acceptance. The
-number of accepted requests is also kept in a small file that every one is counted in at once: a write that a
-kill of the process can't undo. So the next gateway knows how many rows the killed one owes: `unrecorded`.
+number of accepted requests is also counted where a kill can't undo it (`accepted`). So the next gateway knows
+how many rows the killed one owes: `unrecorded`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import struct
-import threading
 import time
 from collections.abc import Collection, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from appliance.store.database import Database
@@ -31,9 +26,6 @@ STATES = (RUNNING, "completed", "failed", "cancelled", "expired", "interrupted")
 """All but the first are final."""
 DELETED_AT_ONCE = 1_000
 """Rows that one transaction deletes, so that nobody waits long for his turn."""
-COUNTER_SUFFIX = ".accepted"
-COUNTER = struct.Struct("=QQ")
-"""The run's token and the number of requests that it accepted."""
 
 
 class HistoryRow(NamedTuple):
@@ -69,79 +61,6 @@ class Filter(NamedTuple):
     state: str | None = None
     voice: str | None = None
     request_id: str | None = None
-
-
-class AcceptedCounter:
-    """The file in which every accepted request is counted at once, for the gateway after a kill.
-
-    A thread writes it, since a disk that hangs holds up whoever writes. Counting takes a microsecond and
-    never raises: a disk that refuses makes the file useless, no more.
-    """
-
-    def __init__(self, database: Path) -> None:
-        """Remember where it lies; nothing is opened."""
-        self._path = database.with_name(database.name + COUNTER_SUFFIX)
-        self._token = 0
-        self._counted: tuple[int, int] | None = None
-        self._news = threading.Lock()
-        """Held while the thread has written what was counted last."""
-        self._thread: threading.Thread | None = None
-
-    def open(self) -> tuple[int, int]:
-        """Open the file; return the token and the number that the last run left in it. Blocks.
-
-        Returns:
-            (0, 0) where there is no such number.
-        """
-        try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError:
-            return 0, 0
-        try:
-            token, accepted = COUNTER.unpack(os.pread(descriptor, COUNTER.size, 0))
-        except (OSError, struct.error):
-            token, accepted = 0, 0
-        if self._thread is not None and self._thread.is_alive():
-            os.close(descriptor)
-        else:
-            self._news.acquire(blocking=False)
-            self._thread = threading.Thread(
-                target=self._write, args=(descriptor,), name="accepted", daemon=True
-            )
-            self._thread.start()
-        return token, accepted
-
-    def begin(self, token: int, accepted: int) -> None:
-        """Count for a new run from now on."""
-        self._token = token
-        self.count(accepted)
-
-    def count(self, accepted: int) -> None:
-        """Note how many requests were accepted so far: handed to the kernel, not forced to the disk.
-
-        Before a run has begun nothing is noted: the file still holds the number that the last one left.
-        """
-        if self._token:
-            self._tell((self._token, accepted))
-
-    def close(self) -> None:
-        """Count no more: a number that isn't in the file yet stays out of it, and the thread ends."""
-        self._tell(None)
-
-    def _tell(self, counted: tuple[int, int] | None) -> None:
-        self._counted = counted
-        if self._news.locked():  # else the thread hasn't looked yet, and nobody but we releases it
-            self._news.release()
-
-    def _write(self, descriptor: int) -> None:
-        """Write what is counted, the newest number each time; the thread's whole life."""
-        with suppress(OSError):
-            while True:
-                self._news.acquire()
-                if (counted := self._counted) is None:
-                    break
-                os.pwrite(descriptor, COUNTER.pack(*counted), 0)
-        os.close(descriptor)
 
 
 async def begin_run(database: Database, token: int, left: tuple[int, int]) -> tuple[int, int]:

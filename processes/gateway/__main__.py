@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import mmap
 import signal
 import socket
 import sys
@@ -29,13 +30,14 @@ from loguru import logger
 import appliance
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import (
+    ACCEPTED_MEMORY,
     EXIT_CONFIG,
     EXIT_FATAL,
     EXIT_OK,
     GATEWAY_SOCKET,
     WORKERS_SOCKET,
     listen_unix,
-    receive_sockets,
+    receive_descriptors,
 )
 from appliance.logs import configure_logging
 from appliance.machine import available_cores
@@ -44,7 +46,7 @@ from appliance.metrics import GatewayMetrics
 from appliance.running import with_changed_pools
 from appliance.settings import Settings, load_settings
 from appliance.span_export import make_export
-from appliance.store.history import AcceptedCounter
+from appliance.store.accepted import AcceptedCounter, shared_memory
 from appliance.voice_settings import voice_id_of
 from appliance.voices import VoiceCatalog, read_voices_file
 from appliance.watched import leave_stack_when_aborted
@@ -102,20 +104,20 @@ def main() -> int:
     try:
         settings = with_changed_pools(load_settings())
         configure_logging("gateway", settings.log.level)
-        gateway = build_gateway(settings)
-        sockets = receive_sockets(settings.run.dir)
+        handed = receive_descriptors(settings.run.dir)
+        gateway = build_gateway(settings, shared_memory(handed.pop(ACCEPTED_MEMORY)))
         gc.freeze()  # what is there now stays for good, so no collection needs to look at it again
         gc.set_threshold(GC_THRESHOLD)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_whole = runner.run(serve(gateway, list(sockets.values())))
+            is_whole = runner.run(serve(gateway, [socket.socket(fileno=each) for each in handed.values()]))
     except ConfigurationError as error:
         sys.stderr.write(f"configuration: {error.message}\n")
         return EXIT_CONFIG
     return EXIT_OK if is_whole else EXIT_FATAL
 
 
-def build_gateway(settings: Settings) -> Gateway:
-    """Make all parts; nothing runs yet.
+def build_gateway(settings: Settings, memory: mmap.mmap | None = None) -> Gateway:
+    """Make all parts, the history with the memory that a launcher holds for it; nothing runs yet.
 
     Raises:
         ConfigurationError: A file that the settings name is missing or wrong.
@@ -128,7 +130,7 @@ def build_gateway(settings: Settings) -> Gateway:
     pool = WorkerPool(settings.workers, catalog, metrics)
     dispatcher = Dispatcher(settings.dispatch, cores, pool, metrics)
     dispatcher.admission.maintenance = read_maintenance(settings.data.dir)
-    history = make_history(settings)
+    history = make_history(settings, memory)
     store = StoreKeeper(settings, metrics, history)
     imports = Imports(settings, catalog, pool, metrics)
     sounds = Sounds(settings, pool, imports)
@@ -194,11 +196,11 @@ def make_ledger_file(settings: Settings, metrics: GatewayMetrics) -> LedgerFile 
     return None if path is None else LedgerFile(path, metrics)
 
 
-def make_history(settings: Settings) -> History | None:
+def make_history(settings: Settings, memory: mmap.mmap | None) -> History | None:
     """Return what gets a row for each accepted request, if the settings want any."""
     if not (settings.store.history_days and settings.store.history_rows):
         return None
-    return History(AcceptedCounter(settings.store_path()), keeps_text=settings.store.history_text)
+    return History(AcceptedCounter(settings.store_path(), memory), keeps_text=settings.store.history_text)
 
 
 async def serve(gateway: Gateway, listeners: list[socket.socket]) -> bool:

@@ -14,9 +14,9 @@ import secrets
 from collections.abc import Callable
 from itertools import islice
 
+from appliance.store.accepted import AcceptedCounter
 from appliance.store.database import Database
 from appliance.store.history import (
-    AcceptedCounter,
     HistoryRow,
     begin_run,
     end_run,
@@ -36,10 +36,10 @@ class History:
     """What the database has yet to learn of this gateway's requests."""
 
     def __init__(self, counter: AcceptedCounter, *, keeps_text: bool) -> None:
-        """Take the file in which accepted requests are counted.
+        """Take what accepted requests are counted in.
 
         Args:
-            counter: The file.
+            counter: That.
             keeps_text: Whether rows hold what was spoken.
         """
         self.keeps_text = keeps_text

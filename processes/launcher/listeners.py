@@ -1,7 +1,8 @@
 """The appliance's listening sockets, opened once and handed to every gateway that comes.
 
-Owns: opening them, `run/sockets.sock` where our own processes get them.
-Refuses to know: what is spoken on them.
+Owns: opening them, `run/sockets.sock` where our own processes get them, and with them a bit of memory that
+outlives a gateway.
+Refuses to know: what is spoken on them, what is in the memory.
 
 Since the launcher holds them, a restart of the gateway refuses no connection: newcomers wait in the backlog.
 """
@@ -17,12 +18,13 @@ from loguru import logger
 
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import (
+    ACCEPTED_MEMORY,
     BACKLOG,
     SOCKETS_SOCKET,
     is_own_peer,
     listen_unix,
     listen_unix_again,
-    send_sockets,
+    send_descriptors,
 )
 from appliance.proxy_socket import open_proxy_socket
 from appliance.settings import Settings
@@ -87,6 +89,7 @@ class SocketHandOver:
         self._settings = settings
         self._path = settings.run.dir / SOCKETS_SOCKET
         self._listeners = listeners
+        self._memory = os.memfd_create(ACCEPTED_MEMORY)
         self._server = listen_unix(self._path)
         self._server.setblocking(False)
 
@@ -138,13 +141,15 @@ class SocketHandOver:
                 logger.warning("peer_refused", socket=SOCKETS_SOCKET)
                 return
             try:
-                send_sockets(connection, self._listeners)
+                sockets = {name: listener.fileno() for name, listener in self._listeners.items()}
+                send_descriptors(connection, sockets | {ACCEPTED_MEMORY: self._memory})
             except OSError as error:
                 logger.warning("hand_over_failed", error=str(error))
 
     def close(self) -> None:
         """Stop serving; the sockets that were handed over stay as they are, though nobody finds them."""
         self._server.close()
+        os.close(self._memory)
         self._path.unlink(missing_ok=True)
         path = self._settings.http.proxy_socket_path()
         if PROXY in self._listeners and path is not None:

@@ -18,8 +18,8 @@ from appliance.lifecycle import (
     listen_unix,
     make_private_dir,
     peer_credentials,
-    receive_sockets,
-    send_sockets,
+    receive_descriptors,
+    send_descriptors,
 )
 from appliance.unix_calls import RPC_ERRORS, supervisor_rpc
 from appliance.watched import notify
@@ -113,14 +113,14 @@ def test_hand_over_when_sockets_are_sent_then_the_receiver_accepts_on_them(run_d
         def serve():
             connection, _address = server.accept()
             with connection:
-                send_sockets(connection, {"http": http})
+                send_descriptors(connection, {"http": http.fileno()})
 
         thread = threading.Thread(target=serve)
         thread.start()
-        received = receive_sockets(run_dir)
+        received = receive_descriptors(run_dir)
         thread.join()
         assert list(received) == ["http"]
-        with received["http"] as listener, socket.create_connection(http.getsockname()):
+        with socket.socket(fileno=received["http"]) as listener, socket.create_connection(http.getsockname()):
             accepted, _address = listener.accept()
             accepted.close()
             assert not listener.get_inheritable()
@@ -128,7 +128,7 @@ def test_hand_over_when_sockets_are_sent_then_the_receiver_accepts_on_them(run_d
 
 def test_hand_over_when_no_launcher_is_there_then_it_says_so(run_dir):
     with pytest.raises(ConfigurationError, match="no launcher answers"):
-        receive_sockets(run_dir)
+        receive_descriptors(run_dir)
 
 
 def test_hand_over_when_the_launcher_hangs_up_then_it_says_so(run_dir):
@@ -139,8 +139,8 @@ def test_hand_over_when_the_launcher_hangs_up_then_it_says_so(run_dir):
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        with pytest.raises(ConfigurationError, match="0 sockets for 0 names"):
-            receive_sockets(run_dir)
+        with pytest.raises(ConfigurationError, match="0 files for 0 names"):
+            receive_descriptors(run_dir)
         thread.join()
 
 

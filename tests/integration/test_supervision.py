@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import socket
 import struct
 import threading
@@ -17,7 +18,7 @@ from appliance.lifecycle import (
     BACKLOG,
     EXIT_CONFIG,
     EXIT_OK,
-    receive_sockets,
+    receive_descriptors,
 )
 from appliance.watched import notify
 from tests.parts.appliance import eventually, free_port, run_launcher
@@ -100,7 +101,9 @@ TCP_INFO = struct.Struct("=8x6I")
 
 
 def test_listener_when_the_gateway_accepts_on_it_then_it_keeps_the_launchers_backlog(appliance):
-    with receive_sockets(appliance.run_dir)["http"] as listener:
+    handed = receive_descriptors(appliance.run_dir)
+    os.close(handed["accepted"])
+    with socket.socket(fileno=handed["http"]) as listener:
         info = listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
     most = int(Path("/proc/sys/net/core/somaxconn").read_text())
     assert TCP_INFO.unpack(info)[-1] == min(BACKLOG, most)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,12 +17,10 @@ from appliance.speech import RequestClass, SpeechRequest
 from appliance.store import errors as store_errors
 from appliance.store import history as stored
 from appliance.store import jobs
+from appliance.store.accepted import COUNTER, COUNTER_SUFFIX, AcceptedCounter, shared_memory
 from appliance.store.backups import Backup, create_backup, put_back
 from appliance.store.database import Database
 from appliance.store.history import (
-    COUNTER,
-    COUNTER_SUFFIX,
-    AcceptedCounter,
     Filter,
     HistoryRow,
     count_unrecorded,
@@ -318,6 +317,24 @@ async def test_newest_time_when_there_are_rows_of_any_kind_then_the_latest_of_th
     row = HistoryRow("id", 5e9, None, "running", "", "v", "wav", 4, 1, None, None, 0.0, 0.0, 0.0, 0, "", None)
     await stored.record(database, run, (1, 1), [(1, row)])
     assert await stored.find_newest_time(database) == 5e9
+
+
+async def test_counter_when_memory_outlives_it_then_that_is_exact_and_the_file_serves_a_new_launcher(
+    database: Database,
+) -> None:
+    descriptor = os.memfd_create("accepted")
+    first, second = (AcceptedCounter(database.path, shared_memory(os.dup(descriptor))) for _ in range(2))
+    COUNTERS.extend((first, second))
+    assert await asyncio.to_thread(first.open) == (0, 0)
+    first.begin(7, 0)
+    for number in range(1, 4):
+        first.count(number)
+    assert await asyncio.to_thread(second.open) == (7, 3)  # whether or not the thread has written yet
+    await until_counted(database, 3)
+    os.ftruncate(descriptor, 0)  # as a launcher starts with
+    third = AcceptedCounter(database.path, shared_memory(descriptor))
+    COUNTERS.append(third)
+    assert await asyncio.to_thread(third.open) == (7, 3)
 
 
 async def test_counter_when_its_disk_refuses_then_nobody_notices(tmp_path: Path) -> None:

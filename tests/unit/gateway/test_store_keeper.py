@@ -17,10 +17,11 @@ from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
 from appliance.store import database as database_module
 from appliance.store import history as stored
+from appliance.store.accepted import AcceptedCounter
 from appliance.store.ballast import BALLAST_NAME
 from appliance.store.check import BUSY_S, connect
 from appliance.store.errors import StoreBusyError, StoreCorruptError
-from appliance.store.history import AcceptedCounter, HistoryRow
+from appliance.store.history import HistoryRow
 from appliance.store.opening import prepare
 from appliance.store.statements import STATEMENTS
 from processes.gateway import store_keeper

@@ -13,9 +13,9 @@ from loguru import logger
 
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
+from appliance.store.accepted import AcceptedCounter
 from appliance.store.backups import create_backup
 from appliance.store.check import connect
-from appliance.store.history import AcceptedCounter
 from appliance.store.opening import prepare
 from processes.gateway import store_keeper
 from processes.gateway.history import History
