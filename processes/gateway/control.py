@@ -19,13 +19,16 @@ from prometheus_client.openmetrics import exposition as openmetrics
 import appliance
 from appliance.errors import InvalidRequestError
 from appliance.logs import dropped_lines, suppressed_lines
+from appliance.metrics import CLASSES
 from appliance.running import changed_sizes
 from processes.gateway.access import AccessRules, guarded
+from processes.gateway.admission import PROBE_CLIENT
 from processes.gateway.answers import json_response
 from processes.gateway.body import read_json
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.health import default_engine, overall_status
 from processes.gateway.maintenance import described
+from processes.gateway.ticket import Ticket
 from processes.gateway.worker_link import WorkerLink
 
 
@@ -124,6 +127,7 @@ def _worker(gateway: Gateway, link: WorkerLink) -> dict[str, Any]:
         "name": link.name,
         "engine": link.engine,
         "state": link.state.value,
+        "speaks": _speaks(link.ticket),
         "pid": link.pid,
         "rss_bytes": link.rss_bytes,
         "utterances": link.utterances,
@@ -132,6 +136,13 @@ def _worker(gateway: Gateway, link: WorkerLink) -> dict[str, Any]:
         "since_s": round(time.monotonic() - link.state_since_s, 3),
         "restart_asked": link.is_restart_asked,
     }
+
+
+def _speaks(ticket: Ticket | None) -> str | None:
+    """Return the class of what a worker speaks, `probe` for the gateway's own."""
+    if ticket is None:
+        return None
+    return "probe" if ticket.client == PROBE_CLIENT else CLASSES[ticket.request_class]
 
 
 def _waiting_by_class(gateway: Gateway) -> dict[str, int]:

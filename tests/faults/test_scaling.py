@@ -56,7 +56,9 @@ def test_pool_when_it_grows_and_shrinks_then_nobody_else_is_touched_and_no_reque
     assert others.failed() == []
     assert set(workers(appliance)) == {"worker-tone-1", "worker-tone-2"}
     assert health(appliance) == {"ready": 2, "total": 2}
-    eventually(lambda: pids(appliance) == before)
+    eventually(lambda: pids(appliance).keys() == before.keys())
+    ended = [each for each in appliance.lines if each["event"] in ("worker_killed", "worker_process_ended")]
+    assert pids(appliance) == before, ended
     assert eventually(lambda: run_ttsctl(appliance, "status").returncode == ExitCode.OK)
 
 

@@ -16,7 +16,7 @@ from loadtests.figures import Figure
 from tests.parts.appliance import Appliance, eventually
 from tests.parts.measured import say
 from tests.parts.scrape import scrape
-from tests.parts.speaking import Clients, connected_workers, counted, speak, wait_until_whole
+from tests.parts.speaking import Clients, busy_worker, connected_workers, counted, speak, wait_until_whole
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -67,7 +67,7 @@ def block_a_worker_and_kill_the_gateway(appliance: Appliance) -> tuple[str, int]
     gateway = appliance.program("gateway")
     with contextlib.closing(Clients(appliance, 1)) as clients:
         answer = clients.ask("It never ends. __BLOCK__")
-        [hung] = eventually(lambda: connected_workers(appliance, "busy"))
+        hung = busy_worker(appliance)
         eventually(lambda: is_silent(appliance))
         gateway.kill()
         assert answer.result().status == 0

@@ -195,10 +195,13 @@ def whole_before_and_after(appliance: Appliance, size: int) -> Iterator[None]:
 
 
 def busy_worker(appliance: Appliance) -> dict[str, Any]:
-    """The one worker that speaks, once one does."""
-    workers: list[dict[str, Any]] = eventually(lambda: connected_workers(appliance, "busy"))
-    [worker] = workers
-    return worker
+    """The one worker that speaks for a client, once one does; a probe may keep another busy."""
+
+    def speaking() -> list[dict[str, Any]]:
+        return [each for each in connected_workers(appliance, "busy") if each["speaks"] != "probe"]
+
+    [worker] = eventually(speaking)
+    return dict(worker)
 
 
 def stack_is_logged(appliance: Appliance, function: str, after: int) -> bool:
