@@ -25,7 +25,7 @@ run: .venv/run.stamp ## start the appliance on port 8000 (Ctrl-C stops it)
 voice-demo: .venv/neural.stamp ## a neural voice from a checkpoint to its first sound (installs torch; some five minutes)
 	$(BIN)/python -m loadtests.voice_demo
 test: .venv/dev.stamp ## all rings that need neither root nor a browser nor a container
-	$(PYTEST) -n 2 --dist loadfile -m "not slow" $(call rings,unit docs wire integration faults)
+	$(PYTEST) -n 3 --dist loadfile -m "not slow" $(call rings,unit docs wire integration faults)
 	@echo "not run here: slow tests (pytest -m slow tests/faults tests/integration), browser (make browser), acceptance (make accept), neural voices (make neural)$$(command -v curl >/dev/null || echo ', blocks of the pages that call curl')"
 check: .venv/dev.stamp ## format, lint, types, import contracts, spelling, unit and docs rings (under 60 s)
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/codespell && $(PYTEST) -q -p no:schemathesis -n 2 --dist loadfile $(call rings,unit docs)
