@@ -31,8 +31,8 @@ from processes.ttsctl.voice_bench.worker_start import hello_s
 ROUNDS = {False: 7, True: 2}
 FIRST_AUDIO_ROUNDS = {False: 20, True: 5}
 LISTEN_S = {False: 420.0, True: 60.0}
-CROWD_WORKERS = (figures.LISTENERS, figures.CROWD)
-"""As many as listeners, the appliance that is promised; and one for each request."""
+SIZES = (figures.LISTENERS, figures.CROWD)
+"""Workers: as many as listeners, the appliance that is promised; and one for each request at once."""
 CROWD_ROUNDS = {False: 12, True: 3}
 STARTS = {False: 7, True: 3}
 TEXTS = {False: 5, True: 2}
@@ -72,8 +72,7 @@ def run(*, is_short: bool) -> list[Figure]:
     with on_cores(other_cores()):
         return [
             *_beside_coqui(is_short=is_short),
-            *_listeners(is_short=is_short),
-            *(figure for workers in CROWD_WORKERS for figure in _crowd(workers, is_short=is_short)),
+            *(figure for workers in SIZES for figure in _several(workers, is_short=is_short)),
             *_starts(is_short=is_short),
             *_windows(is_short=is_short),
             *_long_run(is_short=is_short),
@@ -89,14 +88,11 @@ def _beside_coqui(*, is_short: bool) -> list[Figure]:
         return list(course.alone(appliance, coqui, rounds, first_rounds, _tell))
 
 
-def _listeners(*, is_short: bool) -> list[Figure]:
-    with one_core(WORKERS_VITS=figures.LISTENERS) as appliance:
-        return list(course.listening(_Measured(appliance), LISTEN_S[is_short], _tell))
-
-
-def _crowd(workers: int, *, is_short: bool) -> Iterator[Figure]:
+def _several(workers: int, *, is_short: bool) -> Iterator[Figure]:
+    """Measure several clients at a time, listeners only with the workers that are promised for them."""
+    listen_s = LISTEN_S[is_short] if workers == figures.LISTENERS else None
     with one_core(WORKERS_VITS=workers) as appliance:
-        yield from course.crowding(_Measured(appliance), CROWD_ROUNDS[is_short], _tell)
+        yield from course.together(_Measured(appliance), listen_s, CROWD_ROUNDS[is_short], _tell)
 
 
 def _starts(*, is_short: bool) -> list[Figure]:

@@ -90,20 +90,34 @@ def alone(
         yield figures.coqui_memory(coqui.shared_out_bytes())
 
 
-def listening(subject: Subject, during_s: float, tell: Tell) -> Iterator[Figure]:
-    """Yield what listeners hear, and the memory of all processes before and meanwhile."""
+def together(subject: Subject, listen_s: float | None, rounds: int, tell: Tell) -> Iterator[Figure]:
+    """Yield the memory of all processes at rest, then what several clients at a time hear, and their memory.
+
+    Args:
+        subject: Idle.
+        listen_s: How long there are listeners; None has none.
+        rounds: Of a crowd that asks at one moment.
+        tell: Hears of each part.
+    """
+    workers = len(subject.workers_own_bytes())
+    yield figures.memory(workers, figures.IDLE, subject.shared_out_bytes())
+    if listen_s is not None:
+        yield from _listening(subject, listen_s, tell)
+    yield from _crowding(subject, rounds, tell)
+
+
+def _listening(subject: Subject, during_s: float, tell: Tell) -> Iterator[Figure]:
     tell(f"{figures.LISTENERS} listeners, {during_s:g} s")
-    idle_bytes = subject.shared_out_bytes()
     heard, largest_bytes = _with_memory(
         subject, lambda: crowds.listen(subject.speak, figures.LISTENERS, during_s)
     )
-    workers = sorted(subject.workers_own_bytes())
+    workers = subject.workers_own_bytes()
     yield from figures.listeners(heard)
-    yield from figures.memory(len(workers), idle_bytes, largest_bytes, median(workers))
+    yield figures.memory(len(workers), figures.WITH_LISTENERS, largest_bytes)
+    yield figures.further_worker(median(workers))
 
 
-def crowding(subject: Subject, rounds: int, tell: Tell) -> Iterator[Figure]:
-    """Yield what clients hear who ask for a short sentence at one moment, and the memory meanwhile."""
+def _crowding(subject: Subject, rounds: int, tell: Tell) -> Iterator[Figure]:
     tell(f"{figures.CROWD} requests at once")
     workers = len(subject.workers_own_bytes())
     crowds.at_once(subject.speak, SENTENCE_40, figures.CROWD)
@@ -112,7 +126,7 @@ def crowding(subject: Subject, rounds: int, tell: Tell) -> Iterator[Figure]:
         lambda: [crowds.at_once(subject.speak, SENTENCE_40, figures.CROWD) for _ in range(rounds)],
     )
     yield from figures.crowd(workers, heard)
-    yield figures.crowd_memory(workers, largest_bytes)
+    yield figures.memory(workers, figures.WITH_CROWD, largest_bytes)
 
 
 def _with_memory(subject: Subject, work: Callable[[], Result]) -> tuple[Result, float]:

@@ -20,6 +20,9 @@ WORKER_START = "worker, start to hello"
 WINDOWS = "windowed against whole"
 WINDOWS_AT_IMPORT = "windowed against whole, decoder alone, at the import"
 LISTENERS, CROWD = 4, 8
+IDLE = "idle"
+WITH_LISTENERS = f"with {LISTENERS} listeners, the most of all samples"
+WITH_CROWD = f"with {CROWD} requests at once, the most of all samples"
 STRETCH = 10
 """Texts of one stretch, of which the best counts as the best round."""
 MB, MIB = 1_000_000, 1_048_576
@@ -122,25 +125,26 @@ def listeners(heard: Sequence[Heard]) -> Iterator[Figure]:
 
 def crowd(workers: int, rounds: Sequence[Sequence[Heard]]) -> Iterator[Figure]:
     """Yield what `CROWD` clients heard who asked at one moment, several times."""
-    name = f"{CROWD} requests of 40 characters at once, {workers} workers, p90 first audio"
-    yield _p90(name, rounds, most=MOST_CROWD_MS if workers >= CROWD else math.inf)
-    yield _failed("the same, failed", [each for some in rounds for each in some])
+    name = f"{CROWD} requests of 40 characters at once, {workers} workers"
+    yield _p90(f"{name}, p90 first audio", rounds, most=MOST_CROWD_MS if workers >= CROWD else math.inf)
+    yield _failed(f"{name}, failed", [each for some in rounds for each in some])
 
 
-def crowd_memory(workers: int, largest_bytes: float) -> Figure:
-    """Return the memory of all processes while `CROWD` clients hear a text each."""
-    name = f"memory (PSS) of all processes with {workers} workers meanwhile, the most of all samples"
-    return Figure(name, largest_bytes / MB, "MB")
+def memory(workers: int, when: str, used_bytes: float) -> Figure:
+    """Return the memory of all processes, judged where there are no more workers than are promised.
+
+    Args:
+        workers: Of the voice's engine.
+        when: What they do meanwhile.
+        used_bytes: Memory (PSS), the most of all samples where they do something.
+    """
+    name = f"{workers} workers, memory (PSS) of all processes, {when}"
+    return Figure(name, used_bytes / MB, "MB", most=MOST_MEMORY_MB if workers <= LISTENERS else math.inf)
 
 
-def memory(workers: int, idle_bytes: float, largest_bytes: float, further_bytes: float) -> Iterator[Figure]:
-    """Yield the memory of all processes, and of one worker more."""
-    name = f"{workers} workers, memory (PSS) of all processes, idle"
-    yield Figure(name, idle_bytes / MB, "MB", most=MOST_MEMORY_MB)
-    name = "the same under load, the most of all samples"
-    yield Figure(name, largest_bytes / MB, "MB", most=MOST_MEMORY_MB)
-    name = "private memory (USS) of a further worker"
-    yield Figure(name, further_bytes / MB, "MB", most=MOST_WORKER_MB)
+def further_worker(own_bytes: float) -> Figure:
+    """Return the memory that one worker more takes."""
+    return Figure("private memory (USS) of a further worker", own_bytes / MB, "MB", most=MOST_WORKER_MB)
 
 
 def worker_start(taken_s: Sequence[float]) -> Figure:

@@ -2,10 +2,12 @@
 
 import math
 import os
+import re
+from dataclasses import dataclass
 
 import pytest
 
-from processes.ttsctl.voice_bench import crowds, figures, usage
+from processes.ttsctl.voice_bench import course, crowds, figures, usage
 from processes.ttsctl.voice_bench.crowds import CHARS, Heard, at_once, listen
 from processes.ttsctl.voice_bench.figures import Figure
 from tests.docs.checkout import ROOT
@@ -73,21 +75,73 @@ def test_windows_when_the_import_has_measured_them_then_the_name_says_so() -> No
     assert figure.is_missed
 
 
-def test_names_when_compared_with_the_page_of_figures_then_every_one_is_there() -> None:
+def several(workers: int) -> list[Figure]:
+    """Measure an appliance of so many workers as the section `neural` does."""
+    listen_s = 0.0 if workers == figures.LISTENERS else None
+    return list(course.together(Still(workers), listen_s, 1, lambda _: None))
+
+
+@dataclass(frozen=True)
+class Still:
+    """An appliance with figures that are known before: each first sound after a second, 800 MB for all."""
+
+    workers: int
+
+    def speak(self, place: int, text: str) -> Heard:
+        return heard(1.0)
+
+    def cpu_s(self) -> float:
+        return 0.0
+
+    def shared_out_bytes(self) -> int:
+        return 800 * figures.MB
+
+    def workers_own_bytes(self) -> list[int]:
+        return [70 * figures.MB] * self.workers
+
+
+@pytest.fixture
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowds, "PAUSE_S", 0.001)
+
+
+@pytest.mark.usefixtures("_hasty")
+@pytest.mark.parametrize(("workers", "bounds"), [(4, ["≤ 700"] * 3), (8, ["", ""])])
+def test_memory_when_measured_then_each_row_names_the_workers_and_only_the_promised_ones_are_judged(
+    workers: int, bounds: list[str]
+) -> None:
+    used = [figure for figure in several(workers) if "of all processes" in figure.name]
+    assert {figure.name.split(",")[0] for figure in used} == {f"{workers} workers"}
+    assert [(figure.value, figure.bound, figure.is_missed) for figure in used] == [
+        (800, bound, bound != "") for bound in bounds
+    ]
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_crowd_when_a_worker_for_each_is_there_then_judged_by_its_time() -> None:
+    bounds = {
+        figure.name: figure.bound for workers in (4, 8) for figure in several(workers) if "p90" in figure.name
+    }
+    crowd = "8 requests of 40 characters at once, {} workers, p90 first audio"
+    assert (bounds[crowd.format(4)], bounds[crowd.format(8)]) == ("", "≤ 1100")
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_names_when_compared_with_the_page_of_figures_then_these_rows_and_no_others() -> None:
     rows = (ROOT / "docs" / "benchmarks.md").read_text("utf-8").split("<!-- neural ")[1].splitlines()
-    page = {row.split("|")[1].strip() for row in rows if row.startswith("|")}
-    named = [
+    page = [row.split("|")[1].strip() for row in rows if row.startswith("| ")][1:]
+    measured = [
         figures.request_cpu([1.0], "tts-server"),
         figures.request_cpu([1.0]),
         figures.cpu_ratio([1.0], [1.0]),
         figures.coqui_first_audio([1.0]),
-        figures.coqui_memory(1.0),
         *(figures.first_audio(chars, [1.0]) for chars in figures.MOST_FIRST_MS),
-        *list(figures.listeners([heard()]))[1:],
-        *figures.memory(figures.LISTENERS, 1.0, 1.0, 1.0),
-        *figures.crowd(figures.CROWD, [[heard()]]),
+        figures.coqui_memory(1.0),
+        *(figure for workers in (figures.LISTENERS, figures.CROWD) for figure in several(workers)),
         figures.worker_start([1.0]),
         figures.windows("int8", 0.0),
         figures.windows("fp32", 0.0),
+        figures.growth("5,000 utterances over 100 speakers (tiny voice)", [1] * 4),
     ]
-    assert {figure.name for figure in named} - page == set()
+    names = [re.sub(r"first audio of \d+$", "first audio of N", name) for name in page]
+    assert [re.sub(r"first audio of \d+$", "first audio of N", each.name) for each in measured] == names
