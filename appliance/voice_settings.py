@@ -74,7 +74,8 @@ class ImporterSettings(Section):
     forms: tuple[Literal["int8", "int8-conv", "fp32"], ...] = Field(
         ("int8", "int8-conv", "fp32"),
         min_length=1,
-        description="Forms of a voice that are tried; the fastest one that sounds like the model is taken.",
+        description="Forms of a voice that are tried; the fastest one that sounds like the model is taken, "
+        "and the least quantised one where that can't be judged in its language.",
     )
     min_snr_db: float = Field(
         25.0, ge=0, le=100, description="Least signal to noise against the model's own audio, dB."

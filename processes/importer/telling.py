@@ -14,7 +14,7 @@ from typing import Protocol, TextIO
 
 from loguru import logger
 
-from appliance.engines.vits.making.verdict import INEXACT
+from appliance.engines.vits.making.verdict import INEXACT, NOT_ITS_OWN
 from appliance.import_errors import ImportStoppedError
 from appliance.progress_bar import ProgressBar
 from appliance.voice_imports import ImportState, VoiceImport
@@ -107,10 +107,15 @@ class ImportLog:
         logger.info("voice_import_progress", **fields, downloaded_bytes=downloaded_bytes)
 
     def made(self, made: Made) -> None:
-        """Log which form of the voice was chosen, and why; a warning where its windows aren't exact."""
+        """Log which form of the voice was chosen, and why.
+
+        A warning where its windows aren't exact, or a language wasn't judged by sentences of its own.
+        """
         own = f"{made.variant}: "
-        is_exact = not any(reason.startswith(own) and INEXACT in reason for reason in made.reasons)
-        level = "INFO" if is_exact else "WARNING"
+        is_odd = any(
+            NOT_ITS_OWN in reason or (reason.startswith(own) and INEXACT in reason) for reason in made.reasons
+        )
+        level = "WARNING" if is_odd else "INFO"
         logger.log(level, "voice_made", voice=made.voice, variant=made.variant, reasons=list(made.reasons))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.voice_store import VoiceStore
+from loadtests.checkpoints import Kind, make_checkpoint
 from tests.parts.checkpoints import KINDS, coquis_speaker, make_tiny_voice
 
 np = pytest.importorskip("numpy", reason="needs the extra neural")
@@ -96,3 +97,27 @@ def test_graphs_when_given_coquis_noise_then_they_speak_as_coqui_does(tmp_path, 
 
 def _array(value):
     return np.zeros(1, np.int64) if value is None else value.numpy()
+
+
+@pytest.mark.parametrize(
+    ("kind", "language", "tag", "origin"),
+    [
+        (Kind(), "tr", "tr", "the test_sentences of its config"),
+        (Kind(), "uk", "uk", "random symbols of the voice's own"),
+        (Kind(languages=("en", "sv-se"), speakers=2), "", "sv-SE", "the test_sentences of its config"),
+    ],
+)
+def test_voice_when_a_language_has_no_sentences_then_said_and_the_least_quantised_form_is_taken(
+    tmp_path, kind, language, tag, origin
+) -> None:
+    from appliance.engines.vits.making.make import Wanted, make_voice
+    from appliance.engines.vits.making.verdict import NOT_ITS_OWN, Limits
+
+    limits = Limits(("int8", "int8-conv"), min_snr_db=5, max_log_mel_db=20)
+    wanted = Wanted("foreign", "Foreign", languages=(language,) if language else ())
+    source = make_checkpoint(tmp_path / "checkpoint", kind)
+    manifest = make_voice(source, VoiceStore(tmp_path), wanted, limits, lambda *_: None)
+    [note] = [reason for reason in manifest.reasons if NOT_ITS_OWN in reason]
+    assert note.startswith(f"{tag} {NOT_ITS_OWN}: {origin}")
+    assert manifest.variant == "int8-conv"
+    assert "quantised least" in manifest.reasons[-1]

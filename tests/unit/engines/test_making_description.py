@@ -1,6 +1,7 @@
 """What a manifest says, and which form of a voice is chosen."""
 
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.engines.vits.making.description import language_tag, speakers, versions
 from appliance.engines.vits.making.texts import TEXTS, texts_for
-from appliance.engines.vits.making.verdict import Limits, Measured, choose
+from appliance.engines.vits.making.verdict import LEAST_QUANTISED, Limits, Measured, choose, judged_by
 from appliance.errors import VoiceQualityError
 from appliance.voice_settings import plain_id
 
@@ -102,9 +103,11 @@ def test_texts_when_compared_then_none_is_both_calibrated_with_and_held_out(lang
 
 
 def test_texts_when_the_language_is_not_there_then_the_configs_own_or_english() -> None:
-    assert texts_for("xx-XX", ["one", ["two", "speaker"], "three"]) == (("one", "two"), ("three",))
-    assert texts_for("xx", [None, 5, []]) == TEXTS["en"]
+    said = texts_for("xx-XX", ["one", ["two", "speaker"], "three"])
+    assert said == (("one", "two"), ("three",), "the test_sentences of its config")
+    assert texts_for("xx", [None, 5, []]) == (*TEXTS["en"][:2], "English sentences")
     assert texts_for("pl-PL", ["one", "two"]) == TEXTS["pl"]
+    assert not any(texts.origin for texts in TEXTS.values())
 
 
 GOOD = Measured("int8", 34.0, 0.5, 0.0, 5.0)
@@ -144,6 +147,32 @@ def test_choice_when_windows_differ_by_what_is_rounded_then_taken_and_said(inexa
     assert name == inexact.name
     assert f"passes, though windowed and whole audio differ by {inexact.window_difference:.1e}." in reasons[0]
     assert inexact.figures()[f"{name}_window_difference"] == inexact.window_difference
+
+
+CONV = Measured("int8-conv", 39.0, 0.4, 0.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("measured", "chosen"),
+    [
+        ([GOOD, CONV, EXACT], "fp32"),
+        ([EXACT, CONV, GOOD], "fp32"),
+        ([GOOD, CONV], "int8-conv"),
+        ([GOOD, replace(EXACT, snr_db=20.0)], "int8"),
+    ],
+)
+def test_choice_when_a_language_has_no_sentences_then_the_least_quantised_that_passes_and_said(
+    measured, chosen
+) -> None:
+    assert choose(measured, Limits())[0] == "int8" or GOOD not in measured
+    name, reasons = choose(measured, Limits(), [judged_by("tr", "English sentences")])
+    assert name == chosen
+    assert reasons[-2] == "tr was judged by what isn't known to be its own: English sentences."
+    assert reasons[-1].startswith(f"{chosen} was chosen: of those that pass, it is quantised least")
+
+
+def test_forms_when_ranked_by_what_they_lose_then_every_one_is() -> None:
+    assert sorted(LEAST_QUANTISED) == sorted(Limits().forms)
 
 
 def test_choice_when_no_form_passes_then_an_error_with_every_reason() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from loguru import logger
 
-from appliance.engines.vits.making.verdict import INEXACT
+from appliance.engines.vits.making.verdict import INEXACT, judged_by
 from appliance.voice_imports import ImportState, VoiceImport
 from processes.importer.keeper import Made
 from processes.importer.telling import ImportLog, JsonLines, TerminalBar
@@ -50,9 +50,12 @@ def test_bar_when_the_import_is_stopped_then_cancelled_and_not_failed() -> None:
         ("int8: SNR 34.0 dB; passes.", "INFO"),
         (f"int8: SNR 34.0 dB; passes, though {INEXACT} 1.0e-09.", "WARNING"),
         (f"fp32: SNR 99.0 dB; passes, though {INEXACT} 1.0e-05.", "INFO"),
+        (judged_by("tr", "English sentences"), "WARNING"),
     ],
 )
-def test_log_when_the_windows_of_the_chosen_form_are_not_exact_then_a_warning(reason, level) -> None:
+def test_log_when_windows_of_the_chosen_form_are_not_exact_or_a_language_was_not_judged_then_a_warning(
+    reason, level
+) -> None:
     logged: list[str] = []
     sink = logger.add(lambda message: logged.append(message.record["level"].name))
     try:

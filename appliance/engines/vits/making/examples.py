@@ -22,7 +22,9 @@ Encode = Callable[[str, str | None], Sequence[int]]
 """Takes a sentence and Coqui's name of its language; returns token ids, none where nothing is speakable."""
 SEED = 20_261
 FEWEST_TOKENS = 8
-"""A sentence that gives fewer isn't one of this voice's alphabet."""
+FEWEST_TOKENS_PER_CHAR = 0.5
+"""A sentence that gives fewer isn't one of this voice's alphabet: of one in another script hardly more than
+spaces and commas remain, a fifth of it. Blanks between tokens don't count."""
 MADE_UP_CHARS = 50
 MAX_TOKENS = 400
 MAX_TOKEN_FRAMES = 200
@@ -40,6 +42,8 @@ class Example:
     speaker: int
     language: int
     seed: int
+    is_made_up: bool = False
+    """Whether it is random symbols, since the voice's front end finds too little in the sentence."""
 
     def text_inputs(self, vits: VitsModel) -> dict[str, Any]:
         """Return what the text graph takes; a graph leaves out what it doesn't."""
@@ -92,11 +96,12 @@ def examples_of(
     made = []
     for number, (text, language) in enumerate(sentences):
         ids = list(encode(text, language))[:MAX_TOKENS]
-        if len(ids) < FEWEST_TOKENS:
+        tokens = len(ids) // 2 if reading.add_blank else len(ids)
+        if is_made_up := len(ids) < FEWEST_TOKENS or tokens < FEWEST_TOKENS_PER_CHAR * len(text):
             ids = _made_up(reading, SEED + number)
         speaker = number * max(speakers, 1) // len(sentences)
         place = languages.index(language) if language in languages else 0
-        made.append(Example(np.array([ids], np.int64), speaker, place, SEED + 10 * number))
+        made.append(Example(np.array([ids], np.int64), speaker, place, SEED + 10 * number, is_made_up))
     return made
 
 

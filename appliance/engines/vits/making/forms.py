@@ -20,8 +20,8 @@ from appliance.engines.vits.making.graphs import open_graph, run, settle
 from appliance.engines.vits.making.load import LoadedModel
 from appliance.engines.vits.making.quality import WINDOW_FRAMES, Bench, Case
 from appliance.engines.vits.making.quantise import FORMS, quantise
-from appliance.engines.vits.making.texts import texts_for
-from appliance.engines.vits.making.verdict import Limits, choose
+from appliance.engines.vits.making.texts import Texts, texts_for
+from appliance.engines.vits.making.verdict import Limits, choose, judged_by
 from appliance.engines.vits.windows import WindowPlan
 from appliance.voice_store import VitsModel, VoiceManifest
 
@@ -32,6 +32,7 @@ MAX_CALIBRATION_WINDOWS = 24
 MAX_LANGUAGES = 4
 """A model with more is calibrated and judged in the first ones."""
 DECODER = "decoder.onnx"
+MADE_UP = "random symbols of the voice's own, as it can hardly read sentences that are here"
 OnStage = Callable[[str, float], None]
 """Takes the stage, and how much of it is done, 0 to 1."""
 
@@ -43,6 +44,8 @@ class Spoken:
     calibration: list[dict[str, Any]]
     """Inputs of the decoder."""
     bench: Bench
+    notes: tuple[str, ...]
+    """A sentence for each language that has none of its own."""
 
 
 def speak(loaded: LoadedModel, described: VoiceManifest, encode: Encode, folder: Path) -> Spoken:
@@ -57,15 +60,16 @@ def speak(loaded: LoadedModel, described: VoiceManifest, encode: Encode, folder:
         folder: Holds the three graphs as exported.
     """
     speech = _Speech(loaded, described, encode, folder)
-    calibration = speech.windows(speech.examples(is_held_out=False))
-    cases = [speech.case(example) for example in speech.examples(is_held_out=True)]
+    heard, held_out = speech.examples(is_held_out=False), speech.examples(is_held_out=True)
+    calibration = speech.windows(heard)
+    cases = [speech.case(example) for example in held_out]
     vits = speech.vits
     bench = Bench(cases, vits.decoder_overlap_frames, described.sample_rate_hz, vits.hop_length)
-    return Spoken(calibration, bench)
+    return Spoken(calibration, bench, speech.notes([*heard, *held_out]))
 
 
 def choose_form(spoken: Spoken, folder: Path, limits: Limits, on_stage: OnStage) -> dict[str, Any]:
-    """Replace the folder's decoder by the fastest form that sounds like the model.
+    """Replace the folder's decoder by the form that is taken of those that sound like the model.
 
     Blocks for seconds, or two minutes at full size.
 
@@ -91,7 +95,7 @@ def choose_form(spoken: Spoken, folder: Path, limits: Limits, on_stage: OnStage)
     on_stage("judge", 0.0)
     decoders = {name: open_graph(path) for name, path in paths.items()}
     measured = spoken.bench.measure(decoders, lambda done: on_stage("judge", done))
-    chosen, reasons = choose(measured, limits)
+    chosen, reasons = choose(measured, limits, spoken.notes)
     _keep(chosen, paths, folder)
     figures = {key: value for entry in measured for key, value in entry.figures().items()}
     return {"variant": chosen, "reasons": reasons, "figures": figures}
@@ -121,16 +125,29 @@ class _Speech:
 
     def examples(self, *, is_held_out: bool) -> list[Example]:
         """Return the sentences of each of the voice's languages as examples."""
-        names = self._loaded.languages[:MAX_LANGUAGES]
-        tested_with = self._loaded.config.test_sentences or ()
-        tags = {name: tag for tag, name in self._described.model_languages.items()}
         sentences: list[tuple[str, str | None]] = []
-        for name in names or (None,):
-            tag = tags.get(name, self._described.languages[0]) if name else self._described.languages[0]
-            texts = texts_for(tag, tested_with)
+        for name, _, texts in self._texts():
             sentences += [(text, name) for text in (texts.held_out if is_held_out else texts.calibration)]
         speakers = len(self._loaded.speakers)
         return examples_of(sentences, self._encode, self._reading, speakers, self._loaded.languages)
+
+    def notes(self, examples: list[Example]) -> tuple[str, ...]:
+        """Say of each language whose examples aren't sentences of it what they are."""
+        made_up = {example.language for example in examples if example.is_made_up}
+        found = []
+        for number, (name, tag, texts) in enumerate(self._texts()):
+            is_made_up = (self._loaded.languages.index(name) if name else number) in made_up
+            if origin := MADE_UP if is_made_up else texts.origin:
+                found.append(judged_by(tag, origin))
+        return tuple(found)
+
+    def _texts(self) -> list[tuple[str | None, str, Texts]]:
+        """Return the languages that are spoken: Coqui's name where the model takes one, tag, sentences."""
+        names = self._loaded.languages[:MAX_LANGUAGES] or (None,)
+        tags = {name: tag for tag, name in self._described.model_languages.items()}
+        main, tested_with = self._described.languages[0], self._loaded.config.test_sentences or ()
+        spoken = [(name, tags.get(name, main) if name else main) for name in names]
+        return [(name, tag, texts_for(tag, tested_with)) for name, tag in spoken]
 
     def windows(self, examples: list[Example]) -> list[dict[str, Any]]:
         """Return windows of decoder frames from everywhere in the examples, as the decoder's inputs."""

@@ -4,7 +4,8 @@ Owns: a few sentences for each of the more common languages, some to calibrate w
 Refuses to know: what is done with them.
 
 They are everyday prose with long and short words, a question and numbers written out, so that most sounds of
-the language occur. A language that isn't here takes the sentences that its model's config was tested with.
+the language occur. A language that isn't here takes the sentences that its model's config was tested with,
+which may be of another language, and is told so.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class Texts(NamedTuple):
     calibration: tuple[str, ...]
     held_out: tuple[str, ...]
     """None of them is among the others."""
+    origin: str = ""
+    """What they are, for a person, where they aren't known to be of the language."""
 
 
 TEXTS = {
@@ -134,5 +137,5 @@ def texts_for(language: str, tested_with: Sequence[object]) -> Texts:
     first = [entry[0] if isinstance(entry, list) and entry else entry for entry in tested_with]
     found = [text.strip()[:MAX_CHARS] for text in first if isinstance(text, str) and text.strip()]
     if len(found) > 1:
-        return Texts(tuple(found[:-1][:8]), (found[-1],))
-    return TEXTS["en"]
+        return Texts(tuple(found[:-1][:8]), (found[-1],), "the test_sentences of its config")
+    return TEXTS["en"]._replace(origin="English sentences")

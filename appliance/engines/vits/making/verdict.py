@@ -18,6 +18,10 @@ MAX_WINDOW_DIFFERENCE = 1e-3
 """More is no rounding: the windows lack what they should see."""
 INEXACT = "windowed and whole audio differ by"
 """What a reason says of more than is expected."""
+NOT_ITS_OWN = "was judged by what isn't known to be its own"
+"""What a reason says of a language of which there are no sentences here, or none that the voice can read."""
+LEAST_QUANTISED = ("fp32", "int8-conv", "int8")
+"""Forms, the one nearest to the model first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +82,41 @@ class Measured:
         }
 
 
-def choose(measured: Sequence[Measured], limits: Limits) -> tuple[str, tuple[str, ...]]:
-    """Return the fastest form that holds the limits, and the reasons, a sentence each.
+def judged_by(language: str, origin: str) -> str:
+    """Say that a language was judged by something else than sentences of it.
+
+    Args:
+        language: BCP 47 tag.
+        origin: What was spoken instead.
+    """
+    return f"{language} {NOT_ITS_OWN}: {origin}."
+
+
+def choose(
+    measured: Sequence[Measured], limits: Limits, notes: Sequence[str] = ()
+) -> tuple[str, tuple[str, ...]]:
+    """Return the form that is taken of those that hold the limits, and the reasons, a sentence each.
+
+    That is the fastest one; where a language wasn't judged by sentences of its own, the one that is quantised
+    least, since nothing shows what the others do to its sounds.
+
+    Args:
+        measured: The forms.
+        limits: What they must hold.
+        notes: A sentence of `judged_by` for each such language.
 
     Raises:
-        VoiceQualityError: None does.
+        VoiceQualityError: None holds them.
     """
     reasons = tuple(entry.sentence(limits) for entry in measured)
     good = [entry for entry in measured if not entry.failures(limits)]
     if not good:
         raise VoiceQualityError(f"No form of the voice sounds like the model. {' '.join(reasons)}")
-    chosen = max(good, key=lambda entry: entry.speed)
-    return chosen.name, (*reasons, f"{chosen.name} was chosen: of those that pass, it is the fastest here.")
+    if not notes:
+        fastest = max(good, key=lambda entry: entry.speed).name
+        return fastest, (*reasons, f"{fastest} was chosen: of those that pass, it is the fastest here.")
+    nearest = min((entry.name for entry in good), key=LEAST_QUANTISED.index)
+    why = (
+        f"{nearest} was chosen: of those that pass, it is quantised least (importer.forms bounds the choice)."
+    )
+    return nearest, (*reasons, *notes, why)
