@@ -43,6 +43,7 @@ class Hello:
     """The worker's program name under supervisord, for example `worker-espeak-1`."""
     engine: str
     engine_version: str
+    """Its library's, and a hash of our own sources that the worker has loaded."""
     pid: int
     page: int
     """From 0."""

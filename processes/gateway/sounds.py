@@ -1,7 +1,7 @@
 """What decides how a text sounds, as a name: of a kept answer, of a job's utterance.
 
 Owns: the one list of what a sound depends on that no request says: versions of the appliance, of packages,
-engines and imported voices, and settings.
+engines and imported voices, the appliance's sources, and settings.
 Refuses to know: what is kept under such a name, and where.
 """
 
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from pathlib import Path
 
 import appliance
 from appliance.settings import Settings
+from appliance.sound_sources import sound_sources, sources_hash
 from appliance.speech import SpeechRequest, Utterance
 from appliance.voices import Voice
 from processes.gateway.imports import Imports
@@ -32,6 +34,8 @@ PACKAGES = (
 """Other versions of these may make another sound of the same text."""
 SECTIONS = ("text", "tone", "vits", "coqui")
 """Of the settings."""
+GATEWAY_SOURCES = ("encoding.py", "heard_words.py", "planned_speech.py")
+"""Modules of the gateway's that decide what is joined, stretched and cut how."""
 
 
 class Sounds:
@@ -87,12 +91,14 @@ class Sounds:
     def _name(self, engine: str, engine_voice: str, asked: tuple[object, ...]) -> str:
         """Return the name of what is asked of a voice.
 
-        It is empty while no worker has told its engine's version, and while the workers of an imported voice
-        are being replaced, since nobody knows then which of them would speak.
+        It is empty while no worker has told its engine's version, and while workers with another version of
+        it, or of an imported voice, are being replaced, since nobody knows then which of them would speak.
         """
         engine_version = self._pool.engine_versions.get(engine)
         voice_version = self._imports.voice_version(engine, engine_voice)
         if engine_version is None or voice_version is None:
+            return ""
+        if any(link.engine_version != engine_version for link in self._pool.links(engine)):
             return ""
         parts = (self._appliance, engine, engine_version, engine_voice, voice_version, *asked)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -100,7 +106,8 @@ class Sounds:
 
 def _appliance(settings: Settings) -> str:
     """Return a hash of what the sound of every text depends on."""
-    versions = [appliance.__version__]
+    gateway_sources = sources_hash(Path(__file__).parent, GATEWAY_SOURCES)
+    versions = [appliance.__version__, sound_sources(), gateway_sources]
     for package in PACKAGES:
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")

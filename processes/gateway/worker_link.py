@@ -57,6 +57,7 @@ class WorkerLink:
         self.process = ProcessHandle(peer_pid)
         self.name = f"pid-{peer_pid}"
         self.engine = ""
+        self.engine_version = ""
         self.is_on_cpu = True
         """Whether its engine computes on the CPU, as its HELLO has it."""
         self.state = WorkerState.READY
@@ -93,7 +94,7 @@ class WorkerLink:
     def introduce(self, hello: Hello) -> None:
         """Take the name and engine that the worker gives itself, and a page of its voices."""
         self.name, self.engine, self.store_mark = hello.worker, hello.engine, hello.store_mark
-        self.is_on_cpu = hello.is_on_cpu
+        self.engine_version, self.is_on_cpu = hello.engine_version, hello.is_on_cpu
         self.voices += hello.voices
         self.variants += hello.variants
 

@@ -43,6 +43,7 @@ from appliance.ipc.messages import (
     Synthesize,
     hello_pages,
 )
+from appliance.sound_sources import sound_sources
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk, Utterance
 from appliance.tracing import Window
 from processes.worker.containment import private_bytes
@@ -51,6 +52,8 @@ from processes.worker.stop_signal import StopSignal
 
 FINISH_S = 4.0
 """Seconds after SIGTERM in which what is spoken may be finished; supervisord's `stopwaitsecs` is longer."""
+SOURCES_CHARS = 16
+"""Hexadecimal digits of the sources' hash that follow an engine's version."""
 ANSWER_S = 1.0
 """Seconds that the gateway has to answer DRAIN; without an answer an idle worker ends."""
 
@@ -118,11 +121,12 @@ class Session:
             ProtocolError: The gateway broke the protocol; likewise.
         """
         engine = self._engine
+        version = f"{engine.version} {sound_sources()[:SOURCES_CHARS]}"
         for page in hello_pages(
-            self._worker, engine.name, engine.version, os.getpid(), engine.voices(), engine.variants()
+            self._worker, engine.name, version, os.getpid(), engine.voices(), engine.variants()
         ):
             self._channel.send(replace(page, store_mark=self._store_mark, is_on_cpu=engine.is_on_cpu))
-        logger.info("worker_ready", worker=self._worker, engine_version=engine.version)
+        logger.info("worker_ready", worker=self._worker, engine_version=version)
         with HeartbeatThread(self._channel, heartbeat_s, self._say_drain, leave_s, on_stuck):
             try:
                 return self._serve_utterances()

@@ -19,6 +19,7 @@ from processes.gateway.job_speaker import JobSpeaker
 from processes.gateway.sounds import Sounds
 from processes.gateway.ticket import Ticket
 from tests.parts.dispatch_rig import PATIENCE_S, DispatchRig, dispatch_rig, wanted_pcm
+from tests.parts.rogue import running_rogue
 from tests.parts.tickets import make_utterance
 
 RATE_HZ = 22050
@@ -231,6 +232,20 @@ async def test_speak_when_somebody_waits_longer_than_a_job_steps_back_then_the_j
         assert (await speaking(speaker, "It can't wait.")).pcm == wanted_pcm("It can't wait.")
         assert person.stream.first_audio_at_s is None
         hearing.cancel()
+
+
+async def test_name_when_workers_with_other_sources_are_there_then_there_is_none(run_dir: Path) -> None:
+    async with dispatch_rig(run_dir, 1) as rig:
+        sounds = await asyncio.to_thread(sounds_of, rig)
+        utterance = make_utterance("Hello.")
+        name = sounds.utterance_name(utterance)
+        with running_rogue(run_dir, "behaves"):
+            await rig.until(lambda: len(rig.pool.links()) == 2)
+            assert sounds.utterance_name(utterance) == ""
+            rig.workers[0].signal(signal.SIGKILL)
+            await rig.until(lambda: len(rig.pool.links()) == 1)
+            others = sounds.utterance_name(utterance)
+    assert len({name, others, ""}) == 3
 
 
 async def test_step_back_when_somebody_waits_for_a_first_sound_then_encoding_waits_until_it_has_come(

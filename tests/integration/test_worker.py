@@ -17,8 +17,10 @@ import pytest
 from appliance.engines.tone import EXIT_CODE, expected_pcm
 from appliance.ipc.messages import Audio, Cancel, Done, Drain, Failed, Grant, Heartbeat, Hello, Synthesize
 from appliance.lifecycle import EXIT_CONFIG
+from appliance.sound_sources import sound_sources
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, PcmChunk
 from processes.worker.__main__ import ExitCode
+from processes.worker.session import SOURCES_CHARS
 from tests.parts.utterances import SENTENCE, audio_s, english, utterance, whole_pcm
 from tests.parts.worker_link import (
     WorkerLink,
@@ -48,7 +50,9 @@ def test_worker_when_warm_then_says_hello_with_all_voices(gateway, start, engine
         assert {page.pid for page in pages} == {worker.pid}
         assert [page.page for page in pages] == list(range(len(pages)))
         assert sum(len(page.voices) for page in pages) == voices
-        assert all(page.engine_version and page.is_on_cpu for page in pages)
+        (version,) = {page.engine_version for page in pages}
+        assert version.endswith(f" {sound_sources()[:SOURCES_CHARS]}")
+        assert all(page.is_on_cpu for page in pages)
 
 
 def test_worker_when_granted_then_audio_with_its_id_and_done(gateway, start) -> None:

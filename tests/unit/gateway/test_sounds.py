@@ -15,6 +15,7 @@ from appliance.speech import AudioFormat, InputType, Randomness, SpeechRequest, 
 from appliance.voice_store import VoiceStore
 from appliance.voices import Voice, VoiceCatalog
 from appliance.worker_settings import WorkersSettings
+from processes.gateway import sounds as sounds_module
 from processes.gateway.imports import Imports
 from processes.gateway.pool import WorkerPool
 from processes.gateway.sounds import Sounds
@@ -67,6 +68,15 @@ def test_names_when_engine_or_settings_are_others_then_so_are_they(
     before = names(sounds_of(settings_of(run_dir)))
     after = names(sounds_of(settings_of(run_dir, **more), engine_version))
     assert not set(before) & set(after)
+
+
+def test_names_when_a_source_of_the_gateways_is_another_then_so_are_they(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(VoiceStore(run_dir))
+    before = names(sounds_of(settings_of(run_dir)))
+    monkeypatch.setattr(sounds_module, "GATEWAY_SOURCES", ("sounds.py",))
+    assert not set(before) & set(names(sounds_of(settings_of(run_dir))))
 
 
 def test_names_when_no_worker_has_told_its_engines_version_then_there_are_none(run_dir: Path) -> None:
