@@ -14,7 +14,7 @@ from appliance.errors import InvalidRequestError, TextTooLongError
 from appliance.speech import MAX_UTTERANCE_CHARS, SpokenText
 from appliance.text.digits import spell_digits
 from appliance.text.inline import InlineScanner, fold_spaces, white_space_edits
-from appliance.text.normalize import drop_unspeakable, has_something_to_speak
+from appliance.text.normalize import compose_letters, drop_unspeakable, has_something_to_speak
 from appliance.text.offsets import apply_edits, cut_out
 from appliance.text.split import FIRST_MAX_CHARS, Border, split_into_spans
 from appliance.text.ssml import Closing, Leaf, Opening, Part, Run, escaped
@@ -121,7 +121,7 @@ class _Grouper:
             text = SpokenText(
                 clean.text, tuple((at, text.original_offset(source)) for at, source in clean.origins)
             )
-        text = spell_digits(text, self._language)
+        text = spell_digits(compose_letters(text), self._language)
         if not self._is_enabled:
             return apply_edits(text, white_space_edits(text.text, 0, len(text.text)))
         scanner = InlineScanner(text.text, self._language)

@@ -40,6 +40,8 @@ def _mark_ranges() -> str:
 
 _MARKS = _mark_ranges()
 _MARK_TOWER = re.compile(f"[{_MARKS}](?<=[{_MARKS}]{{{MAX_MARKS + 1}}})[{_MARKS}]*")
+_IN_PARTS = re.compile(f"[^{_MARKS}][{_MARKS}]+|[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?")
+"""A letter and its marks; a syllable of Korean as its two or three letters."""
 _UNSPEAKABLE = re.compile(f"[{_DROPPED}]+")
 
 
@@ -57,6 +59,26 @@ def drop_unspeakable(text: str) -> SpokenText:
     return spoken
 
 
+def compose_letters(text: SpokenText) -> SpokenText:
+    """Return a text whose letters are each one character where Unicode has one, mapped as before.
+
+    Engines know `é`, and speak an `e` with the mark behind it as `e`. Marks that make no letter stay as they
+    are, in their order. Takes linear time.
+
+    Source: Unicode Standard Annex 15, normalisation form C.
+    """
+    if text.text.isascii() or unicodedata.is_normalized("NFC", text.text):
+        return text
+    return apply_edits(text, _compositions(text.text))
+
+
+def _compositions(text: str) -> Iterator[Edit]:
+    for found in _IN_PARTS.finditer(text):
+        letter = unicodedata.normalize("NFC", found[0])
+        if len(letter) < len(found[0]):
+            yield Edit(*found.span(), letter)
+
+
 def _deletions(pattern: re.Pattern[str], text: str) -> Iterator[Edit]:
     for found in pattern.finditer(text):
         yield Edit(found.start(), found.end(), "")
@@ -65,7 +87,8 @@ def _deletions(pattern: re.Pattern[str], text: str) -> Iterator[Edit]:
 def make_speakable(text: str, language: str, *, is_enabled: bool = True) -> SpokenText:
     """Return a text as it is to be spoken, mapped back to its original.
 
-    Runs of white space become one space. A line break stands for a paragraph's end and nothing else.
+    Letters written as several characters become one; runs of white space become one space. A line break
+    stands for a paragraph's end and nothing else.
     Takes linear time.
 
     Args:
@@ -73,7 +96,7 @@ def make_speakable(text: str, language: str, *, is_enabled: bool = True) -> Spok
         language: BCP 47 tag of the voice, for its digits and the names of emoji.
         is_enabled: Whether markdown, HTML, addresses and emoji become words; else they stay as they are.
     """
-    clean = spell_digits(drop_unspeakable(text), language)
+    clean = spell_digits(compose_letters(drop_unspeakable(text)), language)
     if is_enabled:
         return fold_spaces(apply_edits(clean, _markup_edits(clean.text, language)))
     return apply_edits(clean, _region_edits(clean.text, plain_regions(clean.text)))

@@ -158,10 +158,33 @@ def test_marks_behind_the_eighth_are_dropped():
 
 
 def test_text_of_a_script_with_marks_stays():
-    for text in ("Việt Nam", "สวัสดีครับ", "नमस्ते क्ष", "שָׁלוֹם", "مَرْحَبًا"):
-        assert make_speakable(unicodedata.normalize("NFD", text), "en").text == unicodedata.normalize(
-            "NFD", text
-        )
+    for text in ("สวัสดีครับ", "नमस्ते क्ष", "שָׁלוֹם", "مَرْحَبًا", "مُحَمَّد"):
+        assert make_speakable(text, "en").text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Die Tür über dem Floß", "Zażółć gęślą jaźń", "Việt Nam", "йод", "한국말", "がぎ パン", "கொ", "Å"],
+)
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_letters_in_parts_when_unicode_has_one_character_then_it_is_spoken(text, is_enabled):
+    parts = unicodedata.normalize("NFD", text)
+    assert parts != text
+    spoken = make_speakable(parts, "en", is_enabled=is_enabled)
+    assert spoken.text == text
+    assert spoken.original_offset(len(text)) == len(parts)
+
+
+def test_letters_in_parts_when_mapped_back_then_each_is_at_its_own():
+    parts = unicodedata.normalize("NFD", "Tür, Öl")
+    spoken = make_speakable(parts, "de")
+    letters = [(spoken.text[at], parts[spoken.original_offset(at)]) for at in range(len(spoken.text))]
+    assert letters == [(char, unicodedata.normalize("NFD", char)[0]) for char in "Tür, Öl"]
+
+
+def test_letters_in_parts_when_no_mark_belongs_to_them_then_they_stay():
+    assert make_speakable("\u0301\u0308", "en").text == "\u0301\u0308"
+    assert make_speakable("x\u0301\u0308 \u1100", "en").text == "x\u0301\u0308 \u1100"
 
 
 @pytest.mark.parametrize("text", ["a", "7", "你", "%", "€", "ส", "... x", "½"])
