@@ -45,6 +45,11 @@ class _Piece:
     words: tuple[WrittenWord, ...] = ()
 
 
+def language_of(voice: Voice) -> str:
+    """Return the BCP 47 tag of the language that a voice's texts are taken to be in."""
+    return voice.languages[0] if voice.languages else _DEFAULT_LANGUAGE
+
+
 def split_into_utterances(
     request: SpeechRequest,
     voice: Voice,
@@ -74,7 +79,7 @@ def split_into_utterances(
         InvalidRequestError: The SSML isn't well-formed or isn't allowed.
         TextTooLongError: An SSML element that can't be cut is longer than an utterance.
     """
-    language = voice.languages[0] if voice.languages else _DEFAULT_LANGUAGE
+    language = language_of(voice)
     speed = min(max(request.speed, voice.min_speed), voice.max_speed)
     # A slow voice fills its share of memory with fewer characters.
     max_chars = max_chars if speed >= 1 else max(1, int(max_chars * _SLOW_SHARE * speed))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+from collections import OrderedDict
 from pathlib import Path
 
 import appliance
 from appliance.settings import Settings
 from appliance.sound_sources import sound_sources, sources_hash
 from appliance.speech import SpeechRequest, Utterance
+from appliance.text.early import deciding_text
 from appliance.voices import Voice
 from processes.gateway.imports import Imports
 from processes.gateway.pool import WorkerPool
@@ -36,6 +38,8 @@ SECTIONS = ("text", "tone", "vits", "coqui")
 """Of the settings."""
 GATEWAY_SOURCES = ("encoding.py", "heard_words.py", "planned_speech.py")
 """Modules of the gateway's that decide what is joined, stretched and cut how."""
+MAX_SPOKEN_NAMES = 4_096
+"""Texts whose names by what is spoken are remembered, some 1.5 MB; the oldest goes first."""
 
 
 class Sounds:
@@ -52,14 +56,32 @@ class Sounds:
         self._appliance = _appliance(settings)
         self._pool = pool
         self._imports = imports
+        self._spoken_names: OrderedDict[str, str] = OrderedDict()
+        """The name by what is spoken, by the name by what is written."""
 
     def answer_name(self, request: SpeechRequest, voice: Voice) -> str:
-        """Return the name of all that decides an answer's bytes; empty while nobody knows all of it."""
+        """Return the name of all that decides an answer's bytes; empty while nobody knows all of it.
+
+        Texts that are spoken alike have one, however they are written; what is spoken of one is found once.
+        """
+        written = self._answer_name(request, voice, request.text)
+        if not written:
+            return ""
+        name = self._spoken_names.get(written)
+        if name is None:
+            spoken = deciding_text(request, voice)
+            name = written if spoken is None else self._answer_name(request, voice, spoken, "spoken")
+            self._spoken_names[written] = name
+            if len(self._spoken_names) > MAX_SPOKEN_NAMES:
+                self._spoken_names.popitem(last=False)
+        return name
+
+    def _answer_name(self, request: SpeechRequest, voice: Voice, *text: str) -> str:
         return self._name(
             voice.engine,
             voice.engine_voice,
             (
-                request.text,
+                *text,
                 voice.sample_rate_hz,
                 request.speed,
                 request.pitch,

@@ -12,6 +12,7 @@ import pytest
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
 from appliance.speech import AudioFormat, InputType, Randomness, SpeechRequest, SpokenText, Utterance
+from appliance.text.early import WHOLE_CHARS
 from appliance.voice_store import VoiceStore
 from appliance.voices import Voice, VoiceCatalog
 from appliance.worker_settings import WorkersSettings
@@ -147,3 +148,70 @@ def test_utterance_name_when_anything_sounds_otherwise_then_it_is_another(
     sounds = sounds_of(settings_of(run_dir))
     assert sounds.utterance_name(replace(UTTERANCE, **other)) != sounds.utterance_name(UTTERANCE)
     assert sounds.utterance_name(replace(UTTERANCE, index=3)) == sounds.utterance_name(UTTERANCE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The  door\tis\nopen. Café.",
+        " The door is open. Café. \n",
+        "The door is open. Cafe\u0301.",
+        "The **door** is open. Café.",
+        "The door\u200b is open. Café.",
+    ],
+)
+def test_answer_name_when_another_text_is_spoken_alike_then_it_is_the_same(run_dir: Path, text: str) -> None:
+    put(VoiceStore(run_dir))
+    sounds = sounds_of(settings_of(run_dir))
+    plain = replace(REQUEST, text="The door is open. Café.")
+    other = replace(plain, text=text)
+    assert sounds.answer_name(other, VOICE) == sounds.answer_name(plain, VOICE)
+    assert sounds.answer_name(other, VOICE) == sounds.answer_name(other, VOICE)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("One.\nTwo.", {"text": "One.\n\nTwo."}),  # a paragraph
+        ("the Door", {"text": "the door"}),
+        ("a **b**", {"text": "a b", "make_speakable": False}),
+        ("a  b", {"text": "a b", "wants_word_times": True}),
+    ],
+)
+def test_answer_name_when_another_text_sounds_otherwise_then_it_is_another(
+    run_dir: Path, text: str, other: dict[str, Any]
+) -> None:
+    put(VoiceStore(run_dir))
+    sounds = sounds_of(settings_of(run_dir))
+    request = replace(REQUEST, text=text)
+    assert sounds.answer_name(replace(request, **other), VOICE) != sounds.answer_name(request, VOICE)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"wants_word_times": True},  # where words stand is told, too
+        {"input_type": InputType.SSML},
+        {"text": "a b. " * WHOLE_CHARS},  # its beginning is spoken before the whole is looked at
+    ],
+)
+def test_answer_name_when_what_is_spoken_does_not_decide_alone_then_it_is_by_what_is_written(
+    run_dir: Path, more: dict[str, Any]
+) -> None:
+    put(VoiceStore(run_dir))
+    sounds = sounds_of(settings_of(run_dir))
+    request = replace(REQUEST, **{"text": "a b. c"} | more)
+    spaced = replace(request, text=request.text.replace(" ", "  ", 1))
+    assert sounds.answer_name(spaced, VOICE) != sounds.answer_name(request, VOICE)
+
+
+def test_spoken_names_when_there_are_many_then_the_oldest_is_forgotten_and_found_again(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(VoiceStore(run_dir))
+    monkeypatch.setattr(sounds_module, "MAX_SPOKEN_NAMES", 2)
+    sounds = sounds_of(settings_of(run_dir))
+    requests = [replace(REQUEST, text=f"{number}  doors.") for number in range(5)]
+    first = [sounds.answer_name(request, VOICE) for request in requests]
+    assert len(sounds._spoken_names) == 2
+    assert [sounds.answer_name(request, VOICE) for request in requests] == first
