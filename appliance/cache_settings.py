@@ -16,7 +16,7 @@ class CacheSettings(Section):
 
     speech: bool = Field(
         default=True,
-        description="Whether POST answers are kept, and equal requests at one time are spoken once.",
+        description="Whether POST answers are kept, equal ones at one time spoken once, and files written.",
     )
     memory_bytes: int = Field(
         33_554_432, ge=0, le=1_073_741_824, description="Bytes of answers kept in memory, of GET and POST."
@@ -35,7 +35,7 @@ class CacheSettings(Section):
         1_073_741_824,
         ge=0,
         le=1_099_511_627_776,
-        description="Bytes of POST answers kept in data.dir/cache; 0 keeps no files.",
+        description="Bytes of answers kept in data.dir/cache; 0 keeps no files.",
     )
     days: float = Field(30.0, gt=0, le=3650, description="Days that a file stays which nobody asks for.")
     warm_file: str = Field(

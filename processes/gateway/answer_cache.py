@@ -4,7 +4,7 @@ Owns: which answers are kept, where one is looked up and kept, the figures of th
 Refuses to know: HTTP, what a key is made of (`sounds`), how an answer is made (`shared_speech`), how files
 look (`answer_files`), whose answer has to go when too much is held (`unsent`).
 
-Answers of GET have keys of their own, since they have the times of their words, and lie in memory only.
+Answers of GET have keys of their own, since they have the times of their words.
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ class AnswerCache:
         self.unsent.look()
 
     async def store(self, key: str, audio: Audio) -> None:
-        """Keep a finished answer in a file, if the disk takes it; nothing is raised."""
-        if self.files.is_on:
+        """Keep a finished answer in a file, if that is wanted and the disk takes it; nothing is raised."""
+        if self.files.is_on and self._settings.speech:
             await self.files.write(key, audio)
 
     async def purge(self) -> tuple[int, bool]:

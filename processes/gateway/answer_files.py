@@ -26,7 +26,6 @@ from loguru import logger
 from appliance.cache_settings import CacheSettings
 from appliance.store.disk import look_at_disk
 from processes.gateway.answer_form import (
-    HEADER,
     MAX_FILES,
     BrokenAnswerError,
     Entry,
@@ -37,6 +36,7 @@ from processes.gateway.answer_form import (
     pin_path_of,
     read_answer,
     read_pin,
+    size_of,
     write_answer,
 )
 from processes.gateway.audio_memory import Audio
@@ -175,7 +175,7 @@ class AnswerFiles:
 
         What takes longer than `DISK_S`, or whose caller is cancelled, is written all the same, in the end.
         """
-        size_bytes = HEADER.size + len(audio.media_type) + len(audio.data)
+        size_bytes = size_of(audio)
         is_in_time = time.monotonic() >= self._rests_until_s["write"]
         has_room = not self._waiting_bytes or self._waiting_bytes + size_bytes <= MAX_WAITING_BYTES
         most_bytes = self._settings.disk_bytes

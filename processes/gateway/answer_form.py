@@ -3,7 +3,9 @@
 Owns: the files' names and form, reading and writing one, finding all there are.
 Refuses to know: which are kept, for how long, what is done about a disk that fails. Everything here blocks.
 
-    magic, bytes of the media type and of the audio, seconds of audio, its SHA-256 │ media type │ audio
+    magic, bytes of each part, seconds of audio, SHA-256 of audio and words │ media type │ audio │ words
+
+Words are the times of the audio's words, which answers of GET have.
 
 A file appears under its name when it is whole. A file `<name>.pin` beside a file, or in its place, keeps it
 from ever being taken away but by hand. It holds the request whose answer that is, as JSON: under another
@@ -29,8 +31,8 @@ from loguru import logger
 from appliance.voice_folders import sync
 from processes.gateway.audio_memory import Audio, etag_of
 
-MAGIC = b"TTSANSW1"
-HEADER = struct.Struct(">8sHQd32s")
+MAGIC = b"TTSANSW2"
+HEADER = struct.Struct(">8sHQQd32s32s")
 MAX_TYPE_BYTES = 64
 KEY = re.compile(r"[0-9a-f]{64}", re.ASCII)
 FOLDER_CHARS = 2
@@ -105,7 +107,7 @@ def write_answer(path: Path, audio: Audio) -> None:
     Raises:
         OSError: It can't be written; nothing is left of it.
     """
-    _write(path, [_header(audio), audio.data], is_forced=False)
+    _write(path, [_header(audio), audio.data, audio.words], is_forced=False)
 
 
 def _write(path: Path, parts: Sequence[bytes], *, is_forced: bool) -> None:
@@ -135,16 +137,21 @@ def read_answer(path: Path) -> Audio:
         head = file.read(HEADER.size)
         if len(head) < HEADER.size:
             raise BrokenAnswerError("cut short")
-        magic, type_bytes, data_bytes, audio_s, digest = HEADER.unpack(head)
+        magic, type_bytes, data_bytes, words_bytes, audio_s, *digests = HEADER.unpack(head)
         # Before anything of that size is made: the lengths may be as broken as the rest.
         is_in_form = magic == MAGIC and type_bytes <= MAX_TYPE_BYTES
-        if not is_in_form or size_bytes != HEADER.size + type_bytes + data_bytes:
+        if not is_in_form or size_bytes != HEADER.size + type_bytes + data_bytes + words_bytes:
             raise BrokenAnswerError("not of our form")
         media_type = file.read(type_bytes)
-        data = file.read(data_bytes)
-    if hashlib.sha256(data).digest() != digest or not media_type.isascii():
+        data, words = file.read(data_bytes), file.read(words_bytes)
+    if [hashlib.sha256(part).digest() for part in (data, words)] != digests or not media_type.isascii():
         raise BrokenAnswerError("not the bytes that were written")
-    return Audio(data, media_type.decode("ascii"), etag_of(digest), audio_s=audio_s)
+    return Audio(data, media_type.decode("ascii"), etag_of(digests[0]), words, audio_s)
+
+
+def size_of(audio: Audio) -> int:
+    """Return the bytes of the file that holds an answer."""
+    return HEADER.size + len(audio.media_type) + len(audio.data) + len(audio.words)
 
 
 def note_uses(times: list[tuple[Path, float]]) -> None:
@@ -194,5 +201,6 @@ def _look_at(path: Path, found: dict[str, Entry], pins: set[str]) -> None:
 
 def _header(audio: Audio) -> bytes:
     media_type = audio.media_type.encode("ascii")
-    digest = hashlib.sha256(audio.data).digest()
-    return HEADER.pack(MAGIC, len(media_type), len(audio.data), audio.audio_s, digest) + media_type
+    digests = (hashlib.sha256(part).digest() for part in (audio.data, audio.words))
+    sizes = len(media_type), len(audio.data), len(audio.words)
+    return HEADER.pack(MAGIC, *sizes, audio.audio_s, *digests) + media_type

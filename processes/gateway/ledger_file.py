@@ -44,7 +44,7 @@ class LedgerLine:
     """An outcome of `tts_requests_finished_total`; every request has exactly one."""
     ended_by: str
     bytes: int
-    """Bytes of the body that were written; where audio for GET was made whole to be kept, the bytes of that.
+    """Bytes of the body that were written; where audio for GET was made whole to be kept, those of that.
 
     It can be shared, taken in ranges, or taken by nobody.
     """

@@ -50,7 +50,7 @@ class Making:
 
     @property
     def is_of_get(self) -> bool:
-        """Whether a GET asked for it, which wants the times of the words; POST keeps its answers in files."""
+        """Whether a GET asked for it, which wants the times of the words."""
         return self.speech.request.wants_word_times
 
 
@@ -110,6 +110,36 @@ def accept_unspoken(request: web.Request, asked: CheckedSpeech) -> RequestRecord
         gateway.ledger.reject(error)
         raise
     return _record(request, asked, Unspoken())
+
+
+async def take_kept(
+    request: web.Request, key: str, audio: Audio | None, record: RequestRecord
+) -> Audio | None:
+    """Find what is kept for a request that was taken in for it, and note that this is its answer.
+
+    Args:
+        request: Who asks.
+        key: What the answer is kept under.
+        audio: The answer, where it lies in memory.
+        record: The request's.
+
+    Returns:
+        The answer; None where a file turns out not to hold it.
+
+    Raises:
+        ConnectionError: The client has left.
+    """
+    gateway = request.app[GATEWAY_KEY]
+    if audio is None:
+        audio = await gateway.answers.read(key)
+    if audio is None:
+        return None
+    gateway.answers.count("hit")
+    record.answered_from("hit", Unspoken(audio.audio_s))
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client has left")
+    return audio
 
 
 def begin(gateway: Gateway, making: Making) -> SharedSpeech:
@@ -258,8 +288,7 @@ async def _make(gateway: Gateway, making: Making, shared: SharedSpeech) -> None:
     if making.key and speech.replaced is None and is_same_voice:
         gateway.answers.keep(making.key, shared.audio)
         shared.end()  # only now, so that whoever asks again after the end gets what is kept
-        if not making.is_of_get:
-            await gateway.answers.store(making.key, shared.audio)
+        await gateway.answers.store(making.key, shared.audio)
 
 
 async def _finished(

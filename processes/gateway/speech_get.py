@@ -23,9 +23,17 @@ from processes.gateway.encoding import BYTES_PER_S
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.middleware import add_headers
 from processes.gateway.planned_speech import CheckedSpeech, check_speech, split_speech
-from processes.gateway.sharing import answer_as_made, fallback_headers, listening
+from processes.gateway.record import RequestRecord
+from processes.gateway.sharing import (
+    accept_unspoken,
+    answer_as_made,
+    fallback_headers,
+    listening,
+    note_encoding,
+    take_kept,
+)
 from processes.gateway.speech import answer_streamed, first_heard, open_record, start_asked
-from processes.gateway.whole_answer import AT_ONCE_BYTES, holding_data, pieces
+from processes.gateway.whole_answer import AT_ONCE_BYTES, write_whole
 
 NO_RANGES = {"Accept-Ranges": "none"}
 """On answers that can't be sought in."""
@@ -41,25 +49,59 @@ async def get_speech(request: web.Request) -> web.StreamResponse:
     """Speak a text and answer with finished audio: Content-Length, HEAD and Range work."""
     gateway = request.app[GATEWAY_KEY]
     asked, key = check_query(request, gateway)
-    audio = find_kept(gateway, key)
-    if audio is not None:
-        return await _answer_ranged(request, audio, {CACHE_HEADER: "hit"}, is_kept=True)
+    audio = gateway.answers.recent(key)
+    if audio is None and not gateway.answers.has(key):
+        return await _speak(request, gateway, asked, key)
+    with accept_unspoken(request, asked) as record:
+        audio = await take_kept(request, key, audio, record)
+        if audio is None:
+            return await _hear(request, asked, key, record)
+        return await _answer_ranged(request, audio, {CACHE_HEADER: "hit"}, record, is_kept=True)
+
+
+async def _speak(
+    request: web.Request, gateway: Gateway, asked: CheckedSpeech, key: str
+) -> web.StreamResponse:
+    """Answer with what isn't kept: whole, but for what is too long for that."""
     if _expected_bytes(asked) > gateway.answers.memory.max_bytes or gateway.answers.is_known_as_long(key):
         return await _answer_unkept(request, gateway, asked)
-    with listening(request, asked, key) as (listener, record):
+    return await _hear(request, asked, key)
+
+
+async def _hear(
+    request: web.Request, asked: CheckedSpeech, key: str, record: RequestRecord | None = None
+) -> web.StreamResponse:
+    """Answer with audio once it is whole, or as it is made if it proves too long to be kept.
+
+    A request whose audio is whole has ended, whatever part of it is asked for.
+
+    Args:
+        request: Who asks.
+        asked: For what.
+        key: What it is kept under; empty where it can't be shared.
+        record: The request's, where it has one already.
+
+    Raises:
+        ApplianceError: It is refused, or fails before anything has left.
+        ConnectionError: The client has left, or has taken it too slowly for what is held.
+    """
+    with listening(request, asked, key, record) as (listener, mine):
         audio = await listener.whole()
         shared = listener.shared
-        record.spoken_by(shared.voice, shared.replaced)
+        mine.spoken_by(shared.voice, shared.replaced)
         if audio is None and request.method == "HEAD":
-            record.fail(ConnectionResetError("nobody wants more than the headers"))
+            mine.fail(ConnectionResetError("nobody wants more than the headers"))
             return _without_body(asked, fallback_headers(shared))
         if audio is None:
             headers = {**NO_RANGES, **fallback_headers(shared)}
-            return await answer_as_made(request, asked, listener, record, headers)
-        record.first_audio()
-        record.sent_bytes = len(audio.data)
+            return await answer_as_made(request, asked, listener, mine, headers)
+        mine.first_audio()
+        mine.sent_bytes = len(audio.data)
+        note_encoding(shared, mine)
+        mine.complete()
     headers = {CACHE_HEADER: "miss", **fallback_headers(shared)}
-    return await _answer_ranged(request, audio, headers, is_kept=audio is gateway.answers.recent(key))
+    is_kept = audio is request.app[GATEWAY_KEY].answers.recent(key)
+    return await _answer_ranged(request, audio, headers, mine, is_kept=is_kept)
 
 
 def check_query(request: web.Request, gateway: Gateway) -> tuple[CheckedSpeech, str]:
@@ -80,14 +122,6 @@ def check_query(request: web.Request, gateway: Gateway) -> tuple[CheckedSpeech, 
         gateway.ledger.reject(error)
         raise
     return asked, gateway.answers.key(asked.request, asked.voice) if asked.replaced is None else ""
-
-
-def find_kept(gateway: Gateway, key: str) -> Audio | None:
-    """Return the answer that is kept under a key, counted as found."""
-    audio = gateway.answers.recent(key)
-    if audio is not None:
-        gateway.answers.count("hit")
-    return audio
 
 
 async def _answer_unkept(request: web.Request, gateway: Gateway, asked: CheckedSpeech) -> web.StreamResponse:
@@ -134,9 +168,11 @@ def _expected_bytes(asked: CheckedSpeech) -> float:
 
 
 async def _answer_ranged(
-    request: web.Request, audio: Audio, headers: dict[str, str], *, is_kept: bool
+    request: web.Request, audio: Audio, headers: dict[str, str], record: RequestRecord, *, is_kept: bool
 ) -> web.StreamResponse:
     """Answer with the whole audio or the byte range that was asked for. Source: RFC 9110, section 14.
+
+    A request that asks for nothing of it, or for what it doesn't have, has got all that it could get.
 
     Raises:
         ConnectionError: The client has left, or has taken it too slowly for what is held.
@@ -149,7 +185,7 @@ async def _answer_ranged(
     total_bytes = len(audio.data)
     wanted = _wanted_range(request, audio) if is_kept else None
     if wanted is None:
-        return await _answer_part(request, audio, slice(total_bytes), headers)
+        return await _answer_part(request, audio, slice(total_bytes), headers, record)
     start, stop, _ = wanted.indices(total_bytes)
     if start >= stop:
         response = error_response(RangeNotSatisfiableError())
@@ -157,11 +193,11 @@ async def _answer_ranged(
         add_headers(request, response)
         return response
     headers["Content-Range"] = f"bytes {start}-{stop - 1}/{total_bytes}"
-    return await _answer_part(request, audio, slice(start, stop), headers, status=206)
+    return await _answer_part(request, audio, slice(start, stop), headers, record)
 
 
 async def _answer_part(
-    request: web.Request, audio: Audio, part: slice, headers: dict[str, str], status: int = 200
+    request: web.Request, audio: Audio, part: slice, headers: dict[str, str], record: RequestRecord
 ) -> web.StreamResponse:
     """Answer with a part of finished audio, of which a large one isn't copied for whoever reads slowly.
 
@@ -169,17 +205,23 @@ async def _answer_part(
         ConnectionError: The client has left, or has taken it too slowly for what is held.
     """
     data = memoryview(audio.data)[part]
+    status = 206 if "Content-Range" in headers else 200
+    wants_body = request.method != "HEAD"
     if len(data) <= AT_ONCE_BYTES:
+        if wants_body:
+            record.first_audio()
+            record.sent_bytes = len(data)
+        record.complete()
         return web.Response(status=status, body=bytes(data), content_type=audio.media_type, headers=headers)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_type = audio.media_type
     response.content_length = len(data)
     add_headers(request, response)
     await response.prepare(request)
-    with holding_data(request, audio.data) as holder:
-        for piece in pieces(data) if request.method != "HEAD" else ():
-            await response.write(piece)
-            holder.taken_bytes += len(piece)
+    if wants_body:
+        await write_whole(request, response, audio.data, data, record)
+    else:
+        record.complete()
         await response.write_eof()
     return response
 

@@ -21,13 +21,14 @@ from processes.gateway.audio_memory import Audio
 from processes.gateway.body import read_json
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.planned_speech import CheckedSpeech, check_speech
-from processes.gateway.record import RequestRecord, Unspoken
+from processes.gateway.record import RequestRecord
 from processes.gateway.sharing import (
     accept_unspoken,
     answer_as_made,
     fallback_headers,
     listening,
     note_encoding,
+    take_kept,
 )
 from processes.gateway.speech import answer_streamed, collect_audio, first_heard, open_record, start_asked
 from processes.gateway.whole_answer import AT_ONCE_BYTES, answer_whole
@@ -47,11 +48,10 @@ async def post_speech(request: web.Request) -> web.StreamResponse:
     if audio is None and not gateway.answers.has(key):
         return await _hear(request, asked, key)
     with accept_unspoken(request, asked) as record:
-        if audio is None:
-            audio = await gateway.answers.read(key)
+        audio = await take_kept(request, key, audio, record)
         if audio is None:
             return await _hear(request, asked, key, record)
-        return await _answer_kept(request, gateway, audio, record)
+        return await _answer_kept(request, audio, record)
 
 
 async def _checked(request: web.Request, gateway: Gateway) -> CheckedSpeech:
@@ -74,20 +74,13 @@ async def _speak_alone(request: web.Request, gateway: Gateway, asked: CheckedSpe
             return await answer_streamed(request, speech, delivery, record)
 
 
-async def _answer_kept(
-    request: web.Request, gateway: Gateway, audio: Audio, record: RequestRecord
-) -> web.StreamResponse:
+async def _answer_kept(request: web.Request, audio: Audio, record: RequestRecord) -> web.StreamResponse:
     """Answer with kept audio, or say that the client has it.
 
     Raises:
         ConnectionError: The client has left.
     """
-    gateway.answers.count("hit")
-    record.answered_from("hit", Unspoken(audio.audio_s))
     headers = {**KEPT, CACHE_HEADER: "hit", "ETag": audio.etag}
-    transport = request.transport
-    if transport is None or transport.is_closing():
-        raise ConnectionResetError("the client has left")
     if is_known_to_client(request, audio.etag):
         record.complete()
         return web.Response(status=304, headers=headers)

@@ -74,13 +74,33 @@ async def answer_whole(
     response.headers.update(headers)
     add_headers(request, response)
     await response.prepare(request)
+    await write_whole(request, response, data, memoryview(data), record)
+    return response
+
+
+async def write_whole(
+    request: web.Request, response: web.StreamResponse, data: bytes, part: memoryview, record: RequestRecord
+) -> None:
+    """Send finished audio, or a part of it, ending the record before the last byte.
+
+    Args:
+        request: What is answered.
+        response: Its headers have left.
+        data: What is held for it.
+        part: What is sent of that, at least a byte.
+        record: The request's; one that has ended stays as it is.
+
+    Raises:
+        ConnectionError: The client has left, or has taken it too slowly for what is held.
+    """
+    sent_bytes = 0
     with holding_data(request, data) as holder:
-        for piece in pieces(memoryview(data)[:-1]):
+        for piece in pieces(part[:-1]):
             await response.write(piece)
             record.first_audio()
             holder.taken_bytes += len(piece)
-            record.sent_bytes += len(piece)
-        record.sent_bytes = len(data)
+            sent_bytes += len(piece)
+            record.sent_bytes = sent_bytes
+        record.sent_bytes = len(part)
         record.complete()
-        await response.write_eof(data[-1:])
-    return response
+        await response.write_eof(bytes(part[-1:]))

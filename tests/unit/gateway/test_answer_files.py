@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,15 @@ async def test_read_when_another_gateway_has_written_then_the_same_audio_comes(o
     assert later.bytes == FILE_BYTES
 
 
-@pytest.mark.parametrize("place", [0, 9, 12, 40, HEADER.size + 2, HEADER.size + 20, -1])
+async def test_read_when_the_audio_has_words_then_they_come_with_it_and_count(opened: Opened) -> None:
+    audio = replace(audio_of(1), words=b'[["word",0,4,true,0.0,0.5]]')
+    await (await opened()).write(key_of(1), audio)
+    later = await opened()
+    assert await later.read(key_of(1)) == audio
+    assert later.bytes == FILE_BYTES + len(audio.words)
+
+
+@pytest.mark.parametrize("place", [0, 9, 12, 20, 40, 70, HEADER.size + 2, HEADER.size + 20, -1])
 async def test_read_when_a_byte_is_wrong_then_nothing_comes_and_the_file_is_gone(
     opened: Opened, tmp_path: Path, place: int
 ) -> None:
