@@ -30,6 +30,7 @@ from appliance.engines.espeak_library import (
     Parameter,
     WordEvent,
 )
+from appliance.engines.espeak_onsets import WordOnsets
 from appliance.engines.espeak_words import WordTimer
 from appliance.errors import EngineFailedError
 from appliance.speech import (
@@ -183,6 +184,7 @@ class _Speech:
         self._words: WordTimer | None = None
         if utterance.wants_word_marks:
             self._words = WordTimer(utterance.spoken.text, is_ssml=utterance.is_ssml)
+        self._onsets = WordOnsets(rate_hz)
         self._marks: list[WordMark] = []
         self._parts: list[bytes] = []
         """What isn't handed over yet."""
@@ -197,7 +199,7 @@ class _Speech:
         self._parts.append(pcm)
         self._total_bytes += len(pcm)
         if self._words is not None:
-            self._marks += self._words.take(events)
+            self._marks += self._words.take(self._onsets.take(pcm, events))
         if self._total_bytes >= self._pass_on_at_bytes:
             self._pass_on(is_last=False)
             self._pass_on_at_bytes = self._total_bytes + NEXT_CHUNK_BYTES
@@ -206,6 +208,7 @@ class _Speech:
     def finish(self) -> None:
         """Hand over what is left as the last chunk."""
         if self._words is not None:
+            self._marks += self._words.take(self._onsets.finish())
             self._marks += self._words.finish(self._seconds(self._total_bytes))
         self._pass_on(is_last=True)
 

@@ -84,7 +84,7 @@ def test_synthesize_when_marks_are_given_then_times_rise_within_the_audio(engine
     times_s = [mark.time_s for chunk in chunks for mark in chunk.word_marks]
     assert len(times_s) == len(SENTENCE.split())
     assert times_s == sorted(times_s)
-    assert times_s[0] == 0
+    assert 0 <= times_s[0] < 0.05
     assert times_s[-1] < audio_s(chunks)
 
 
