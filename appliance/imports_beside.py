@@ -1,9 +1,10 @@
-"""Where imports beside the appliance stand: those in another container or checkout on the same data folder.
+"""Where imports beside the appliance stand: those in other containers or checkouts on the same data folder.
 
-Owns: `data/imports/import.json`, who may write it, and what of it is believed.
+Owns: `data/imports/1/import.json` and so on, a place for each importer that lives, who may write there, and
+what of it is believed.
 Refuses to know: importers that the appliance starts itself (`voice_imports`).
 
-A process id says nothing in another container. So the folder's lock is held for as long as the writer lives.
+A process id says nothing in another container. So a place's lock is held for as long as its writer lives.
 """
 
 from __future__ import annotations
@@ -13,15 +14,24 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from appliance.lifecycle import write_json
-from appliance.voice_folders import locked
-from appliance.voice_imports import IMPORTS_FILE, VoiceImport, buried, parse_imports, read_imports
+from appliance.voice_folders import is_held, locked
+from appliance.voice_imports import (
+    IMPORTS_FILE,
+    MAX_IMPORTS,
+    VoiceImport,
+    buried,
+    parse_imports,
+    read_imports,
+)
 
 FOLDER = "imports"
 """In the data folder."""
+PLACES = tuple(str(number) for number in range(1, 9))
+"""In that folder, each for an importer that lives: one makes a voice while the others wait."""
 MAX_FILE_BYTES = 131_072
 CLAIM_S = 1.0
 """Seconds to wait for a reader, who has the lock for an instant."""
@@ -30,26 +40,39 @@ CLAIM_LOOK_S = 0.02
 
 @contextmanager
 def claimed(data_dir: Path) -> Iterator[Path | None]:
-    """Be the importer whose state is shown; None where another one is, or the folder can't be made.
+    """Be an importer whose state is shown; None where all places are taken, or none can be made.
 
-    What an earlier importer has told is gone then. Blocks for `CLAIM_S` seconds at most.
+    What importers have told that have ended is gone then. Blocks for `CLAIM_S` seconds at most.
 
     Args:
         data_dir: The data folder.
     """
-    folder = data_dir / FOLDER
+    folders = _places(data_dir)
     with suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (data_dir / FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
     deadline_s = time.monotonic() + CLAIM_S
-    while folder.is_dir() and time.monotonic() < deadline_s:
-        with locked(folder) as is_ours:
-            if is_ours:
-                with suppress(OSError):
-                    (folder / IMPORTS_FILE).unlink()
-                yield folder
-                return
+    while (data_dir / FOLDER).is_dir() and time.monotonic() < deadline_s:
+        for folder in folders:
+            with suppress(OSError):
+                folder.mkdir(mode=0o700, exist_ok=True)
+            with locked(folder) as is_ours:
+                if is_ours:
+                    _forget_ended(folder, folders)
+                    yield folder
+                    return
         time.sleep(CLAIM_LOOK_S)
     yield None
+
+
+def _forget_ended(own: Path, folders: Iterable[Path]) -> None:
+    """Take away what is told in the own place, and in those that nobody holds."""
+    for folder in folders:
+        with (
+            nullcontext(enter_result=True) if folder == own else locked(folder) as is_ours,
+            suppress(OSError),
+        ):
+            if is_ours:
+                (folder / IMPORTS_FILE).unlink()
 
 
 def write_beside(folder: Path, imports: Iterable[VoiceImport]) -> None:
@@ -65,34 +88,35 @@ def write_beside(folder: Path, imports: Iterable[VoiceImport]) -> None:
     write_json(folder / IMPORTS_FILE, {"imports": [each.as_dict() for each in imports]})
 
 
-def read_beside(data_dir: Path) -> list[VoiceImport]:
-    """Return the imports of the importer that ran last beside the appliance; blocks for the disk.
+def read_all_imports(run_dir: Path, data_dir: Path) -> list[VoiceImport]:
+    """Return the imports of the appliance's own importers and of those beside it; blocks for the disk.
 
     Those under way have failed once their importer is gone. A file that is absent, broken, too large or no
-    file at all is no import.
+    file at all is no import. Of a model that several import, it is that of the importer that has told
+    something last. Of more than `MAX_IMPORTS`, those that ended first are left out.
     """
-    folder = data_dir / FOLDER
-    with locked(folder) as is_ours:  # so nobody writes
-        is_alive = not is_ours
+    own = (_changed_s(run_dir / IMPORTS_FILE), read_imports(run_dir))
+    told = sorted([own, *map(_told_in, _places(data_dir))], key=lambda each: each[0])
+    found = list({each.model: each for _, entries in told for each in entries}.values())
+    if len(found) > MAX_IMPORTS:
+        found = sorted(found, key=lambda each: each.is_under_way)[-MAX_IMPORTS:]
+    return found
+
+
+def _places(data_dir: Path) -> list[Path]:
+    return [data_dir / FOLDER / name for name in PLACES]
+
+
+def _told_in(folder: Path) -> tuple[float, list[VoiceImport]]:
+    """Return when a place was written to, and the imports that are told there."""
+    is_alive = is_held(folder)
+    path = folder / IMPORTS_FILE
     try:
-        content = json.loads(_text(folder / IMPORTS_FILE))
+        content = json.loads(_text(path))
     except (OSError, ValueError, RecursionError):
-        return []
+        return 0.0, []
     found = parse_imports(content.get("imports") if isinstance(content, dict) else None)
-    return found if is_alive else [buried(each) for each in found]
-
-
-def read_all_imports(run_dir: Path, data_dir: Path) -> list[VoiceImport]:
-    """Return the imports of the appliance's own importers and of one beside it; blocks for the disk.
-
-    Of a model that both have imported, it is that of the importer that has told something last.
-    """
-    found = [
-        (_changed_s(run_dir / IMPORTS_FILE), read_imports(run_dir)),
-        (_changed_s(data_dir / FOLDER / IMPORTS_FILE), read_beside(data_dir)),
-    ]
-    in_order = sorted(found, key=lambda each: each[0])
-    return list({each.model: each for _, entries in in_order for each in entries}.values())
+    return _changed_s(path), found if is_alive else [buried(each) for each in found]
 
 
 def _text(path: Path) -> bytes:

@@ -184,7 +184,7 @@ class GatewayMetrics:
             "tts_queue_wait_expected_seconds", "Seconds a newcomer's first utterance would wait now."
         )
         self.voice_imports = self._gauge(
-            "tts_voice_imports", "Voices of the latest run of the importer, by state.", state=IMPORT_STATES
+            "tts_voice_imports", "Imports that /health shows, by state.", state=IMPORT_STATES
         )
         self.retries = self._counter("tts_utterance_retries", "Utterances given to a second worker.")
         self.fallbacks = self._counter(

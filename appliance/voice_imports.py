@@ -22,7 +22,7 @@ from appliance.voice_store import VoiceStore
 IMPORTS_FILE = "import.json"
 """In the run directory, by the importer: the imports of its life, who it is, and `OTHERS`."""
 OTHERS = "others"
-"""The same of importers that wait for their next try meanwhile."""
+"""The same of importers that wait for their next try meanwhile, and of those that had theirs meanwhile."""
 REQUEST_FILE = "import-request.json"
 """In the run directory, by the gateway: the model that the importer is started for."""
 PROGRAM_FILE = Path("workers.d", "importer.conf")
@@ -47,7 +47,7 @@ stderr_logfile_maxbytes=0
 """It starts as soon as supervisord knows it and ends by itself; the watchdog takes it away then."""
 KILLED = "The importer was killed"
 MAX_IMPORTS = 100
-"""Of one importer, that are shown."""
+"""That are shown, of one importer and of all together."""
 MAX_CHARS = {"model": 200, "reason": 500, "code": 64, "voice": 100}
 """Texts of an import → the most that is shown of them."""
 
@@ -104,7 +104,7 @@ def write_imports(
         run_dir: The run directory; where there is none, no appliance ran here and nobody asks.
         pid: The importer, whose death ends what is under way.
         imports: Those of its life.
-        others: What `waiting_importers` has returned.
+        others: What `other_importers` has returned.
 
     Raises:
         OSError: The disk is full or can't be written.
@@ -119,7 +119,7 @@ def read_imports(run_dir: Path) -> list[VoiceImport]:
     """Return the imports of the importer that ran last, and of those that wait beside it.
 
     Those that nobody can end any more have failed. Of a model that several import, it is that of the importer
-    that ran last. Blocks for the disk. An absent or broken file is no import.
+    that has told something last. Blocks for the disk. An absent or broken file is no import.
     """
     found = {each.model: each for content in _importers(run_dir) for each in _imports_of(content)}
     return list(found.values())
@@ -156,17 +156,20 @@ def buried(entry: VoiceImport) -> VoiceImport:
     return replace(entry, state=ImportState.FAILED, reason=KILLED, code="import_killed")
 
 
-def waiting_importers(run_dir: Path, pid: int) -> list[dict[str, Any]]:
-    """Return what other living importers than this one have written that has not ended; blocks for the disk.
+def other_importers(run_dir: Path, pid: int, *, are_all: bool) -> list[dict[str, Any]]:
+    """Return what other importers than this one have written; blocks for the disk.
 
     Args:
         run_dir: The run directory.
         pid: This one, which is the only one that imports just now: what others have begun waits.
+        are_all: Whether those that have ended are among them, too; else only those that live and wait.
     """
     return [
         {name: content[name] for name in ("pid", "started", "imports")}
         for content in _importers(run_dir)
-        if content.get("pid") != pid and any(each.is_under_way for each in _imports_of(content))
+        if content.get("pid") != pid
+        and (entries := _imports_of(content))
+        and (are_all or any(each.is_under_way for each in entries))
     ]
 
 

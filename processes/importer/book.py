@@ -1,4 +1,4 @@
-"""The imports of this process's life, as `run/import.json` shows them with those of importers that wait.
+"""The imports of this process's life, as `run/import.json` shows them with those of importers beside it.
 
 Owns: what is known of each, and writing it down before it is told.
 Refuses to know: how an import goes on.
@@ -14,7 +14,7 @@ from typing import Any
 from loguru import logger
 
 from appliance.imports_beside import write_beside
-from appliance.voice_imports import VoiceImport, waiting_importers, write_imports
+from appliance.voice_imports import VoiceImport, other_importers, write_imports
 from processes.importer.telling import Teller
 
 
@@ -33,7 +33,6 @@ class ImportBook:
         self._teller = teller
         self._beside = beside
         self._entries: dict[str, VoiceImport] = {}
-        self._others: list[dict[str, Any]] = []
 
     def note(self, model: str, *, downloaded_bytes: int = 0, **changes: Any) -> None:
         """Change what is known of an import, or begin with one, as the only import; blocks for the disk.
@@ -44,11 +43,11 @@ class ImportBook:
             changes: Fields of `VoiceImport`.
         """
         entry = replace(self._entries.get(model, VoiceImport(model)), **changes)
-        if not self._entries:
-            self._others = waiting_importers(self._run_dir, os.getpid())
+        # What had ended before this importer's life is gone; what ends beside it, while it waits, stays.
+        others = other_importers(self._run_dir, os.getpid(), are_all=bool(self._entries))
         self._entries[model] = entry
         try:
-            write_imports(self._run_dir, os.getpid(), self._entries.values(), self._others)
+            write_imports(self._run_dir, os.getpid(), self._entries.values(), others)
             if self._beside is not None:
                 write_beside(self._beside, self._entries.values())
         except OSError as error:

@@ -287,6 +287,35 @@ def test_import_when_it_runs_beside_the_appliance_then_that_shows_it_to_its_end(
         eventually(is_shown)
 
 
+def test_imports_when_several_run_beside_the_appliance_then_all_are_shown(
+    environment: dict[str, str], run_dir: Path
+) -> None:
+    """One waits for its next try, and another one has its turn meanwhile."""
+    offline, hangs = "tts_models/en/stand-in/offline", "tts_models/en/stand-in/hangs"
+    wanting = environment | {"APPLIANCE_VOICES_IMPORT": offline}
+    with (
+        running_appliance(run_dir / "beside", DATA_DIR=run_dir / "data") as appliance,
+        subprocess.Popen(command("--appliance"), cwd=ROOT, env=wanting) as waiting,
+    ):
+
+        def is_shown(**wanted: str) -> bool:
+            shown = {each["model"]: each["state"] for each in asked(appliance, "/health")["imports"]}
+            return shown == {f"tts_models/en/stand-in/{name}": state for name, state in wanted.items()}
+
+        try:
+            eventually(lambda: is_shown(offline="waiting"), LIMIT_S)
+            with hanging_import(environment, run_dir):
+                eventually(lambda: is_shown(offline="waiting", hangs="downloading"))
+                table = run_ttsctl(appliance, "status").stdout
+                assert offline in table
+                assert hangs in table
+                checks = json.loads(run_ttsctl(appliance, "doctor", "--json").stdout)["checks"]
+                [found] = [check for check in checks if check["name"] == "imports"]
+                assert found["seen"].startswith("2 under way")
+        finally:
+            waiting.kill()
+
+
 def test_import_when_the_appliance_wants_nothing_then_it_ends_well(environment, run_dir) -> None:
     assert run(environment, "--appliance").returncode == ExitCode.OK
     assert read_imports(run_dir / "run") == []

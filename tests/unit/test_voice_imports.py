@@ -14,10 +14,10 @@ from appliance.voice_imports import (
     ImportState,
     VoiceImport,
     missing_models,
+    other_importers,
     read_imports,
     request_import,
     take_request,
-    waiting_importers,
     write_imports,
 )
 from appliance.voice_store import VoiceStore
@@ -47,19 +47,26 @@ def test_imports_when_their_writer_is_dead_then_what_was_under_way_has_failed(
 
 def test_imports_when_another_importer_writes_while_theirs_waits_then_both_are_there(tmp_path: Path) -> None:
     write_imports(tmp_path, os.getppid(), [RUNNING])
-    waiting = waiting_importers(tmp_path, os.getpid())
+    waiting = other_importers(tmp_path, os.getpid(), are_all=False)
     write_imports(tmp_path, os.getpid(), [DONE], waiting)
     assert read_imports(tmp_path) == [RUNNING, DONE]
-    assert waiting_importers(tmp_path, os.getpid()) == waiting
-    assert waiting_importers(tmp_path, os.getppid()) == []  # the other one has ended all of its own
+    assert other_importers(tmp_path, os.getpid(), are_all=False) == waiting
+    assert other_importers(tmp_path, os.getppid(), are_all=False) == []  # it has ended all of its own
     again = VoiceImport(MODEL, ImportState.DOWNLOADING, 0.1)
     write_imports(tmp_path, os.getpid(), [again], waiting)
     assert read_imports(tmp_path) == [again]
 
 
+def test_imports_when_another_has_ended_while_theirs_waited_then_both_are_there(tmp_path: Path) -> None:
+    write_imports(tmp_path, os.getpid(), [DONE], [])
+    beside = other_importers(tmp_path, os.getppid(), are_all=True)
+    write_imports(tmp_path, os.getppid(), [RUNNING], beside)
+    assert read_imports(tmp_path) == [DONE, RUNNING]
+
+
 def test_imports_when_their_writer_died_before_another_writes_then_they_are_gone(tmp_path: Path) -> None:
     write_imports(tmp_path, 2**22 + 1, [RUNNING])
-    assert waiting_importers(tmp_path, os.getpid()) == []
+    assert other_importers(tmp_path, os.getpid(), are_all=False) == []
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def check_imports(patient: Patient) -> Finding:
     missing = list(missing_models(patient.settings, VoiceStore(patient.settings.data.dir)))
     failed = [each for each in imports if each.state is ImportState.FAILED]
     if failed:
-        named = "; ".join(f"{each.model}: {each.reason}" for each in failed[:MAX_NAMED])
+        named = _listed([f"{each.model}: {each.reason}" for each in failed], "; ")
         command = _try_again(patient.settings, failed[0].model)
         return IMPORT_FAILED.found(
             named, "mend what it says (docs/operate/voices.md), and try again", command
@@ -53,8 +53,15 @@ def check_imports(patient: Patient) -> Finding:
     lacking = [model for model in missing if model not in under_way]
     if lacking and patient.is_there:
         command = _try_again(patient.settings, lacking[0])
-        return NOT_IMPORTED.found(f"not there: {', '.join(lacking[:MAX_NAMED])}", "import it", command)
+        return NOT_IMPORTED.found(f"not there: {_listed(lacking, ', ')}", "import it", command)
     return ok(f"{len(under_way)} under way, {len(missing)} of voices.import yet to come")
+
+
+def _listed(entries: list[str], separator: str) -> str:
+    """Return the first entries, and how many there are besides."""
+    more = len(entries) - MAX_NAMED
+    shown = separator.join(entries[:MAX_NAMED])
+    return f"{shown}, and {more} more" if more > 0 else shown
 
 
 def _try_again(settings: Settings, model: str) -> str:

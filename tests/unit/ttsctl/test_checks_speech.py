@@ -358,3 +358,17 @@ def test_imports_when_an_importer_beside_the_appliance_is_at_work_then_nothing_i
         assert folder is not None
         write_beside(folder, [VoiceImport(model, ImportState.EXPORTING, 0.5)])
         assert imported.check_imports(known).seen == "1 under way, 1 of voices.import yet to come"
+
+
+def test_imports_when_many_have_failed_then_the_first_are_named_and_the_others_counted(run_dir):
+    models = [f"tts_models/en/ljspeech/{number}" for number in range(7)]
+    failed = [VoiceImport(model, ImportState.FAILED, reason="No network") for model in models]
+    with claimed(run_dir) as first, claimed(run_dir) as second:
+        assert first is not None
+        assert second is not None
+        write_beside(first, failed[:3])
+        write_beside(second, failed[3:])
+        known = patient(run_dir=run_dir / "run", settings=set_to(data={"dir": run_dir}))
+        finding = imported.check_imports(known)
+    assert finding.seen.endswith("/3: No network, and 3 more")
+    assert [model in finding.seen for model in models] == [True] * 4 + [False] * 3
