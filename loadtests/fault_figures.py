@@ -1,6 +1,6 @@
-"""What `make faults` has measured: `python -m loadtests.fault_figures`.
+"""What `make faults` has measured, and the container's tests: `python -m loadtests.fault_figures`.
 
-Owns: the file in which the fault tests leave their figures, the table of them.
+Owns: the files in which those tests leave their figures, the table of them.
 Refuses to know: how anything is measured or broken.
 """
 
@@ -17,6 +17,7 @@ from loadtests.figures import Figure, markdown_table
 from loadtests.page import write_section
 
 FILE = ROOT / "build" / "fault-figures.jsonl"
+CONTAINER_FILE = ROOT / "build" / "container-figures.jsonl"
 HEADER = ("row", "figure", "value", "bound", "verdict")
 EXIT_MISSED = 1
 
@@ -25,7 +26,7 @@ def leave(row: str, figure: Figure, file: Path) -> None:
     """Add a figure to the file; blocks for the disk.
 
     Args:
-        row: Of the fault matrix, for example W2.
+        row: Of the fault matrix, for example W2; "-" where it has none.
         figure: What was measured, and its bound.
         file: Made if it isn't there.
 
@@ -50,7 +51,7 @@ def read(file: Path) -> list[tuple[str, Figure]]:
         found[row, fields["name"]] = Figure(**fields)
     return sorted(
         ((row, figure) for (row, _name), figure in found.items()),
-        key=lambda each: (each[0][0], int(each[0][1:]), each[1].name),
+        key=lambda each: (each[0][0], int(each[0][1:] or 0), each[1].name),
     )
 
 
@@ -68,17 +69,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="fault_figures", description="The figures of the last `make faults`."
     )
+    parser.add_argument("--container", action="store_true", help="those of the container instead")
     parser.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     arguments = parser.parse_args()
+    file, page, command = (
+        (CONTAINER_FILE, "container", "FAULTS_FULL=1 make accept")
+        if arguments.container
+        else (FILE, "faults", "make faults")
+    )
     try:
-        figures = read(FILE)
+        figures = read(file)
     except FileNotFoundError:
-        print("nothing measured yet: make faults", file=sys.stderr)
+        print(f"nothing measured yet: {command}", file=sys.stderr)
         return EXIT_MISSED
     text = table(figures)
     print(text)
     if arguments.write:
-        write_section("faults", text, is_short=False)
+        write_section(page, text, is_short=False)
     return EXIT_MISSED if any(figure.is_missed for _row, figure in figures) else 0
 
 

@@ -7,13 +7,15 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from loadtests.figures import Figure
 from tests.parts.appliance import eventually
-from tests.parts.container import LAN_ADDRESS, LIMITS, PEAKS, Container
+from tests.parts.container import LAN_ADDRESS, LIMITS, PEAKS, Container, say
 from tests.parts.docker_engine import Engine
 from tests.parts.missing import give_up
 from tests.parts.rounds import rounds
@@ -34,7 +36,9 @@ MP3_SYNC = 0xFFE0
 @pytest.fixture(scope="module")
 def container(engine: Engine, default_image: str) -> Iterator[Container]:
     with contextlib.closing(Container(engine, default_image)) as made:
+        begun_s = time.monotonic()
         made.start_healthy()
+        say("-", Figure("from the container's start to healthy", time.monotonic() - begun_s, "s"))
         yield made
 
 
@@ -47,17 +51,28 @@ def test_container_when_started_by_compose_then_healthy_and_ready(container: Con
 def test_curl_when_it_asks_both_published_addresses_then_an_mp3_comes(
     container: Container, tmp_path: Path
 ) -> None:
-    if not shutil.which("curl"):
-        give_up("curl isn't installed")
     for address in ("127.0.0.1", LAN_ADDRESS):
         file = tmp_path / f"{address}.mp3"
         body = json.dumps({"input": "The container speaks.", "voice": "en-us"})
         url = f"http://{address}:{container.port}/v1/audio/speech"
         header = "Content-Type: application/json"
-        subprocess.run(["curl", "-fsS", url, "-H", header, "-d", body, "-o", str(file)], check=True)
+        curl(url, "-H", header, "-d", body, "-o", str(file))
         sound = file.read_bytes()
         assert int.from_bytes(sound[:2]) & MP3_SYNC == MP3_SYNC
         assert len(sound) > 5000
+
+
+def test_curl_when_it_asks_for_health_then_api_database_and_workers_are_well(container: Container) -> None:
+    health = json.loads(curl(f"http://localhost:{container.port}/health"))
+    assert (health["status"], health["api"], health["db"]["state"]) == ("ok", "ok", "ok")
+    assert health["worker"]["ready"] == health["worker"]["total"] > 0
+
+
+def curl(*arguments: str) -> str:
+    """Ask as the package and the pages do; a status of an error fails."""
+    if not shutil.which("curl"):
+        give_up("curl isn't installed")
+    return subprocess.run(["curl", "-fsS", *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def test_processes_when_looked_at_then_none_is_root_has_a_capability_or_can_get_one(
@@ -149,8 +164,12 @@ def test_memory_when_many_listen_then_within_the_limit_and_nothing_is_killed(con
         busy_bytes = container.own_bytes()
     assert listeners.failed() == []
     peak_bytes = int(container.read(*PEAKS))
-    print(f"memory: idle {idle_bytes / MIB:.0f} MiB, busy {busy_bytes / MIB:.0f} MiB", end=", ")
-    print(f"peak with files {peak_bytes / MIB:.0f} MiB")
+    say(
+        "-",
+        Figure("memory idle, espeak-ng alone", idle_bytes / MIB, "MiB", most=MOST_IDLE_BYTES / MIB),
+        Figure(f"memory with {LISTENERS} listeners to espeak-ng", busy_bytes / MIB, "MiB", most=GIB / MIB),
+        Figure("most memory, with files that the kernel gives back", peak_bytes / MIB, "MiB"),
+    )
     assert idle_bytes < MOST_IDLE_BYTES
     assert busy_bytes < GIB
     assert container.killed_by_memory() == 0

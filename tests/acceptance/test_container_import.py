@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from typing import Any
 import pytest
 
 from appliance.settings import ROOT
+from loadtests.figures import Figure
 from processes.gateway.fallback import FALLBACK_HEADER
 from tests.parts.appliance import eventually
-from tests.parts.container import Container
+from tests.parts.container import PEAKS, Container, say
 from tests.parts.docker_engine import Engine
-from tests.parts.speaking import speak
+from tests.parts.rounds import is_full, rounds
+from tests.parts.speaking import Listeners, speak
 from tests.parts.stand_in_coqui import served_models
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
@@ -25,65 +28,148 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
 MODEL = "tts_models/en/ljspeech/vits"
 VOICE = "en-ljspeech-vits"
 IMPORTED_WITHIN_S = 1200.0
-"""Of a tiny model on a machine that does other work; a full-size one takes a minute of one core."""
+"""On a machine that does other work; a full-size model takes a minute of one core."""
 MAKE = (
     "from pathlib import Path; from loadtests.checkpoints import Kind, make_checkpoint; "
-    "make_checkpoint(Path('/out/tiny'), Kind())"
+    f"make_checkpoint(Path('/out/model'), Kind(is_tiny={not is_full()}))"
 )
+"""A model with random weights: the sound is noise, and what it costs is what a trained one does."""
+SIZE = "full-size" if is_full() else "tiny"
+LISTENERS = 4
+"""As many as `workers.streams` promises."""
+ANSWERS_UNDER_LOAD = rounds(20, 60)
+MIB = 1024**2
+GIB = 1024**3
+IMPORTER_BYTES = 4 * GIB
 
 
 @pytest.fixture(scope="module")
 def importer_image(engine: Engine) -> str:
-    return engine.build("importer")
+    image = engine.build("importer")
+    say("-", Figure("image importer, without compression", engine.size_mb(image), "MB"))
+    return image
 
 
 @pytest.fixture(scope="module")
 def checkpoint(engine: Engine, importer_image: str) -> Iterator[Path]:
-    """A tiny model with random weights, made by what is in the image."""
+    """A model that is made by what is in the image."""
     folder = Path(tempfile.mkdtemp(prefix="tts-"))
     mounts = ("--volume", f"{ROOT}/loadtests:/app/loadtests:ro", "--volume", f"{folder}:/out")
     engine.run("run", "--rm", "--user", "0", *mounts, importer_image, "python", "-c", MAKE)
-    yield folder / "tiny"
+    yield folder / "model"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def importer(importer_image: str, checkpoint: Path) -> Iterator[dict[str, Any]]:
+    """What the service `importer` is here: its models come from a stand-in for Coqui's server."""
+    folder = Path(tempfile.mkdtemp(prefix="tts-"))
+    folder.chmod(0o755)
+    with served_models(folder, {MODEL: checkpoint}):
+        yield {
+            "image": importer_image,
+            "network_mode": "host",  # where the stand-in listens
+            "volumes": [f"{folder}:/stand-in:ro"],
+            "environment": {"PYTHONPATH": "/stand-in"},
+        }
     shutil.rmtree(folder)
 
 
 def test_voice_when_named_in_env_then_espeak_speaks_until_the_importer_is_done_and_then_it_does(
-    engine: Engine, default_image: str, importer_image: str, checkpoint: Path
+    engine: Engine, default_image: str, importer: dict[str, Any]
 ) -> None:
-    folder = Path(tempfile.mkdtemp(prefix="tts-"))
-    folder.chmod(0o755)
-    with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder)
-        stack.enter_context(served_models(folder, {MODEL: checkpoint}))
-        importer = {
-            "image": importer_image,
-            "network_mode": "host",  # where the stand-in for Coqui's server listens
-            "volumes": [f"{folder}:/stand-in:ro"],
-            "environment": {"PYTHONPATH": "/stand-in"},
-        }
-        named: dict[str, Any] = {"VOICES_IMPORT": MODEL, "VOICES_DEFAULT": VOICE}
-        container = stack.enter_context(
-            contextlib.closing(Container(engine, default_image, importer=importer, **named))
-        )
+    named: dict[str, Any] = {"VOICES_IMPORT": MODEL, "VOICES_DEFAULT": VOICE}
+    with contextlib.closing(Container(engine, default_image, importer=importer, **named)) as container:
         container.start_healthy()
         answer = speak(container, "Not yet.", voice=VOICE)
         assert (answer.status, answer.headers[FALLBACK_HEADER]) == (200, "en-us")
 
-        container.start("importer")
-        eventually(lambda: container.state("importer")["Status"] == "exited", IMPORTED_WITHIN_S)
+        run_importer(container)
         log = container.log("importer")
-        assert container.state("importer")["ExitCode"] == 0, log
         told = [line["state"] for line in log if line["event"] == "voice_import"]
-        assert (told[0], told[-1]) == ("downloading", "done")
-        assert not container.state("importer")["OOMKilled"]
+        assert (told[:2], told[-1]) == (["waiting", "downloading"], "done")
         [shown] = json.loads(container.execute("ttsctl", "status", "--json", check=False))["imports"]
         assert (shown["model"], shown["state"], shown["voice"]) == (MODEL, "done", VOICE)
 
-        eventually(
-            lambda: FALLBACK_HEADER not in speak(container, "And now itself.", voice=VOICE).headers, 120
-        )
+        begun_s = time.monotonic()
+        eventually(lambda: speaks_itself(container), 120)
+        took_s = time.monotonic() - begun_s
+        say("-", Figure("voice speaks for itself after the importer's end", took_s, "s"))
         assert container.inspected()["RestartCount"] == 0
         assert container.state()["Health"]["Status"] == "healthy"
         container.start("importer")  # nothing is left to do
         eventually(lambda: container.state("importer")["Status"] == "exited", IMPORTED_WITHIN_S)
         assert container.state("importer")["ExitCode"] == 0
+
+
+def run_importer(container: Container) -> None:
+    """Have the importer make the voice; print how long it took, and with how much memory."""
+    begun_s, most_bytes = time.monotonic(), 0
+    container.start("importer")
+
+    def has_ended() -> bool:
+        nonlocal most_bytes
+        if container.state("importer")["Status"] == "exited":
+            return True
+        with contextlib.suppress(AssertionError, ValueError):  # it has ended just now
+            most_bytes = max(most_bytes, container.own_bytes("importer"))
+        return False
+
+    eventually(has_ended, IMPORTED_WITHIN_S)
+    say(
+        "-",
+        Figure(f"import of a {SIZE} voice in its container", time.monotonic() - begun_s, "s"),
+        Figure("most memory of that container", most_bytes / MIB, "MiB", most=IMPORTER_BYTES / MIB),
+    )
+    assert container.state("importer")["ExitCode"] == 0, container.log("importer")
+    assert not container.state("importer")["OOMKilled"]
+
+
+def speaks_itself(container: Container) -> bool:
+    """Whether the voice is there, and nobody speaks in its place."""
+    answer = speak(container, "And now itself.", voice=VOICE)
+    return answer.status == 200 and FALLBACK_HEADER not in answer.headers
+
+
+def test_first_voice_when_imported_by_hand_then_config_apply_gives_it_workers_within_the_memory(
+    engine: Engine, default_image: str, importer: dict[str, Any]
+) -> None:
+    """As docs/operate/install.md says it, without a restart."""
+    with contextlib.closing(Container(engine, default_image, importer=importer)) as container:
+        container.start_healthy()
+        started_at = container.state()["StartedAt"]
+        container.compose("run", "--rm", "--no-deps", "-T", "importer", "tts-importer", MODEL)
+        told = json.loads(container.execute("ttsctl", "doctor", "--json", check=False))["checks"]
+        [found] = [check for check in told if check["name"] == "voice_workers"]
+        assert (found["fault"], found["command"]) == ("voice_unserved", "ttsctl config apply")
+        container.execute("ttsctl", "config", "apply", "--wait-s", "300")
+        eventually(lambda: speaks_itself(container), 300)
+        assert container.state()["StartedAt"] == started_at
+        hold_memory(container)
+
+
+def hold_memory(container: Container) -> None:
+    """Have as many listen as are promised; the container stays within its limit, and nothing is killed."""
+    idle_bytes = most_bytes = container.own_bytes()
+    addresses = [f"127.0.0.{10 + number}" for number in range(LISTENERS)]
+
+    def has_many() -> bool:
+        nonlocal most_bytes
+        most_bytes = max(most_bytes, container.own_bytes())
+        return len(listeners.answers) >= ANSWERS_UNDER_LOAD
+
+    with contextlib.closing(Listeners(container, addresses, voice=VOICE)) as listeners:
+        eventually(has_many, 1200)
+    say(
+        "-",
+        Figure(f"memory idle, with a {SIZE} voice", idle_bytes / MIB, "MiB", most=GIB / MIB),
+        Figure(f"most memory, {LISTENERS} listeners to that voice", most_bytes / MIB, "MiB", most=GIB / MIB),
+        Figure(
+            "most memory, with files that the kernel gives back, that voice",
+            int(container.read(*PEAKS)) / MIB,
+            "MiB",
+        ),
+    )
+    assert listeners.failed() == []
+    assert most_bytes < GIB
+    assert container.killed_by_memory() == 0

@@ -6,19 +6,17 @@ import contextlib
 import json
 import re
 import signal
-import threading
-import time
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from loadtests.figures import Figure
 from tests.parts.appliance import eventually
+from tests.parts.container import Container, say
 from tests.parts.deployment import Deployment, running_deployment
 from tests.parts.docker_engine import Engine
-from tests.parts.measured import say
+from tests.parts.green_watch import GreenWatch
 from tests.parts.rounds import allowance_s
 from tests.parts.speaking import speak
 
@@ -27,6 +25,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 CANARY = "CANARY-0d1f2c3b4a5968778695a4b3c2d1e0f1"
 BACK_WITHIN_S = 60.0
 """Row C4: from the last answer of the old version to its next one."""
+JOBS = 3
+CHAPTER = "A sentence of the chapter that is spoken while all this happens. " * 400
+UNDER_WAY = {"queued", "running", "paused"}
 RETURNED, STUCK, REFUSED = 1, 2, 78
 LATER = 'LABEL org.opencontainers.image.version="99.0.0"'
 DEAD = 'CMD ["false"]'
@@ -53,32 +54,15 @@ def deployment(engine: Engine, default_image: str) -> Iterator[Deployment]:
         yield made
 
 
-class Listener:
-    """Somebody who asks for one sentence after the other, and remembers when each whole answer came."""
+def completed(container: Container, jobs: set[str]) -> set[str]:
+    """Wait until none of these jobs is under way any more; return those that are complete."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self.heard_at_s: list[float] = []
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._listen, args=(deployment,))
-        self._thread.start()
+    def ended() -> dict[str, str] | None:
+        states = {job["id"]: job["state"] for job in container.jobs() if job["id"] in jobs}
+        return None if set(states.values()) & UNDER_WAY else states
 
-    def _listen(self, deployment: Deployment) -> None:
-        while not self._stopped.is_set():
-            answer = speak(deployment.container, "Still there?", voice="en-us", address="127.0.0.9")
-            if answer.is_whole and answer.status == 200:
-                self.heard_at_s.append(answer.ended_at_s)
-            else:
-                self._stopped.wait(0.1)  # where nobody listens, the refusal comes at once
-
-    def has_heard_since(self, moment_s: float) -> bool:
-        return bool(self.heard_at_s) and self.heard_at_s[-1] > moment_s
-
-    def longest_gap_s(self) -> float:
-        return max(after - before for before, after in pairwise(self.heard_at_s))
-
-    def close(self) -> None:
-        self._stopped.set()
-        self._thread.join()
+    states: dict[str, str] = eventually(ended, 300)
+    return {job for job, state in states.items() if state == "completed"}
 
 
 def files_below(place: Path) -> str:
@@ -108,16 +92,22 @@ def test_deployment_when_the_new_version_dies_then_the_former_speaks_again_withi
     """Row C4."""
     former = deployment.running_id()
     broken = deployment.derive(default_image, DEAD)
-    with contextlib.closing(Listener(deployment)) as listener:
-        eventually(lambda: listener.has_heard_since(0))
+    submitted = {deployment.container.submit_job(CHAPTER, f"chapter-{number}") for number in range(JOBS)}
+    with contextlib.closing(GreenWatch(deployment.container, "en-us")) as watch:
+        watch.wait_until_heard()
         code, said = deployment.deploy("--image", broken)
-        ended_s = time.monotonic()
-        eventually(lambda: listener.has_heard_since(ended_s))
+        watch.wait_until_heard()
     assert code == RETURNED, said
     assert deployment.running_id() == former == deployment.image_id(deployment.name)
     assert speak(deployment.container, "As before.", voice="en-us").is_whole
-    gap_s = listener.longest_gap_s()
-    say("C4", Figure("without an answer, upgrade to a broken image", gap_s, "s", most=BACK_WITHIN_S))
+    gap_s = watch.longest_gap_s()
+    lost = len(submitted - completed(deployment.container, submitted))
+    say(
+        "C4",
+        Figure("without an answer, upgrade to a broken image", gap_s, "s", most=BACK_WITHIN_S),
+        Figure(f"jobs lost by it, of {JOBS} under way", lost, "", most=0),
+    )
+    assert lost == 0
     assert gap_s <= BACK_WITHIN_S + allowance_s(60.0)
     [kept] = re.findall(r"its log is kept: (\S+)", said)
     failed = deployment.folder / kept

@@ -13,6 +13,9 @@ from typing import Any
 
 from appliance.machine import CACHE_FIELDS
 from appliance.settings import PREFIX, ROOT
+from loadtests.fault_figures import CONTAINER_FILE
+from loadtests.figures import Figure
+from tests.parts import measured
 from tests.parts.appliance import eventually, free_port
 from tests.parts.docker_engine import Engine
 
@@ -25,6 +28,11 @@ USAGES = ("memory/memory.usage_in_bytes", "memory.current")
 KILLS = ("memory/memory.oom_control", "memory.events")
 STATISTICS = ("memory/memory.stat", "memory.stat")
 """Below /sys/fs/cgroup in a container, of version 1 and 2."""
+
+
+def say(row: str, *figures: Figure) -> None:
+    """Print figures of the container, and keep those of the full form; "-" is no row of the fault matrix."""
+    measured.say(row, *figures, file=CONTAINER_FILE)
 
 
 def _free_prefix() -> str:
@@ -138,16 +146,27 @@ class Container:
         done = self._engine.run("exec", self.name, *command, check=check)
         return done.stdout.strip()
 
-    def read(self, *paths: str) -> str:
+    def read(self, *paths: str, service: str = "appliance") -> str:
         """Return what the first file of these holds that is there, below /sys/fs/cgroup."""
         tried = " || ".join(f"cat /sys/fs/cgroup/{path} 2>/dev/null" for path in paths)
-        return self.execute("sh", "-c", tried)
+        return self.docker("exec", self.name_of(service), "sh", "-c", tried)
 
-    def own_bytes(self) -> int:
-        """The memory of the container, without files that the kernel would give back."""
-        found = CACHE_FIELDS.findall(self.read(*STATISTICS))
+    def own_bytes(self, service: str = "appliance") -> int:
+        """The memory of a container, without files that the kernel would give back."""
+        found = CACHE_FIELDS.findall(self.read(*STATISTICS, service=service))
         with_children = [int(size) for prefix, size in found if prefix]
-        return int(self.read(*USAGES)) - sum(with_children or (int(size) for _, size in found))
+        cached = sum(with_children or (int(size) for _, size in found))
+        return int(self.read(*USAGES, service=service)) - cached
+
+    def submit_job(self, text: str, title: str) -> str:
+        """Hand a job in for espeak-ng; return its id."""
+        command = f"echo '{text}' | ttsctl jobs submit - --title {title} --voice en-us --json"
+        return str(json.loads(self.execute("sh", "-c", command))["id"])
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Its jobs, the newest first."""
+        found: list[dict[str, Any]] = json.loads(self.execute("ttsctl", "jobs", "list", "--json"))["jobs"]
+        return found
 
     def killed_by_memory(self) -> int:
         """How many processes its limit has killed, as the cgroup counts them."""

@@ -80,6 +80,10 @@ class Engine:
             )
         return image
 
+    def size_mb(self, image: str) -> float:
+        """Return the size of an image, without compression."""
+        return int(self.say("image", "inspect", "--format", "{{.Size}}", image)) / 1e6
+
     def _base_image(self) -> str:
         """The stand-in where there is no registry, else nothing: the Dockerfile names the real one."""
         if not self.is_private:

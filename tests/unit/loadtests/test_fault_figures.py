@@ -18,10 +18,11 @@ def test_figures_when_left_then_read_by_row_and_the_later_of_two_counts(tmp_path
         ("W2", Figure("deaths", 3, "")),
         ("I1", Figure("crashes", 1, "", most=0)),
         ("W2", Figure("deaths", 100, "")),
+        ("-", Figure("image", 500, "MB", most=650)),
     ]
     for row, figure in left:
         leave(row, figure, file)
-    assert read(file) == [left[2], left[3], left[0]]
+    assert read(file) == [left[4], left[2], left[3], left[0]]
 
 
 def test_table_when_a_bound_is_missed_then_it_says_so() -> None:
@@ -41,10 +42,19 @@ def test_command_when_run_then_a_missed_bound_is_its_exit_code(
     assert fault_figures.main() == code
 
 
+@pytest.mark.parametrize(
+    ("options", "file", "command"),
+    [([], "FILE", "make faults"), (["--container"], "CONTAINER_FILE", "make accept")],
+)
 def test_command_when_nothing_was_measured_then_it_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    file: str,
+    command: str,
 ) -> None:
-    monkeypatch.setattr(fault_figures, "FILE", tmp_path / "none.jsonl")
-    monkeypatch.setattr("sys.argv", ["fault_figures"])
+    monkeypatch.setattr(fault_figures, file, tmp_path / "none.jsonl")
+    monkeypatch.setattr("sys.argv", ["fault_figures", *options])
     assert fault_figures.main() == EXIT_MISSED
-    assert "make faults" in capsys.readouterr().err
+    assert command in capsys.readouterr().err
