@@ -54,6 +54,7 @@ def test_package_when_compared_with_the_page_then_every_line_has_a_row() -> None
     """The number of lines in each part of the package."""
     counts = {section: len(table_rows(ACCEPTANCE, section)) for section in SECTIONS}
     assert counts == {
+        "Scope": 1,
         "Delivered": 5,
         "Decisions and configuration": 8,
         "Health checks": 3,
@@ -114,6 +115,18 @@ def test_ci_when_it_runs_then_its_smoke_test_is_that_of_the_container() -> None:
     [recipe] = re.findall(r"^accept:.*\n\t(.+)$", read_page("Makefile"), re.MULTILINE)
     assert "tests/acceptance/test_container*.py" in recipe
     assert (ROOT / "tests/acceptance/test_container.py").exists()
+
+
+def test_ci_when_somebody_asks_for_a_merge_or_has_merged_then_it_checks_tests_builds_and_smokes() -> None:
+    workflow = YAML(typ="safe").load(read_page(".github/workflows/ci.yml"))
+    assert {"pull_request", "push"} <= set(workflow["on"])
+    assert workflow["on"]["push"] == {"branches": ["main"]}
+    commands = [
+        step["run"].split() for job in workflow["jobs"].values() for step in job["steps"] if "run" in step
+    ]
+    assert {("bash", ".ci/run"), ("make", "image"), (".ci/smoke", '"$TARGET"')} <= {
+        tuple(command[:2]) for command in commands
+    }
 
 
 def test_ci_when_read_then_it_needs_no_secret_and_may_write_nothing() -> None:

@@ -162,6 +162,7 @@ def test_job_when_paused_then_it_rests_until_resumed_and_when_cancelled_then_not
     assert sent(speaking, "POST", f"/v1/jobs/{job_id}/retry")[1]["error"]["code"] == "job_state"
     status, paused = sent(speaking, "POST", f"/v1/jobs/{job_id}/pause")
     assert (status, paused["state"], paused["reason"]) == (200, "paused", "requested")
+    eventually(lambda: scrape(speaking.base_url)["tts_jobs", "paused"] == 1)
     resting, spoken = job_of(speaking, job_id), result(speaking, job_id).parent / "spoken"
     count = len(list(spoken.iterdir()))
     for _ in range(3):  # in turn with whatever else there was to speak

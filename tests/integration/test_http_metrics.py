@@ -65,6 +65,23 @@ def test_answers_when_they_are_refusals_or_files_then_each_has_one_start(applian
     assert counts == [1, 1]
 
 
+def test_request_when_answered_then_its_route_and_status_are_counted_and_its_time_is_taken(
+    appliance: Appliance,
+) -> None:
+    before = scrape(appliance.exporter_url)
+    assert appliance.get("/health/live")
+    assert speak(appliance, "Hello.", voice="nobody").status == 404
+    counts = grown(
+        before,
+        appliance,
+        "tts_http_requests_total /health/live 2xx",
+        f"tts_http_requests_total {SPEECH} 4xx",
+        f"{WHOLE}_count /health/live",
+        f"{WHOLE}_count {SPEECH}",
+    )
+    assert counts == [1, 1, 1, 1]
+
+
 def test_answer_when_aiohttp_itself_refuses_what_is_expected_then_it_is_given_and_counted_nowhere(
     appliance: Appliance,
 ) -> None:

@@ -165,6 +165,7 @@ def test_exporter_when_scraped_then_gateway_and_processes_are_one_exposition(app
     assert seen["tts_process_resident_memory_bytes", "gateway"] > 10_000_000
     assert 0 < seen["tts_disk_used_ratio",] <= 1
     assert seen["tts_disk_free_bytes",] > 0
+    assert seen["tts_db_bytes",] > 0
 
 
 def test_exporter_when_the_gateway_is_gone_then_it_shows_all_else(appliance):
