@@ -19,14 +19,15 @@ from pathlib import Path
 HERE = Path(__file__).parent
 SOUND_SOURCES = ("audio", "engines", "speech.py", "text", "word_times.py")
 """Modules and packages of the appliance: text front end, engines, resampler, encoders, times of words."""
+COMPILED = ".pyc"
 
 
 def sources_hash(folder: Path, names: Sequence[str]) -> str:
-    """Return a hash of Python sources, the same wherever they lie. Blocks for some 5 ms for a hundred.
+    """Return a hash of sources and data, the same wherever they lie. Blocks for some 5 ms for a hundred.
 
     Args:
         folder: Where they lie.
-        names: Files, or folders of which every module counts, however deep.
+        names: Files, or folders of which every file counts, however deep, but what Python has compiled.
 
     Raises:
         OSError: One can't be read.
@@ -34,9 +35,9 @@ def sources_hash(folder: Path, names: Sequence[str]) -> str:
     paths: list[Path] = []
     for name in names:
         path = folder / name
-        paths += path.rglob("*.py") if path.is_dir() else [path]
+        paths += path.rglob("*") if path.is_dir() else [path]
     found = hashlib.sha256()
-    for path in sorted(paths):
+    for path in sorted(each for each in paths if each.is_file() and each.suffix != COMPILED):
         source = path.read_bytes()
         found.update(f"{path.relative_to(folder).as_posix()} {len(source)}\n".encode() + source)
     return found.hexdigest()

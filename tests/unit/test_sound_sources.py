@@ -57,6 +57,7 @@ def test_sources_hash_when_one_of_them_is_changed_then_it_is_another(copied: Pat
     "change",
     [
         lambda folder: (folder / "text" / "new.py").write_text(""),
+        lambda folder: (folder / "text" / "words.json").write_text("{}"),
         lambda folder: (folder / "text" / "tags.py").unlink(),
         lambda folder: (folder / "text" / "tags.py").rename(folder / "text" / "gats.py"),
     ],
