@@ -55,6 +55,8 @@ class History:
         self._ended_chars = 0
         self._written: set[int] = set()
         """Numbers of running requests that have a row."""
+        self.news = asyncio.Event()
+        """Set with all that is to be written; whoever waits for it clears it."""
 
     @property
     def is_waiting(self) -> bool:
@@ -71,6 +73,7 @@ class History:
         self._accepted += 1
         self._running[self._number] = make_row
         self._counter.count(self._accepted)
+        self.news.set()
         return self._number
 
     def end(self, number: int, row: HistoryRow) -> None:
@@ -78,6 +81,7 @@ class History:
         self._running.pop(number, None)
         self._ended[number] = row
         self._ended_chars += len(row.text or "")
+        self.news.set()
         while len(self._ended) > MAX_WAITING or self._ended_chars > MAX_WAITING_CHARS:
             self._forget(next(iter(self._ended)))
 

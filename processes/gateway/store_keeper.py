@@ -15,7 +15,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -46,8 +46,12 @@ from appliance.store.restoring import take_note
 from processes.gateway.history import History
 from processes.gateway.retention import Retention
 
-FLUSH_S = 0.25
-"""Seconds between two batches of rows; so many of them a kill can cost at most."""
+FLUSH_S = 0.1
+"""Seconds that rows wait for others to be written with.
+
+A row is on the disk 0.25 s after its request's end, which is what a kill can cost at most: it may come while
+the batch before is written, so two commits and a look at the files are in that, besides this.
+"""
 LOOK_S = 1.0
 """Seconds between two looks at the files and the disk, and between two tries after an error."""
 TIDY_S = 60.0
@@ -87,6 +91,8 @@ class StoreKeeper:
         self._settings = settings.store
         self._metrics = metrics
         self._history = history
+        self._news = asyncio.Event() if history is None else history.news
+        """Set when there is something to do before the next look."""
         self.retention = Retention(settings)
         """From what age anything is deleted."""
         self._ballast = Ballast(self._path.parent, settings.store.ballast_bytes)
@@ -135,6 +141,7 @@ class StoreKeeper:
         """
         if isinstance(error, StoreCorruptError):
             self._told = error
+            self._news.set()
 
     async def run(self) -> None:
         """Open the store and keep it until cancelled; then write the rest and close it.
@@ -199,7 +206,7 @@ class StoreKeeper:
         Raises:
             StorageError: It has to be opened again.
         """
-        await asyncio.sleep(FLUSH_S)
+        await self._until_due()
         if self._told is not None and time.monotonic() - self._doubted_at_s >= DOUBT_S:
             raise self._told
         try:
@@ -211,13 +218,46 @@ class StoreKeeper:
                 await self._write(is_asked=is_asked)
                 self._surplus = await delete_some(self.database, self._max_age_s, self._surplus)
             if time.monotonic() - self._tidied_at_s >= TIDY_S:
-                await self._tidy()
+                await self._write_beside(self._tidy())
         except StoreSlowError as error:  # next time, then
             logger.warning("history_not_tidied", reason=error.message)
         except PASSING as error:
             if not await self._take(error):
                 await asyncio.sleep(LOOK_S)
         return True
+
+    async def _until_due(self) -> None:
+        """Wait for something to do, or until the next look, then a moment for what is to be done with it."""
+        if not (self._has_rows or any(self._surplus)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._looked_at_s + LOOK_S - time.monotonic()):
+                    await self._news.wait()
+        self._news.clear()
+        await asyncio.sleep(FLUSH_S)
+
+    async def _write_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do some work that may take long, and write rows in their time meanwhile.
+
+        Raises:
+            StorageError: As the work or the writing does; the work has ended.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait([task], timeout=FLUSH_S))[0]:
+                if self._has_rows:
+                    with self._watched():
+                        await self._write(is_asked=False)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            error = None if task.cancelled() else task.exception()
+        if error is not None:
+            raise error
+
+    @property
+    def _has_rows(self) -> bool:
+        """Whether any row waits to be written."""
+        return self._history is not None and self._history.is_waiting
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -248,7 +288,7 @@ class StoreKeeper:
 
     async def _write(self, *, is_asked: bool) -> None:
         """Write what waits; if asked, something even if nothing does, to see whether that succeeds."""
-        if self._history is not None and (is_asked or self._history.is_waiting):
+        if self._history is not None and (is_asked or self._has_rows):
             await self._history.write(self.database)
         elif is_asked:
             await self.database.touch()

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 MOST_COMMITS = 60
 """Before a kill; it comes after a random number of them."""
-COMMITTED_S = 0.35
+COMMITTED_S = 0.25
 """What a kill can cost (250 ms), and the time to commit, to ask and to be answered."""
 KILLS_IN_A_ROW = 3
 """Of the gateway: one that dies early more often is held back, and the appliance gives up."""

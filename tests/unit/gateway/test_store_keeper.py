@@ -24,6 +24,7 @@ from appliance.store.errors import StoreBusyError, StoreCorruptError
 from appliance.store.history import HistoryRow
 from appliance.store.opening import prepare
 from appliance.store.statements import STATEMENTS
+from processes.gateway import history as history_module
 from processes.gateway import store_keeper
 from processes.gateway.history import History
 from processes.gateway.store_keeper import StoreKeeper
@@ -113,17 +114,16 @@ def damage_rows(path: Path) -> None:
 
 
 async def test_damage_when_only_a_list_meets_it_then_said_and_replaced_as_ever(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    settings = await asyncio.to_thread(settings_for, tmp_path, ballast_bytes=1)
     monkeypatch.setattr(store_keeper, "FLUSH_S", 0.01)
     await asyncio.to_thread(fill, settings.store_path(), time.time())
     async with kept(settings) as (keeper, _):
         await until(is_in(keeper, "ok"))
 
-        async def has_looked() -> (
-            bool
-        ):  # the next look of its own, which might meet the damage, is a second off
-            return keeper._tidied_at_s > -math.inf
+        async def has_looked() -> bool:  # it ends with the ballast; the next one is a minute off
+            return await asyncio.to_thread((tmp_path / BALLAST_NAME).exists)
 
         await until(has_looked)
         await asyncio.to_thread(damage_rows, settings.store_path())
@@ -231,6 +231,44 @@ async def test_history_when_it_takes_too_long_to_count_then_left_for_now_and_the
     finally:
         logger.remove(sink)
     assert said.count("history_not_tidied") == 1
+
+
+async def test_rows_when_the_history_is_being_counted_then_they_are_written_meanwhile(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STATEMENTS, "count_old_requests", ENDLESS)
+    monkeypatch.setattr(database_module, "READ_LIMIT_S", math.inf)
+    async with kept(settings) as (keeper, history):
+
+        async def is_counting() -> bool:
+            return keeper.state == "ok" and keeper.database._read_turn.locked()
+
+        await until(is_counting)
+        for _ in range(3):
+            await is_one_more_written(history)
+        assert keeper.database._read_turn.locked()
+
+
+async def test_rows_when_they_come_then_they_are_written_sooner_than_the_next_look(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_keeper, "LOOK_S", math.inf)
+    async with kept(settings) as (keeper, history):
+        await until(is_in(keeper, "ok"))
+        for _ in range(3):
+            await is_one_more_written(history)
+
+
+async def test_rows_when_there_are_more_than_a_batch_then_all_are_written_without_further_news(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_keeper, "LOOK_S", math.inf)
+    monkeypatch.setattr(history_module, "BATCH", 2)
+    async with kept(settings) as (keeper, history):
+        await until(is_in(keeper, "ok"))
+        for _ in range(6):
+            history.accept(lambda: ROW)
+        await is_one_more_written(history)
 
 
 def test_stalled_when_two_writers_each_wait_for_another_process_then_that_is_no_hang() -> None:
