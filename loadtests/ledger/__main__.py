@@ -85,7 +85,13 @@ def _run(arguments: argparse.Namespace) -> int:
         has_cache=arguments.cache,
     )
     report = run(plan, arguments.lines, SPOILERS.get(arguments.spoil))
-    tables = (load_table(report), account_table(report), report.jobs.table(), outcomes_table(report.outcomes))
+    tables = (
+        load_table(report),
+        account_table(report),
+        report.history.table(),
+        report.jobs.table(),
+        outcomes_table(report.outcomes),
+    )
     shown = "\n\n".join((*(table.for_terminal() for table in tables), verdict(report)))
     print(f"\n{shown}\n\n{machine()}")
     if arguments.write:

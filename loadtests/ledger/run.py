@@ -18,6 +18,7 @@ import uvloop
 from loadtests.appliance import LAUNCHER
 from loadtests.ledger.compare import COMPLETED, SHOWN_IDS, Account, compare
 from loadtests.ledger.faults import FAULTS, Fault, Victims
+from loadtests.ledger.history import HistoryAccount, HistoryRow, compare_history, read_history
 from loadtests.ledger.jobs import JobAccount, JobLine, compare_jobs, read_job_rows, run_jobs
 from loadtests.ledger.judge import Outcome, Slot
 from loadtests.ledger.lines import ClientLine, ServerRow, read_server_rows, write_client_lines
@@ -79,6 +80,9 @@ class Record:
     jobs: Sequence[JobLine] = ()
     job_rows: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """As `compare_jobs` takes them."""
+    history: Sequence[HistoryRow] = ()
+    told_unrecorded: int = 0
+    """Requests that the appliance itself calls unrecorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,7 @@ class Report:
     """The most that a request left behind its schedule: the generator's own fault."""
     load: Load
     jobs: JobAccount
+    history: HistoryAccount = field(default_factory=HistoryAccount)
 
     @property
     def is_late(self) -> bool:
@@ -146,7 +151,7 @@ class Report:
     def misses(self) -> list[str]:
         """Say in one line each what wasn't as it must be."""
         missed = [miss for outcome in self.outcomes for miss in outcome.misses()]
-        missed += [*self.account.misses(), *self.load.misses(), *self.jobs.misses()]
+        missed += [*self.account.misses(), *self.load.misses(), *self.jobs.misses(), *self.history.misses()]
         if self.unreadable > self.kills:
             missed.append(f"unreadable: {self.unreadable} lines after {self.kills} kills")
         if self.seen.unaccounted:
@@ -197,6 +202,7 @@ def make_record(plan: Plan) -> Record:
         in_flight = 0 if idle else int(target.status().get("requests", {}).get("in_flight", -1))
         rows, unreadable = read_server_rows(target.ledger_path)
         job_rows = read_job_rows(target.data_dir)
+        history, told = read_history(target.run_dir, rows[-1].id if rows else None)
         restarts = target.log.events["gateway_ready"] - 1
     lines.sort(key=lambda line: line.intended_at_s)
     return Record(
@@ -211,6 +217,8 @@ def make_record(plan: Plan) -> Record:
         plan.has_cache,
         jobs,
         job_rows,
+        history,
+        told,
     )
 
 
@@ -219,7 +227,8 @@ def judge(record: Record, spoil: Spoiler | None = None) -> Report:
 
     Args:
         record: What the run has left behind.
-        spoil: Falsifies a copy of the account before it is compared, to see that this is found.
+        spoil: Falsifies a copy of the account before it is compared, to see that this is found; the history
+            is compared with what it really was.
     """
     lines, rows, seen = list(record.lines), list(record.rows), record.seen
     if spoil is not None:
@@ -245,6 +254,7 @@ def judge(record: Record, spoil: Spoiler | None = None) -> Report:
         late_s=max((line.sent_at_s - line.intended_at_s for line in lines), default=0.0),
         load=_load_of(record, lines, rows),
         jobs=compare_jobs(record.jobs, record.job_rows),
+        history=compare_history(record.history, record.told_unrecorded, record.rows, record.lines, kills_s),
     )
 
 

@@ -47,6 +47,7 @@ SETTINGS: dict[str, object] = {
     "HEALTH_PROBE_INTERVAL_S": 15,
     "VOICES_DEFAULT": "tone-low",
     "LOG_LEDGER_FILE": LEDGER_NAME,
+    "STORE_HISTORY_ROWS": 10_000_000,
 }
 SUPERVISORCTL = str(Path(sys.executable).parent / "supervisorctl")
 ASK_S = 1.0

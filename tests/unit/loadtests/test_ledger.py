@@ -21,6 +21,7 @@ from loadtests.ledger.__main__ import (
 )
 from loadtests.ledger.compare import compare
 from loadtests.ledger.faults import FAULTS, Injection
+from loadtests.ledger.history import HistoryAccount
 from loadtests.ledger.jobs import JobLine, compare_jobs
 from loadtests.ledger.judge import Slot, outcomes_table, recovered_s
 from loadtests.ledger.lines import ClientLine, ServerRow, read_server_rows, write_client_lines
@@ -384,3 +385,9 @@ def test_jobs_when_the_sides_disagree_then_said(
 def test_jobs_when_one_was_never_accepted_then_said() -> None:
     misses = list(compare_jobs([job(id="", state="")], {}).misses())
     assert misses == ["jobs: 1 were never acknowledged"]
+
+
+def test_report_when_the_history_disagrees_then_said() -> None:
+    spoiled = report(history=HistoryAccount(missing=("a",)))
+    assert spoiled.misses() == ["history missing: 1 (a)"]
+    assert exit_code(spoiled) == EXIT_MISSED
