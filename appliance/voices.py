@@ -239,6 +239,19 @@ class VoiceCatalog:
         except VoiceNotFoundError:
             return self.fallback_of_absent(name, is_expected=False)
 
+    def of_language(self, tag: str) -> Voice | None:
+        """Return who speaks for somebody who names only a language: the default voice, where that speaks it.
+
+        Args:
+            tag: In any case, with hyphens or underscores; None is returned where nobody speaks it.
+        """
+        tag = tag.strip().replace("_", "-").lower()
+        default = self.speaker_of(self.default)
+        if default is not None and tag in default.languages:
+            return default
+        others = (voice for voice in self.voices() if tag in voice.languages)
+        return self._of_language(tag) or next(others, None)
+
     def resolve(self, voice_id: str) -> Voice:
         """Find the voice that a client means.
 

@@ -250,7 +250,7 @@ class AccessRules:
         self.keys.note_use(owner)
 
     def _key_owner(self, request: web.Request) -> KeyOwner | None:
-        key = _bearer(request)
+        key = _shown_key(request)
         return self.keys.find(key) if key else None
 
     def _checked_owner(self, request: web.Request) -> KeyOwner | None:
@@ -261,7 +261,7 @@ class AccessRules:
         """
         owner = self._key_owner(request)
         try:
-            if owner is None and _bearer(request):
+            if owner is None and _shown_key(request):
                 self._wrong_keys.note(self.address(request))
             elif owner is not None and owner.is_guessable:
                 self._wrong_keys.check(self.address(request))
@@ -331,8 +331,11 @@ def _host_name(request: web.Request) -> str:
     return name
 
 
-def _bearer(request: web.Request) -> str:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+def _shown_key(request: web.Request) -> str:
+    """Return the key that a request shows: as a bearer, or as ElevenLabs' clients send theirs."""
+    if "Authorization" not in request.headers:
+        return request.headers.get("xi-api-key", "").strip()
+    scheme, _, key = request.headers["Authorization"].partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
 
 

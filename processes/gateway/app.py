@@ -32,6 +32,7 @@ from processes.gateway import (
     worker_admin,
 )
 from processes.gateway.access import ACCESS_KEY, LOCAL_KEY, AccessRules, guarded
+from processes.gateway.dialects import coqui_server, elevenlabs, marytts, piper, xtts
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.lists import STRINGS_PREFIX
 from processes.gateway.middleware import (
@@ -83,6 +84,7 @@ def add_routes(app: web.Application) -> None:
         router.add_get(f"{prefix}/models/{{model}}", lists.get_model)
     router.add_get("/v1/history", history_list.get_history)
     add_job_routes(router)
+    add_dialect_routes(router)
     router.add_get("/health", health.get_health)
     router.add_get("/health/live", health.get_live)
     router.add_get("/health/ready", health.get_ready)
@@ -91,6 +93,35 @@ def add_routes(app: web.Application) -> None:
     router.add_get("/metrics", control.get_metrics)
     router.add_get("/openapi.json", openapi.get_openapi)
     page_files.add_page(app)
+
+
+def add_dialect_routes(router: web.UrlDispatcher) -> None:
+    """Route the paths of other servers' APIs."""
+    by_get = guarded(AccessRules.check_referer)
+    router.add_post("/process", marytts.process)
+    router.add_get("/process", by_get(marytts.process))
+    router.add_get("/voices", marytts.get_voices)
+    router.add_get("/locales", marytts.get_locales)
+    router.add_get("/version", marytts.get_version)
+    router.add_get("/audioformats", marytts.get_audio_formats)
+    router.add_get("/datatypes", marytts.get_data_types)
+    router.add_post("/api/tts", coqui_server.speak)
+    router.add_get("/api/tts", by_get(coqui_server.speak))
+    router.add_post("/synthesize", piper.synthesize)
+    router.add_post(f"{piper.PREFIX}/synthesize", piper.synthesize)
+    router.add_get(f"{piper.PREFIX}/voices", piper.get_voices)
+    router.add_post(f"{piper.PREFIX}/", piper.post_text)
+    router.add_get(f"{piper.PREFIX}/", by_get(piper.get_text))
+    router.add_get("/speakers", xtts.get_speakers)
+    router.add_get("/languages", xtts.get_languages)
+    router.add_post("/set_tts_settings", xtts.post_settings)
+    router.add_post("/tts_to_audio/", xtts.post_speech)
+    router.add_get("/tts_stream/", by_get(xtts.get_stream), allow_head=False)
+    router.add_get("/tts_stream", by_get(xtts.get_stream), allow_head=False)
+    router.add_post("/v1/text-to-speech/{voice_id}", elevenlabs.post_speech)
+    router.add_post("/v1/text-to-speech/{voice_id}/stream", elevenlabs.post_speech)
+    router.add_get("/v1/voices", elevenlabs.get_voices)
+    router.add_get("/v2/voices", elevenlabs.get_voices)
 
 
 def add_admin_routes(router: web.UrlDispatcher) -> None:

@@ -161,15 +161,26 @@ async def read_json(request: web.Request) -> dict[str, Any]:
         BodyTooLargeError: It is longer than the limit.
         InvalidRequestError: It isn't a JSON object, or a key stands in it twice.
     """
-    if request.content_type != "application/json" or "Content-Encoding" in request.headers:
+    if request.content_type != "application/json":
+        raise UnsupportedMediaTypeError
+    return parse_json(await read_body(request))
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Read a request's body, whatever it is declared as.
+
+    Raises:
+        UnsupportedMediaTypeError: It is compressed.
+        BodyTooLargeError: It is longer than the limit.
+    """
+    if "Content-Encoding" in request.headers:
         raise UnsupportedMediaTypeError
     if (request.content_length or 0) > request.client_max_size:  # there is nothing to wait for
         raise BodyTooLargeError
     try:
-        raw = await request.read()
+        return await request.read()
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLargeError from None
-    return parse_json(raw)
 
 
 def read_text_value(field: str, text: str) -> Any:

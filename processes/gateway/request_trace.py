@@ -35,7 +35,7 @@ from appliance.tracing import (
 
 MAX_SPANS = 512
 """Spans of one request; those beyond are left out and counted in its own span."""
-TRACED_PARTS = ("/v1/",)
+TRACED_PARTS = ("/v1/", "/process", "/api/tts", "/synthesize", "/tts_", "/compat/piper/")
 """What a path has that is traced: not health, metrics, pages, the operator's paths."""
 OTHER_METHOD = "_OTHER"
 """Source: OpenTelemetry's semantic conventions, `http.request.method`."""

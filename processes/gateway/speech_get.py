@@ -6,6 +6,7 @@ Refuses to know: how speech is made (`speech`), shared (`sharing`) and kept (`an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -47,8 +48,21 @@ WEIGHT_S = 0.1
 @guarded(AccessRules.check_api_key)
 async def get_speech(request: web.Request) -> web.StreamResponse:
     """Speak a text and answer with finished audio: Content-Length, HEAD and Range work."""
+    return await answer_finished(request, *check_query(request, request.app[GATEWAY_KEY]))
+
+
+async def answer_finished(request: web.Request, asked: CheckedSpeech, key: str) -> web.StreamResponse:
+    """Answer with finished audio, or as it is made where that is too long to be held.
+
+    Args:
+        request: Who asks.
+        asked: For what, with the times of its words.
+        key: Of its answer; see `check_fields`.
+
+    Raises:
+        ApplianceError: It is refused, or fails before anything has left.
+    """
     gateway = request.app[GATEWAY_KEY]
-    asked, key = check_query(request, gateway)
     audio = gateway.answers.recent(key)
     if audio is None and not gateway.answers.has(key):
         return await _speak(request, gateway, asked, key)
@@ -105,7 +119,25 @@ async def _hear(
 
 
 def check_query(request: web.Request, gateway: Gateway) -> tuple[CheckedSpeech, str]:
-    """Check what the query asks for, with the times of its words; a refusal is counted.
+    """Check what the query asks for; see `check_fields`.
+
+    Raises:
+        RequestError, NoWorkersError: What is wrong with it.
+    """
+    try:
+        fields = _fields(request)
+    except ApplianceError as error:
+        gateway.ledger.reject(error)
+        raise
+    return check_fields(gateway, fields)
+
+
+def check_fields(gateway: Gateway, fields: Mapping[str, Any]) -> tuple[CheckedSpeech, str]:
+    """Check what is asked for, with the times of its words; a refusal is counted.
+
+    Args:
+        gateway: The gateway.
+        fields: As in `SpeechBody`, not checked yet.
 
     Returns:
         What is asked for, and the key of its answer; empty where that can't be shared or kept.
@@ -114,7 +146,7 @@ def check_query(request: web.Request, gateway: Gateway) -> tuple[CheckedSpeech, 
         RequestError, NoWorkersError: What is wrong with it.
     """
     try:
-        asked = check_speech(gateway, _fields(request), wants_word_times=True)
+        asked = check_speech(gateway, fields, wants_word_times=True)
         if asked.request.stream_format is not StreamFormat.AUDIO:
             message = "Server-sent events are for POST only"
             raise InvalidRequestError(message, param="stream_format")

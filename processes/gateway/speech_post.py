@@ -2,7 +2,8 @@
 
 Owns: the order in which the cache, a synthesis under way and the workers are asked, and the headers that say
 what it was.
-Refuses to know: how speech is made (`speech`), shared (`sharing`) and kept (`answer_cache`).
+Refuses to know: which path asks (others' APIs do, too), how speech is made (`speech`), shared (`sharing`) and
+kept (`answer_cache`).
 
     fields → voice → key ─┬─▶ in memory: answered at once, without a task or a thread
                           ├─▶ in a file: read, checked, answered; a broken one is spoken anew
@@ -11,6 +12,9 @@ Refuses to know: how speech is made (`speech`), shared (`sharing`) and kept (`an
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -39,8 +43,26 @@ MISS = {CACHE_HEADER: "miss"}
 @guarded(AccessRules.check_api_key)
 async def post_speech(request: web.Request) -> web.StreamResponse:
     """Speak a text, or answer with what was spoken before."""
+    try:
+        fields = await read_json(request)
+    except ApplianceError as error:
+        request.app[GATEWAY_KEY].ledger.reject(error)
+        raise
+    return await answer_as_made_or_kept(request, fields)
+
+
+async def answer_as_made_or_kept(request: web.Request, fields: Mapping[str, Any]) -> web.StreamResponse:
+    """Answer a request that may speak, whichever way its fields came.
+
+    Args:
+        request: Who asks.
+        fields: As in `SpeechBody`, not checked yet.
+
+    Raises:
+        ApplianceError: It is refused, or fails before anything has left.
+    """
     gateway = request.app[GATEWAY_KEY]
-    asked = await _checked(request, gateway)
+    asked = _checked(gateway, fields)
     key = gateway.answers.key(asked.request, asked.voice) if asked.replaced is None else ""
     if not key:
         return await _speak_alone(request, gateway, asked)
@@ -54,9 +76,9 @@ async def post_speech(request: web.Request) -> web.StreamResponse:
         return await _answer_kept(request, audio, record)
 
 
-async def _checked(request: web.Request, gateway: Gateway) -> CheckedSpeech:
+def _checked(gateway: Gateway, fields: Mapping[str, Any]) -> CheckedSpeech:
     try:
-        return check_speech(gateway, await read_json(request))
+        return check_speech(gateway, fields)
     except ApplianceError as error:
         gateway.ledger.reject(error)
         raise

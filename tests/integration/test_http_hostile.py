@@ -161,7 +161,7 @@ def changing_paths() -> dict[str, str]:
 async def test_change_when_asked_for_by_get_then_405_says_what_is_allowed(
     http: ClientSession, path: str, allowed: str
 ) -> None:
-    path = path.format(id="0" * 32, change="pause", voice="x", worker="x")
+    path = path.format(id="0" * 32, change="pause", voice="x", voice_id="x", worker="x")
     for method in ("GET", "HEAD"):
         async with http.request(method, path, headers=ADMIN) as answer:
             assert (answer.status, answer.headers["Allow"]) == (405, allowed)
