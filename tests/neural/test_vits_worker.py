@@ -23,7 +23,7 @@ from tests.parts.utterances import SENTENCE, utterance, whole_pcm
 from tests.parts.vits_voice import put_tiny_voice
 from tests.parts.worker_link import WorkerProcess, WorkersSocket
 
-pytestmark = pytest.mark.neural
+pytestmark = [pytest.mark.neural, pytest.mark.timeout(180)]
 
 HEARTBEAT_S = 0.1
 """Two of them take longer than a first grant on a free core, and less than one that is late enough."""
