@@ -37,7 +37,7 @@ browser: .venv/browser.stamp ## the page at / in a headless Chromium
 	$(PYTEST) tests/browser
 neural: .venv/neural.stamp ## voices made with Coqui and spoken without it (installs torch)
 	$(PYTEST) -n 2 --dist loadfile tests/neural tests/unit/engines
-bench: .venv/$(if $(filter neural,$(or $(SECTIONS),neural)),neural,dev).stamp ## measure the figures of docs/benchmarks.md (SECTIONS="cpu memory"; only neural installs torch)
+bench: .venv/$(if $(filter neural%,$(or $(SECTIONS),neural)),neural,dev).stamp ## measure the figures of docs/benchmarks.md (SECTIONS="cpu memory"; neural and neural-memory install torch)
 	$(BIN)/python -m loadtests.bench $(SECTIONS) $(SHORT:%=--short)
 load: .venv/$(if $(filter neural%,$(PROFILE)),neural,load).stamp ## ask much of it at once and judge it (HOST=http://…, PROFILE=espeak, SHORT=1)
 	$(BIN)/python -m loadtests.load $(HOST:%=--host %) $(PROFILE:%=--profile %) $(SHORT:%=--short)

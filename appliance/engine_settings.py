@@ -71,7 +71,7 @@ class VitsSettings(Section):
 
     threads: int = Field(1, ge=1, le=64, description="Threads that compute in one worker.")
     memory_bytes: int = Field(
-        201_326_592,
+        156_000_000,
         ge=0,
         le=1_099_511_627_776,
         description="Bytes of voices that a worker keeps loaded, by their files; one is kept in any case.",

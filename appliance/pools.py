@@ -23,11 +23,16 @@ from appliance.voice_imports import missing_models
 from appliance.voice_store import VoiceStore
 from appliance.worker_settings import AUTO, LEAST_SIZES, MAX_WORKERS, POOLS
 
-MIB = 1024 * 1024
+MB, MIB = 1_000_000, 1024 * 1024
 OTHERS_BYTES = (109 + 93) * MIB
 """What all programs but the workers have for themselves. Source: docs/operate/capacity.md, "Memory"."""
 FIRST_BYTES = {"vits": 83_000_000}
 """What the workers of an engine share. Source: decision 21, 158 MB for one less the 75 MB of its own."""
+FULL_VOICE_BYTES = 72_000_000
+"""The files of a full-size voice with an int8 decoder, which those two numbers have in them."""
+VOICE_SHARE = 0.65
+"""What a worker has for itself of each further byte of voices that it keeps loaded; the files are shared.
+Source: decision 21; a second voice takes 0.43 of its files in int8 and 0.64 in fp32."""
 WORKER_BYTES = {"espeak": 25 * MIB, "tone": 25 * MIB, "vits": 105_000_000, "coqui": 1_600_000_000}
 """What each worker has for itself while it speaks.
 
@@ -60,6 +65,8 @@ class Facts:
     """Neural engines of which a voice is imported, or about to be."""
     missing: Mapping[str, list[str]]
     """Engine → packages that it lacks."""
+    voices: tuple[int, ...] = ()
+    """Bytes of the files of each voice of the vits engine that is there, or about to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,8 @@ class Pool:
     """Why so many, for a person."""
     is_short: bool = False
     """Whether somebody has to wait for that, or isn't served at all: it should be larger."""
+    voice_bytes: int = 0
+    """What each vits worker may come to keep loaded, by the voices' files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +105,16 @@ def look_at_machine(settings: Settings) -> Facts:
     """Return what there is now; blocks for the disk."""
     store = VoiceStore(settings.data.dir)
     # What a model becomes is known when it is there; nearly every VITS becomes a voice of the vits engine.
-    kinds = {name.rpartition("/")[2] for name in missing_models(settings, store)}
-    wanted = {"coqui" if OTHER_MODELS.search(kind.lower()) else "vits" for kind in kinds}
+    kinds = [name.rpartition("/")[2] for name in missing_models(settings, store)]
+    wanted = ["coqui" if OTHER_MODELS.search(kind.lower()) else "vits" for kind in kinds]
+    manifests = store.manifests()
+    stored = [each.size_bytes for each in manifests if each.engine == "vits"]
     return Facts(
         cores=settings.dispatch.cores or available_cores(),
         memory_bytes=memory_bytes(),
-        voiced=frozenset({manifest.engine for manifest in store.manifests()} | wanted),
+        voiced=frozenset({*(manifest.engine for manifest in manifests), *wanted}),
         missing={engine: missing_packages(engine) for engine in NEURAL},
+        voices=(*stored, *[FULL_VOICE_BYTES] * wanted.count("vits")),
     )
 
 
@@ -130,9 +142,36 @@ def plan_pools(settings: Settings, facts: Facts) -> PoolPlan:
     return PoolPlan(facts.cores, facts.memory_bytes, pools)
 
 
+def kept_voice_bytes(settings: Settings, facts: Facts) -> int:
+    """Return what a vits worker may come to keep loaded, by the voices' files, in bytes.
+
+    The most that some of the voices have together within `vits.memory_bytes`, or the largest one, which is
+    kept in any case; at least one of full size, as more of them may come while the appliance runs.
+    """
+    sums = {0}  # of some of the voices, in whole MB, so that they stay few
+    for size_mb in (-(-size_bytes // MB) for size_bytes in facts.voices):
+        sums |= {each + size_mb for each in sums if (each + size_mb) * MB <= settings.vits.memory_bytes}
+    return max(FULL_VOICE_BYTES, max(sums) * MB, *facts.voices)
+
+
 def pool_bytes(pool: Pool) -> int:
     """Return the memory that the workers of a pool take while they speak, in bytes."""
-    return FIRST_BYTES.get(pool.engine, 0) + pool.size * WORKER_BYTES[pool.engine] if pool.size else 0
+    if not pool.size:
+        return 0
+    first_bytes, worker_bytes = _parts(pool.engine, pool.voice_bytes)
+    return first_bytes + pool.size * worker_bytes
+
+
+def _parts(engine: str, voice_bytes: int) -> tuple[int, int]:
+    """Return what the workers of an engine share, and what each of them has for itself, in bytes.
+
+    Args:
+        engine: Theirs.
+        voice_bytes: What a vits worker keeps loaded.
+    """
+    further_bytes = max(0, voice_bytes - FULL_VOICE_BYTES) if engine == "vits" else 0
+    own_bytes = WORKER_BYTES[engine] + int(VOICE_SHARE * further_bytes)
+    return FIRST_BYTES.get(engine, 0) + further_bytes, own_bytes
 
 
 def unserved(pools: Iterable[Pool], voiced: Container[str]) -> list[str]:
@@ -162,20 +201,24 @@ def _least_espeak(settings: Settings) -> Pool:
 
 def _plan(engine: str, settings: Settings, facts: Facts, left_bytes: int | None) -> Pool:
     size: int = getattr(settings.workers, engine)
+    voice_bytes = kept_voice_bytes(settings, facts) if engine == "vits" else 0
     if size != AUTO:
-        return Pool(engine, size, SET)
+        return Pool(engine, size, SET, voice_bytes=voice_bytes)
     if engine in NEURAL and engine not in facts.voiced:
         return Pool(engine, 0, "no voice is imported for it, nor named by voices.import")
     if missing := facts.missing.get(engine):
         reason = f"it has voices, but {', '.join(missing)} isn't installed; {HOW_TO_INSTALL}"
         return Pool(engine, 0, reason, is_short=True)
     wanted, reason = _wanted(engine, settings, facts)
-    fitting = _fitting(engine, left_bytes)
+    fitting = _fitting(engine, left_bytes, voice_bytes)
     if fitting >= wanted:
-        return Pool(engine, wanted, reason)
-    left_mb = max(0, left_bytes or 0) // 1_000_000
+        return Pool(engine, wanted, reason, voice_bytes=voice_bytes)
+    left_mb = max(0, left_bytes or 0) // MB
     room = f"memory has room for no more, with {left_mb:,} MB left for it; {wanted} would be {reason}"
-    return Pool(engine, fitting, room, is_short=engine == "vits" or not fitting)
+    if voice_bytes > FULL_VOICE_BYTES:
+        room += f"; each keeps {voice_bytes // MB} MB of voices loaded (vits.memory_bytes)"
+    is_short = engine == "vits" or not fitting
+    return Pool(engine, fitting, room, is_short, voice_bytes)
 
 
 def _wanted(engine: str, settings: Settings, facts: Facts) -> tuple[int, str]:
@@ -188,10 +231,10 @@ def _wanted(engine: str, settings: Settings, facts: Facts) -> tuple[int, str]:
     return min(facts.cores, MAX_WORKERS), "as many as cores"
 
 
-def _fitting(engine: str, left_bytes: int | None) -> int:
+def _fitting(engine: str, left_bytes: int | None, voice_bytes: int) -> int:
     """Return for how many workers of an engine there is room; coqui alone may get none."""
     if left_bytes is None:
         return MAX_WORKERS
-    fitting = (left_bytes - FIRST_BYTES.get(engine, 0)) // WORKER_BYTES[engine]
+    first_bytes, worker_bytes = _parts(engine, voice_bytes)
     least = 0 if engine == "coqui" else LEAST_SIZES.get(engine, 1)
-    return max(least, fitting)
+    return max(least, (left_bytes - first_bytes) // worker_bytes)

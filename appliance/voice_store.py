@@ -173,6 +173,11 @@ class VoiceManifest(_Part):
         {}, max_length=MAX_FILES
     )
 
+    @property
+    def size_bytes(self) -> int:
+        """What its files hold."""
+        return sum(record.bytes for record in self.files.values())
+
     def voices(self) -> Iterator[Voice]:
         """Yield what the catalogue lists, each with an id of its own.
 

@@ -63,6 +63,12 @@ def _run_neural(arguments: argparse.Namespace) -> list[Figure]:
     return section.run(is_short=arguments.short)
 
 
+def _run_neural_memory(arguments: argparse.Namespace) -> list[Figure]:
+    from loadtests.neural import two_voices
+
+    return two_voices.run(is_short=arguments.short)
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "cpu": lambda arguments: cpu_section.run(is_short=arguments.short),
     "first-audio": lambda arguments: first_audio.run(is_short=arguments.short),
@@ -74,6 +80,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "history": lambda arguments: history_section.run(is_short=arguments.short),
     "jobs": lambda arguments: jobs_section.run(is_short=arguments.short),
     "neural": _run_neural,
+    "neural-memory": _run_neural_memory,
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,8 @@ from appliance.voice_store import VoiceManifest, VoiceStore
 
 FOLDER = ROOT / "build" / "neural"
 """`make clean` removes it."""
-FULL, HUNDRED = "full", "hundred"
-"""Ids of the voices: full size with one speaker, tiny with a hundred."""
+FULL, HUNDRED, SECOND = "full", "hundred", "second"
+"""Ids of the voices: full size with one speaker, tiny with a hundred, a copy of the first."""
 CHECKPOINT_FILES = ("model.pth", "config.json")
 """What Coqui's own server is started with."""
 OWN_CHECKPOINT = "NEURAL_CHECKPOINT"
@@ -80,6 +81,31 @@ def data_dir(name: str) -> Path:
     found = [(own / file).stat() for file in CHECKPOINT_FILES]
     marks = repr([str(own), *((each.st_size, each.st_mtime_ns) for each in found)])
     return FOLDER / f"own-{hashlib.sha256(marks.encode()).hexdigest()[:12]}"
+
+
+def two_voices() -> tuple[str, str]:
+    """Return the ids of two full-size voices of one data folder, made of `FULL` if they aren't there.
+
+    The second is a copy, whose files are its own, so that nothing of it is shared with the first in memory.
+
+    Raises:
+        VoiceNotMadeError: As `voice`.
+    """
+    made, store = voice(FULL), VoiceStore(two_voices_dir())
+    there = {manifest.id: manifest.files for manifest in store.manifests()}
+    for voice_id in (FULL, SECOND):
+        if there.get(voice_id) != made.files:
+            with store.making() as folder:
+                for name in made.files:
+                    shutil.copyfile(place(FULL) / name, folder / name)
+                store.put(folder, made.model_copy(update={"id": voice_id}))
+    return FULL, SECOND
+
+
+def two_voices_dir() -> Path:
+    """Return the data folder of an appliance that has two full-size voices."""
+    one = data_dir(FULL)
+    return one.with_name(f"{one.name}-two")
 
 
 def place(name: str) -> Path:

@@ -67,6 +67,6 @@ def _described(manifest: VoiceManifest, listed: set[str]) -> dict[str, Any]:
     return {
         **values,
         "speakers": len(manifest.speakers),
-        "bytes": sum(record.bytes for record in manifest.files.values()),
+        "bytes": manifest.size_bytes,
         "listed": manifest.id in listed,
     }

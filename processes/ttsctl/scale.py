@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from appliance.errors import ConfigurationError
 from appliance.lifecycle import LAUNCHER_FILE, read_json
-from appliance.pools import OTHERS_BYTES, Pool, pool_bytes
+from appliance.pools import OTHERS_BYTES, Pool, kept_voice_bytes, look_at_machine, pool_bytes
 from appliance.running import running_pools
 from appliance.settings import Settings, load_settings
 from appliance.worker_settings import MAX_WORKERS
@@ -43,8 +44,8 @@ def run(arguments: argparse.Namespace) -> ExitCode:
         if not pools:
             message = f"no appliance runs in {run_dir}; {START_HINT}"
             raise CommandError(message, code="unreachable", exit_code=ExitCode.DOWN)
-        notes = _checked(run_dir, pools, wanted, is_forced=arguments.force)
         settings = _settings()
+        notes = _checked(run_dir, _with_voices(pools, settings), wanted, is_forced=arguments.force)
         sizes = {engine: pool.size for engine, pool in pools.items()}
         done = [
             _scaled(run_dir, settings, engine, sizes, size, arguments.wait_s)
@@ -78,6 +79,15 @@ def _wanted(words: list[str]) -> dict[str, int]:
     return wanted
 
 
+def _with_voices(pools: dict[str, Pool], settings: Settings) -> dict[str, Pool]:
+    """Return the pools with the voices that there are now, of which some may have come since the start."""
+    voice_bytes = kept_voice_bytes(settings, look_at_machine(settings))
+    return {
+        engine: replace(pool, voice_bytes=voice_bytes) if engine == "vits" else pool
+        for engine, pool in pools.items()
+    }
+
+
 def _checked(run_dir: Path, pools: dict[str, Pool], wanted: dict[str, int], *, is_forced: bool) -> list[str]:
     """Return what an operator should know of the new sizes.
 
@@ -95,7 +105,7 @@ def _checked(run_dir: Path, pools: dict[str, Pool], wanted: dict[str, int], *, i
             notes.append(
                 f"{engine}: more workers than the {cores} cores speak no faster, only more at a time"
             )
-    then = [Pool(each.engine, wanted.get(each.engine, each.size), "") for each in pools.values()]
+    then = [replace(each, size=wanted.get(each.engine, each.size)) for each in pools.values()]
     needed_bytes = OTHERS_BYTES + sum(map(pool_bytes, then))
     has_grown = any(size > pools[engine].size for engine, size in wanted.items())
     limit_bytes = launcher["memory_bytes"]

@@ -5,6 +5,7 @@ import json
 import shutil
 from array import array
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -301,8 +302,7 @@ def test_voices_when_they_take_more_than_may_be_then_the_one_unused_for_longest_
     for name in ("a", "b", "c"):
         put_tiny_voice(tmp_path, name)
     manifest = VoiceStore(tmp_path).read("a")
-    size_bytes = sum(record.bytes for record in manifest.files.values())
-    engine = made(tmp_path, memory_bytes=2 * size_bytes)
+    engine = made(tmp_path, memory_bytes=2 * manifest.size_bytes)
     for names, held in (("ab", "ab"), ("a", "ba"), ("c", "ac"), ("b", "cb")):
         for name in names:
             speak(engine, "word", f"{name}/0")
@@ -310,6 +310,24 @@ def test_voices_when_they_take_more_than_may_be_then_the_one_unused_for_longest_
     tight = made(tmp_path, memory_bytes=0)
     assert whole_pcm(speak(tight, "word", "a/0")) == whole_pcm(speak(engine, "word", "a/0"))
     assert list(tight._loaded._loaded) == ["a"]
+
+
+def test_voices_when_another_is_loaded_then_it_has_room_before_and_a_damaged_one_takes_none(tmp_path) -> None:
+    store = VoiceStore(tmp_path)
+    for name in ("a", "b", "damaged", "unfit"):
+        put_tiny_voice(tmp_path, name)
+    damaged = store.path("damaged") / "flow.weights"
+    damaged.write_bytes(damaged.read_bytes()[:-3] + b"...")
+    unfit = store.path("unfit") / MANIFEST_FILE  # whole, and its text can't be prepared once there is room
+    values = json.loads(unfit.read_bytes())
+    unfit.write_text(
+        json.dumps({**values, "front_end": {**values["front_end"], "cleaner": "nobodys"}}), "utf-8"
+    )
+    engine = made(tmp_path, memory_bytes=2 * store.read("a").size_bytes)
+    for name, held in (("a", "a"), ("b", "ab"), ("damaged", "ab"), ("unfit", "b")):
+        with nullcontext() if name in {"a", "b"} else pytest.raises(EngineFailedError):
+            speak(engine, "word", f"{name}/0")
+        assert list(engine._loaded._loaded) == list(held)
 
 
 def test_voice_when_it_is_imported_anew_or_removed_then_the_next_utterance_knows(tmp_path) -> None:

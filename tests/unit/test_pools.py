@@ -9,7 +9,18 @@ import pytest
 
 from appliance.errors import ConfigurationError
 from appliance.packages import HOW_TO_INSTALL, NEEDED
-from appliance.pools import Facts, Pool, look_at_machine, plan_pools, workers_hint
+from appliance.pools import (
+    FULL_VOICE_BYTES,
+    OTHERS_BYTES,
+    Facts,
+    Pool,
+    PoolPlan,
+    kept_voice_bytes,
+    look_at_machine,
+    plan_pools,
+    pool_bytes,
+    workers_hint,
+)
 from appliance.settings import Settings, load_settings
 from appliance.voice_store import MANIFEST_FILE, VoiceManifest
 
@@ -22,6 +33,11 @@ MIB = 1024 * 1024
 def pools(facts: Facts, **workers: int) -> dict[str, Pool]:
     settings = Settings.model_validate({"workers": workers})
     return {pool.engine: pool for pool in plan_pools(settings, facts).pools}
+
+
+def pool_of(plan: PoolPlan) -> Pool:
+    [found] = [pool for pool in plan.pools if pool.engine == "vits"]
+    return found
 
 
 def sizes(facts: Facts, **workers: int) -> dict[str, int]:
@@ -55,6 +71,60 @@ def test_pools_when_eight_streams_are_promised_then_as_many_as_the_page_on_capac
     one_core = replace(VOICED, cores=1, memory_bytes=memory_mib * MIB)
     assert sizes(one_core, streams=8)["vits"] == vits
     assert sizes(one_core, vits=8)["vits"] == 8
+
+
+INT8, FP32 = 72_134_000, 118_936_000
+"""Files of the full-size voice of the measurements."""
+
+
+@pytest.mark.parametrize(
+    ("voices", "streams", "vits", "mb"),
+    [
+        ((INT8,), 4, 4, 770),
+        ((INT8, INT8), 4, 4, 1033),
+        ((INT8,) * 20, 4, 4, 1033),
+        ((FP32, INT8), 4, 4, 936),
+        ((1_000_000,) * 500, 4, 4, 1069),
+        ((INT8,), 8, 6, 982),
+        ((INT8, INT8), 8, 4, 1033),
+        ((FP32,), 8, 5, 1071),
+    ],
+)
+def test_pools_when_voices_are_kept_loaded_then_they_are_counted_and_four_workers_stay_within_1_gib(
+    voices: tuple[int, ...], streams: int, vits: int, mb: int
+) -> None:
+    facts = replace(VOICED, cores=1, memory_bytes=1024 * MIB, voices=voices)
+    found = pools(facts, streams=streams)
+    assert found["vits"].size == vits
+    needed_bytes = OTHERS_BYTES + sum(map(pool_bytes, found.values()))
+    assert needed_bytes // 1_000_000 == mb
+    assert needed_bytes <= 1024 * MIB
+
+
+def test_pools_when_voices_leave_room_for_fewer_workers_then_the_setting_that_changes_that_is_named() -> None:
+    facts = replace(VOICED, cores=1, memory_bytes=900 * MIB, voices=(INT8, INT8))
+    settings = Settings.model_validate({"vits": {"memory_bytes": 0}})
+    few, all_four = (pool_of(plan_pools(each, facts)) for each in (Settings(), settings))
+    assert (few.size, few.is_short, few.voice_bytes) == (3, True, 146_000_000)
+    assert "each keeps 146 MB of voices loaded (vits.memory_bytes)" in few.reason
+    assert (all_four.size, all_four.is_short, all_four.voice_bytes) == (4, False, INT8)
+
+
+@pytest.mark.parametrize(
+    ("voices", "budget", "kept"),
+    [
+        ((), 156_000_000, FULL_VOICE_BYTES),
+        ((1_000_000,), 156_000_000, FULL_VOICE_BYTES),
+        ((100_000_000, 90_000_000, 60_000_000), 156_000_000, 150_000_000),
+        ((200_000_000, 90_000_000), 156_000_000, 200_000_000),
+        ((90_000_000, 90_000_000), 0, 90_000_000),
+    ],
+)
+def test_kept_when_voices_are_loaded_in_any_order_then_no_worker_ever_has_more(
+    voices: tuple[int, ...], budget: int, kept: int
+) -> None:
+    settings = Settings.model_validate({"vits": {"memory_bytes": budget}})
+    assert kept_voice_bytes(settings, replace(BARE, voices=voices)) == kept
 
 
 @pytest.mark.parametrize(
@@ -142,7 +212,9 @@ def test_machine_when_models_are_wanted_then_their_engines_have_voices(
     tmp_path: Path, models: str, voiced: set[str]
 ) -> None:
     environ = {"APPLIANCE_DATA_DIR": str(tmp_path), "APPLIANCE_VOICES_IMPORT": models}
-    assert look_at_machine(load_settings(environ)).voiced == voiced
+    facts = look_at_machine(load_settings(environ))
+    assert facts.voiced == voiced
+    assert facts.voices == ((FULL_VOICE_BYTES,) * (1 + ("jenny" in models)) if "vits" in voiced else ())
 
 
 def test_machine_when_a_voice_is_there_then_its_engine_has_one_and_cores_go_by_the_setting(

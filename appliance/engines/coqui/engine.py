@@ -68,7 +68,7 @@ class CoquiEngine:
             if manifest.engine == self.name and self._is_allowed(manifest):
                 self._manifests[manifest.id] = manifest
         for manifest in list(self._manifests.values()):
-            is_fitting = self._used_bytes() + _size_bytes(manifest) <= self._settings.memory_bytes
+            is_fitting = self._used_bytes() + manifest.size_bytes <= self._settings.memory_bytes
             if (is_fitting or not self._loaded) and not self._can_speak(manifest):
                 self._loaded.pop(manifest.id, None)
                 del self._manifests[manifest.id]
@@ -143,7 +143,7 @@ class CoquiEngine:
     def _voice(self, manifest: VoiceManifest) -> CoquiVoice:
         """Return a voice ready to speak; those that were used longest ago make room for it."""
         if manifest.id not in self._loaded:
-            self._make_room(_size_bytes(manifest))
+            self._make_room(manifest.size_bytes)
             try:
                 self._store.verify(manifest)
             except ConfigurationError as error:
@@ -162,18 +162,14 @@ class CoquiEngine:
         self._free_memory()
 
     def _used_bytes(self) -> int:
-        return sum(_size_bytes(self._manifests[voice_id]) for voice_id in self._loaded)
+        """Return about what the voices take in memory: weights are as large as their files."""
+        return sum(self._manifests[voice_id].size_bytes for voice_id in self._loaded)
 
     def _free_memory(self) -> None:
         """Have what nobody refers to freed at once; models hold themselves in circles."""
         gc.collect()
         if not self.is_on_cpu:
             torch.cuda.empty_cache()
-
-
-def _size_bytes(manifest: VoiceManifest) -> int:
-    """Return about what a voice takes in memory: its weights are as large as its files."""
-    return sum(record.bytes for record in manifest.files.values())
 
 
 def _speaker_name(manifest: VoiceManifest, index: int) -> str | None:

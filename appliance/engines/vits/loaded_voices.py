@@ -29,11 +29,6 @@ class LoadedVoice:
     speakers: frozenset[int]
     """The indexes that an utterance may name."""
 
-    @property
-    def size_bytes(self) -> int:
-        """What its files hold: most of it is mapped and shared between workers."""
-        return sum(record.bytes for record in self.manifest.files.values())
-
 
 class LoadedVoices:
     """Voices by id. One thread at a time."""
@@ -43,7 +38,7 @@ class LoadedVoices:
 
         Args:
             store: Where voices lie.
-            memory_bytes: How much their files may hold together; the latest stays in any case.
+            memory_bytes: How much their files may hold together; one voice is kept in any case.
             threads: How many compute a graph.
         """
         self._store = store
@@ -64,12 +59,12 @@ class LoadedVoices:
             stamp = self._stamp(voice_id)
             known_stamp, voice = self._loaded.pop(voice_id, (None, None))
             if voice is None or known_stamp != stamp:
+                del voice  # one of before goes first
                 voice = self._load(voice_id)
         except ConfigurationError as error:
             logger.warning("voice_broken", voice=voice_id, message=error.message)
             raise EngineFailedError(f"The voice {voice_id!r} can't be spoken with") from None
         self._loaded[voice_id] = (stamp, voice)
-        self._drop_oldest()
         return voice
 
     def _stamp(self, voice_id: str) -> _Stamp:
@@ -87,6 +82,7 @@ class LoadedVoices:
         if manifest.engine != "vits" or manifest.vits is None or manifest.front_end is None:
             raise ConfigurationError(f"{voice_id}: isn't a voice of the vits engine")
         self._store.verify(manifest)
+        self._make_room(manifest.size_bytes)
         try:
             tokenizer = Tokenizer(manifest.front_end, self._phonemizer, manifest.languages[0])
             voice = VitsVoice(self._store.path(voice_id), manifest.vits, self._threads)
@@ -95,8 +91,9 @@ class LoadedVoices:
         speakers = frozenset(speaker.index for speaker in manifest.speakers) or frozenset({0})
         return LoadedVoice(manifest, tokenizer, voice, speakers)
 
-    def _drop_oldest(self) -> None:
-        held_bytes = sum(voice.size_bytes for _, voice in self._loaded.values())
-        while held_bytes > self._memory_bytes and len(self._loaded) > 1:
+    def _make_room(self, wanted_bytes: int) -> None:
+        """Drop the voices that weren't used for longest, before another one takes memory."""
+        held_bytes = sum(voice.manifest.size_bytes for _, voice in self._loaded.values())
+        while self._loaded and held_bytes + wanted_bytes > self._memory_bytes:
             _, (_, voice) = self._loaded.popitem(last=False)
-            held_bytes -= voice.size_bytes
+            held_bytes -= voice.manifest.size_bytes

@@ -84,7 +84,7 @@ def check_voice_files(patient: Patient) -> Finding:
         except ConfigurationError as error:
             command = shell("ttsctl", "voices", "remove", name)
             return VOICE_UNREADABLE.found(error.message, "take it away, and import it again", command)
-        size = sum(record.bytes for record in manifest.files.values())
+        size = manifest.size_bytes
         try:
             _verify(store, manifest, is_wholly=size <= left_bytes)
         except ConfigurationError as error:

@@ -30,17 +30,21 @@ Tell = Callable[[str], None]
 """Takes what is being measured now."""
 
 
-class Subject(Protocol):
-    """An appliance that is measured; everything blocks."""
+class Remembering(Protocol):
+    """Something whose memory is measured; everything blocks."""
+
+    def shared_out_bytes(self) -> int:
+        """Return the memory of all its processes, what several share counted once (PSS)."""
+
+
+class Subject(Remembering, Protocol):
+    """An appliance that is measured."""
 
     def speak(self, place: int, text: str) -> Heard:
         """Have a text spoken for a client by its number, and hear it out."""
 
     def cpu_s(self) -> float:
         """Return the CPU seconds that all its processes have used."""
-
-    def shared_out_bytes(self) -> int:
-        """Return the memory of all its processes, what several share counted once (PSS)."""
 
     def workers_own_bytes(self) -> list[int]:
         """Return the memory that each worker has for itself (USS)."""
@@ -108,7 +112,7 @@ def together(subject: Subject, listen_s: float | None, rounds: int, tell: Tell) 
 
 def _listening(subject: Subject, during_s: float, tell: Tell) -> Iterator[Figure]:
     tell(f"{figures.LISTENERS} listeners, {during_s:g} s")
-    heard, largest_bytes = _with_memory(
+    heard, largest_bytes = with_memory(
         subject, lambda: crowds.listen(subject.speak, figures.LISTENERS, during_s)
     )
     workers = subject.workers_own_bytes()
@@ -121,7 +125,7 @@ def _crowding(subject: Subject, rounds: int, tell: Tell) -> Iterator[Figure]:
     tell(f"{figures.CROWD} requests at once")
     workers = len(subject.workers_own_bytes())
     crowds.at_once(subject.speak, SENTENCE_40, figures.CROWD)
-    heard, largest_bytes = _with_memory(
+    heard, largest_bytes = with_memory(
         subject,
         lambda: [crowds.at_once(subject.speak, SENTENCE_40, figures.CROWD) for _ in range(rounds)],
     )
@@ -129,7 +133,7 @@ def _crowding(subject: Subject, rounds: int, tell: Tell) -> Iterator[Figure]:
     yield figures.memory(workers, figures.WITH_CROWD, largest_bytes)
 
 
-def _with_memory(subject: Subject, work: Callable[[], Result]) -> tuple[Result, float]:
+def with_memory(subject: Remembering, work: Callable[[], Result]) -> tuple[Result, float]:
     """Return what some work gives, and the most memory (PSS) of all processes meanwhile, in bytes."""
     ended = threading.Event()
     with ThreadPoolExecutor(1) as threads:
