@@ -166,9 +166,9 @@ def test_memory_when_many_listen_then_within_the_limit_and_nothing_is_killed(con
     peak_bytes = int(container.read(*PEAKS))
     say(
         "-",
-        Figure("memory idle, espeak-ng alone", idle_bytes / MIB, "MiB", most=MOST_IDLE_BYTES / MIB),
-        Figure(f"memory with {LISTENERS} listeners to espeak-ng", busy_bytes / MIB, "MiB", most=GIB / MIB),
-        Figure("most memory, with files that the kernel gives back", peak_bytes / MIB, "MiB"),
+        Figure("memory, espeak-ng alone, idle", idle_bytes / MIB, "MiB", most=MOST_IDLE_BYTES / MIB),
+        Figure(f"memory, espeak-ng alone, {LISTENERS} listeners", busy_bytes / MIB, "MiB", most=GIB / MIB),
+        Figure("memory, espeak-ng alone, most with files", peak_bytes / MIB, "MiB"),
     )
     assert idle_bytes < MOST_IDLE_BYTES
     assert busy_bytes < GIB

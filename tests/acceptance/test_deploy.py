@@ -104,8 +104,8 @@ def test_deployment_when_the_new_version_dies_then_the_former_speaks_again_withi
     lost = len(submitted - completed(deployment.container, submitted))
     say(
         "C4",
-        Figure("without an answer, upgrade to a broken image", gap_s, "s", most=BACK_WITHIN_S),
-        Figure(f"jobs lost by it, of {JOBS} under way", lost, "", most=0),
+        Figure("upgrade to a broken image, without an answer", gap_s, "s", most=BACK_WITHIN_S),
+        Figure(f"upgrade to a broken image, lost of {JOBS} jobs", lost, "", most=0),
     )
     assert lost == 0
     assert gap_s <= BACK_WITHIN_S + allowance_s(60.0)
