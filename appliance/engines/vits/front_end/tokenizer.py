@@ -5,13 +5,14 @@ Refuses to know: the model, audio, durations.
 
     text -> spelled out -> cleaned -> phonemes -> ids -> blanks between -> begin and end
 
-Source: TTS.tts.utils.text.tokenizer, `TTSTokenizer.text_to_ids`; the ids are the same but for what `spelling`
-and `punctuation` rescue.
+Source: TTS.tts.utils.text.tokenizer, `TTSTokenizer.text_to_ids`; the ids are the same but for what
+`spelling`, `punctuation` and `Tokenizer._known` rescue.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,9 +119,10 @@ class Tokenizer:
         language = language or self._front_end.language
         written = self._write(TracedText(_UNWRITABLE.sub(" ", text)), language, said)
         sounds = self._speak(written, language, wants_words=wants_words)
-        known = [(self._ids[symbol], at) for at, symbol in enumerate(sounds.text) if symbol in self._ids]
-        if not any(not sounds.text[at].isspace() for _, at in known):
+        known = self._known(sounds.text) or self._known(sounds.text, is_last_resort=True)
+        if not known:
             raise NothingToSpeakError("The voice has no sound for anything in the text")
+        self._check_length(len(known))
         places = [sounds.origins[at] for _, at in known]
         return Tokens(
             self._with_specials([token for token, _ in known]),
@@ -185,6 +187,33 @@ class Tokenizer:
             return [part.origins[0]] * len(sounds)
         places = align(part.text, sounds, lambda word: self._phonemizer.word(word, language))
         return [part.origins[at] for at in places]
+
+    def _known(self, text: str, *, is_last_resort: bool = False) -> list[tuple[int, int]]:
+        """Return the voice's tokens in a text, each with its offset; none where all of them are white space.
+
+        Args:
+            text: Letters, or phonemes.
+            is_last_resort: Whether letters that it doesn't know are spoken without their marks.
+        """
+        found = [
+            (part, at)
+            for at, symbol in enumerate(text)
+            for part in self._known_parts(symbol, is_last_resort=is_last_resort)
+        ]
+        return [(self._ids[part], at) for part, at in found] if any(not p.isspace() for p, _ in found) else []
+
+    def _known_parts(self, symbol: str, *, is_last_resort: bool) -> Sequence[str]:
+        """Return what the voice knows of a symbol: itself, or the parts of a letter, if it knows all of them.
+
+        The text's letters are composed, and a voice may have been made of texts whose letters weren't.
+        """
+        if symbol in self._ids:
+            return symbol
+        if self._front_end.phonemizer is not None or symbol.isascii():
+            return ()
+        parts = unicodedata.normalize("NFD", symbol)
+        known = [part for part in parts if part in self._ids]
+        return known if is_last_resort or len(known) == len(parts) else ()
 
     def _check_length(self, symbols: int) -> None:
         if symbols * (1 if self._blank_id is None else 2) + 3 > MAX_TOKENS:

@@ -105,6 +105,20 @@ def test_encode_when_letters_are_unknown_then_they_are_left_out(phonemizer) -> N
     assert Tokenizer(letters_voice(), phonemizer).encode("a\u4f60b\u597dc").ids == (4, 5, 6)
 
 
+def test_encode_when_a_letter_is_unknown_then_parts_speak_if_all_are_known_or_nothing_else_is(
+    phonemizer,
+) -> None:
+    known = letters_voice().vocabulary
+
+    def ids(text: str, *more: str) -> tuple[int, ...]:
+        return Tokenizer(letters_voice(vocabulary=(*known, *more)), phonemizer).encode(text).ids
+
+    assert ids("\u1e8f \u1ec7") == ids("y e")
+    assert ids("\u1e8fa\u1ec7") == ids("a")  # as Coqui does
+    assert ids("\u1e83", "\u0301") == (*ids("w"), len(known))
+    assert ids("\u1e83", "\u1e83") == (len(known),)
+
+
 def test_encode_when_there_is_too_much_then_refuses(phonemizer) -> None:
     voice = Tokenizer(letters_voice(add_blank=True), phonemizer)
     assert len(voice.encode("a" * 1022).ids) == 2045
