@@ -93,7 +93,7 @@ def test_maintenance_when_the_gateway_restarts_then_it_lasts_and_probes_go_on(ap
 
 
 def test_maintenance_when_a_job_runs_then_it_is_held_and_goes_on_at_its_end(appliance):
-    text = " ".join(["There is more to be said."] * 400)
+    text = " ".join(["There is more to be said."] * 4_000)
     submitted = run_ttsctl_in(
         appliance.environment | {"APPLIANCE_RUN_DIR": str(appliance.run_dir)},
         *("jobs", "submit", "-", "--json", "--voice", "tone-low"),

@@ -57,7 +57,7 @@ def test_block_when_run_as_it_stands_then_works(block: Block, appliance: Applian
         check=False,
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    assert '"error"' not in done.stdout
+    assert not re.search(r'"error":\s*\{', done.stdout)  # a log's line may have one that is null
     for path in tmp_path.iterdir():
         if path.suffix in AUDIO_SUFFIXES:
             assert _audio_s(path) > LEAST_AUDIO_S, path.name
