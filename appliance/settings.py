@@ -34,7 +34,6 @@ from appliance.worker_settings import WorkersSettings, checked_silence
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout, or the image's application folder."""
-
 CONFIG_FILE = ROOT / "config" / "appliance.toml"
 PREFIX = "APPLIANCE_"
 MAX_SOCKET_PATH_BYTES = 107
@@ -43,7 +42,6 @@ LONGEST_SOCKET_NAME = "supervisor.sock.0000000"
 """supervisord binds its socket under a temporary name with its pid first."""
 SECRET_NAMES = re.compile(r"(keys?|headers)_file")
 """Settings whose wrong value may be a key in the wrong place, and is never shown."""
-
 KEYS_FOLDER, KEYS_FILE = "keys", "keys.json"
 """Below `data.dir`; a folder of their own, which is the lock of whoever changes them."""
 FOR_THE_CONTAINER = ("CONFIG", "LAN_ADDRESS", "LAN_PORT", "PROXY_PREFIX")

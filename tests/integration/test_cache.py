@@ -27,13 +27,6 @@ SPEECH = "/v1/audio/speech"
 LONG = "This sentence is spoken slowly, so that others come while it is being made. " * 12
 
 
-@pytest.fixture
-def base() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="tts-", dir="/tmp"))
-    yield path
-    shutil.rmtree(path)
-
-
 @pytest.fixture(scope="module")
 def keeping() -> Iterator[Appliance]:
     """An appliance that keeps answers, whose tone workers take their time."""
@@ -243,39 +236,39 @@ def files(base: Path) -> list[Path]:
     return [path for path in (base / "data" / "cache").glob("??/*") if not path.suffix]
 
 
-def test_restart_when_an_answer_was_kept_then_it_is_played_from_its_file(base: Path) -> None:
-    with running_appliance(base, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
+def test_restart_when_an_answer_was_kept_then_it_is_played_from_its_file(run_dir: Path) -> None:
+    with running_appliance(run_dir, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
         _, spoken = speak(appliance, "Still here after a restart.")
-        eventually(lambda: files(base))
+        eventually(lambda: files(run_dir))
         appliance.stop()
-    with running_appliance(base, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
+    with running_appliance(run_dir, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
         assert speak(appliance, "Still here after a restart.") == ("hit", spoken)
         assert scrape(appliance.base_url)["tts_cache_requests_total", "hit"] == 1
 
 
-def test_restart_when_a_file_is_broken_then_it_is_spoken_anew_and_said_once(base: Path) -> None:
+def test_restart_when_a_file_is_broken_then_it_is_spoken_anew_and_said_once(run_dir: Path) -> None:
     settings = {"CACHE_SPEECH": "true", "VOICES_DEFAULT": "tone-low"}
-    with running_appliance(base, **settings) as appliance:
+    with running_appliance(run_dir, **settings) as appliance:
         _, spoken = speak(appliance, "Broken on the disk.")
-        eventually(lambda: files(base))
+        eventually(lambda: files(run_dir))
         appliance.stop()
-    [path] = files(base)
+    [path] = files(run_dir)
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
     quota = {"DISPATCH_CLIENT_RATE_PER_MIN": 1, "DISPATCH_CLIENT_BURST": 2}  # each request counts once
-    with running_appliance(base, **settings, **quota) as appliance:
+    with running_appliance(run_dir, **settings, **quota) as appliance:
         assert speak(appliance, "Broken on the disk.") == ("miss", spoken)
         assert speak(appliance, "Broken on the disk.") == ("hit", spoken)
         assert len(ended(appliance, "speak", 2)) == 2
         assert sum(line["event"] == "cache_entry_broken" for line in appliance.lines) == 1
-        eventually(lambda: files(base))
+        eventually(lambda: files(run_dir))
 
 
-def test_post_when_the_cache_cannot_be_written_then_speech_goes_on_and_it_is_said_once(base: Path) -> None:
-    (base / "data").mkdir()
-    (base / "data" / "cache").write_bytes(b"a file stands in the folder's place")
-    with running_appliance(base, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
+def test_post_when_the_cache_cannot_be_written_then_speech_goes_on_and_it_is_said_once(run_dir: Path) -> None:
+    (run_dir / "data").mkdir()
+    (run_dir / "data" / "cache").write_bytes(b"a file stands in the folder's place")
+    with running_appliance(run_dir, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
         for number in range(3):
             assert speak(appliance, f"Number {number} is spoken.")[0] == "miss"
             assert speak(appliance, f"Number {number} is spoken.")[0] == "hit"
@@ -283,8 +276,8 @@ def test_post_when_the_cache_cannot_be_written_then_speech_goes_on_and_it_is_sai
         assert sum(line["event"] == "cache_disk_failed" for line in appliance.lines) == 1
 
 
-def test_history_when_answers_are_kept_then_each_request_has_its_one_row(base: Path) -> None:
-    with running_appliance(base, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
+def test_history_when_answers_are_kept_then_each_request_has_its_one_row(run_dir: Path) -> None:
+    with running_appliance(run_dir, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
         for _ in range(5):
             speak(appliance, "A row for each.")
 
@@ -295,7 +288,7 @@ def test_history_when_answers_are_kept_then_each_request_has_its_one_row(base: P
         eventually(lambda: len(rows()) == 5)
         assert {row["state"] for row in rows()} == {"completed"}
         assert json.dumps(rows()).count("tone-low") == 5
-    assert len(files(base)) == 1
+    assert len(files(run_dir)) == 1
 
 
 def cache(appliance: Appliance, *arguments: str) -> dict[str, Any]:
@@ -306,37 +299,37 @@ def cache(appliance: Appliance, *arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_ttsctl_when_an_answer_is_pinned_then_it_alone_outlives_a_purge(base: Path) -> None:
-    with running_appliance(base, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
+def test_ttsctl_when_an_answer_is_pinned_then_it_alone_outlives_a_purge(run_dir: Path) -> None:
+    with running_appliance(run_dir, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
         speak(appliance, "This goes.")
         assert cache(appliance, "pin", "This stays.", "--voice", "tone-low") == {
             "pinned": True,
             "kept": False,
         }
-        eventually(lambda: len(files(base)) == 2)
+        eventually(lambda: len(files(run_dir)) == 2)
         assert cache(appliance, "purge")["removed"] >= 1
-        eventually(lambda: len(files(base)) == 1)
+        eventually(lambda: len(files(run_dir)) == 1)
         assert speak(appliance, "This stays.")[0] == "hit"
         assert speak(appliance, "This goes.")[0] == "miss"
         assert cache(appliance, "stats")["files"]["pinned"] == 1
         assert cache(appliance, "unpin", "This stays.", "--voice", "tone-low")["was_pinned"]
         cache(appliance, "purge")
-        assert files(base) == []
+        assert files(run_dir) == []
 
 
-def test_ttsctl_when_nothing_is_kept_in_files_then_a_pin_is_refused(base: Path) -> None:
+def test_ttsctl_when_nothing_is_kept_in_files_then_a_pin_is_refused(run_dir: Path) -> None:
     settings = {"CACHE_SPEECH": "true", "CACHE_DISK_BYTES": 0, "VOICES_DEFAULT": "tone-low"}
-    with running_appliance(base, **settings) as appliance:
+    with running_appliance(run_dir, **settings) as appliance:
         refused = run_ttsctl(appliance, "--json", "cache", "pin", "Not for good.", "--voice", "tone-low")
         assert refused.returncode != 0
         assert "cache.disk_bytes" in refused.stdout + refused.stderr
         assert cache(appliance, "stats")["warming"]["waiting"] == 0
 
 
-def test_ttsctl_when_a_list_is_given_then_it_is_spoken_ahead(base: Path) -> None:
-    wanted = base / "list.jsonl"
+def test_ttsctl_when_a_list_is_given_then_it_is_spoken_ahead(run_dir: Path) -> None:
+    wanted = run_dir / "list.jsonl"
     wanted.write_text("\n".join(json.dumps(fields(f"Ahead {number}.")) for number in range(3)), "utf-8")
-    with running_appliance(base, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
+    with running_appliance(run_dir, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
         assert cache(appliance, "warm", str(wanted)) == {"taken": 3}
         eventually(lambda: cache(appliance, "stats")["warming"]["waiting"] == 0)
         assert [speak(appliance, f"Ahead {number}.")[0] for number in range(3)] == ["hit"] * 3
@@ -368,15 +361,15 @@ async def test_post_when_the_text_is_just_spoken_ahead_then_it_is_heard_with_tha
 
 
 def test_warming_when_one_cannot_be_spoken_now_then_the_others_are_and_it_waits_until_it_can(
-    base: Path,
+    run_dir: Path,
 ) -> None:
-    wanted = base / "list.jsonl"
+    wanted = run_dir / "list.jsonl"
     wanted.write_text("\n".join(json.dumps(each) for each in (fields("Later."), {"input": "Now."})), "utf-8")
     settings = {"CACHE_SPEECH": "true", "WORKERS_ESPEAK": 1, "DISPATCH_OUTAGE_LIMIT_S": 0.5}
-    with running_appliance(base, **settings) as appliance:
+    with running_appliance(run_dir, **settings) as appliance:
         assert appliance.supervisorctl("stop", "worker-tone-1").returncode == 0
         assert cache(appliance, "warm", str(wanted)) == {"taken": 2}
-        eventually(lambda: len(files(base)) == 1)
+        eventually(lambda: len(files(run_dir)) == 1)
         assert cache(appliance, "stats")["warming"] == {"waiting": 1, "failed": 0}
         assert appliance.supervisorctl("start", "worker-tone-1").returncode == 0
         eventually(lambda: cache(appliance, "stats")["warming"]["waiting"] == 0)

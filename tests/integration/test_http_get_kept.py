@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
-import tempfile
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -25,13 +22,6 @@ DOOR = {"text": "The door is open.", "voice": "tone-low"}
 LONG = {"text": "This sentence is one of many. " * 40, "voice": "tone-low", "format": "wav"}
 LARGE = LONG | {"text": "This one of many sounds for long when they are put together. " * 80}
 KEEPING = {"VOICES_DEFAULT": "tone-low", "CACHE_SPEECH": "true"}
-
-
-@pytest.fixture
-def base() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="tts-", dir="/tmp"))
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +119,16 @@ def test_get_when_a_large_kept_answer_is_broken_off_then_its_row_is_cancelled(sp
     assert 0 < row["bytes"] < len(whole)
 
 
-def test_get_when_the_appliance_was_restarted_then_audio_and_captions_come_from_the_file(base: Path) -> None:
-    with running_appliance(base, **KEEPING) as appliance:
+def test_get_when_the_appliance_has_restarted_then_audio_and_captions_come_from_files(
+    run_dir: Path,
+) -> None:
+    with running_appliance(run_dir, **KEEPING) as appliance:
         audio, first = fetched(appliance, SPEECH, LONG)
         captions, _ = fetched(appliance, CAPTIONS, LONG)
         assert first["X-Cache"] == "miss"
-        eventually(lambda: files(base))
+        eventually(lambda: files(run_dir))
         appliance.stop()
-    with running_appliance(base, **KEEPING) as appliance:
+    with running_appliance(run_dir, **KEEPING) as appliance:
         kept = fetched(appliance, CAPTIONS, LONG)
         assert (kept[0], kept[1]["X-Audio-ETag"]) == (captions, first["ETag"])
         again, second = fetched(appliance, SPEECH, LONG)
@@ -144,24 +136,24 @@ def test_get_when_the_appliance_was_restarted_then_audio_and_captions_come_from_
         assert counted(appliance)[2] == 2
 
 
-def test_get_when_answers_are_not_to_be_kept_then_none_is_in_a_file(base: Path) -> None:
-    with running_appliance(base, VOICES_DEFAULT="tone-low", CACHE_SPEECH="false") as appliance:
+def test_get_when_answers_are_not_to_be_kept_then_none_is_in_a_file(run_dir: Path) -> None:
+    with running_appliance(run_dir, VOICES_DEFAULT="tone-low", CACHE_SPEECH="false") as appliance:
         assert fetched(appliance, SPEECH, DOOR)[1]["X-Cache"] == "miss"
         assert fetched(appliance, SPEECH, DOOR)[1]["X-Cache"] == "hit"
         appliance.stop()
-    assert files(base) == []
+    assert files(run_dir) == []
 
 
-def test_get_when_a_file_is_broken_then_it_is_spoken_anew_with_one_row(base: Path) -> None:
-    with running_appliance(base, **KEEPING) as appliance:
+def test_get_when_a_file_is_broken_then_it_is_spoken_anew_with_one_row(run_dir: Path) -> None:
+    with running_appliance(run_dir, **KEEPING) as appliance:
         audio, _ = fetched(appliance, SPEECH, DOOR)
-        eventually(lambda: files(base))
+        eventually(lambda: files(run_dir))
         appliance.stop()
-    [path] = files(base)
+    [path] = files(run_dir)
     data = bytearray(path.read_bytes())
     data[-1] ^= 1  # of the words
     path.write_bytes(data)
-    with running_appliance(base, **KEEPING) as appliance:
+    with running_appliance(run_dir, **KEEPING) as appliance:
         again, headers = fetched(appliance, SPEECH, DOOR)
         assert (again, headers["X-Cache"]) == (audio, "miss")
         [row] = rows(appliance, headers["X-Request-ID"])
