@@ -4,8 +4,8 @@ Owns: the section `jobs` of the measurements.
 Refuses to know: how memory and CPU are read, how a first sound is told from the rest.
 
 The same kind of text is spoken by plain requests and as a job, in turns, and CPU is compared by its
-characters. Then listeners ask for sentences with a job beside them and without it, in turns: it is paused and
-goes on.
+characters; as many clients ask as there are workers, so that all of the pool speaks both times. Then listeners
+ask for sentences with a job beside them and without it, in turns: it is paused and goes on.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import http.client
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from statistics import median
 from threading import Event, Thread
 from typing import Any
@@ -27,14 +29,16 @@ from loadtests.figures import Figure
 from loadtests.floor import VOICE_ID
 from processes.ttsctl.voice_bench.texts import sentences
 
+WORKERS = 2
 CHARS = {False: 1_000_000, True: 100_000}
 COMPARED_CHARS = {False: 100_000, True: 40_000}
-"""In one round, by plain requests in texts of `TEXT_CHARS` and by a job."""
-TEXT_CHARS = 4_000
+"""In one round, by plain requests and by a job: one text."""
 COMPARED_ROUNDS = {False: 7, True: 3}
 WARM_UP_CHARS = 20_000
 PARAGRAPH = 10
-"""Sentences."""
+"""Sentences, some 300 characters."""
+PARAGRAPHS = 12
+"""Of a plain request."""
 ROUNDS = {False: 10, True: 4}
 LISTENED = 20
 """First sounds in a block with the job, and in one without it."""
@@ -53,7 +57,7 @@ MICROSECONDS, MILLISECONDS = 1e6, 1e3
 def run(*, is_short: bool) -> list[Figure]:
     """Measure the section; takes some six minutes, or one."""
     chars = CHARS[is_short]
-    with running_appliance(WORKERS_ESPEAK=2) as appliance:
+    with running_appliance(WORKERS_ESPEAK=WORKERS) as appliance:
         jobs = _Jobs(appliance.port)
         jobs.watch(jobs.submit(_text(WARM_UP_CHARS)))
         growth_bytes = _growth_bytes(appliance, jobs, _text(chars))
@@ -164,12 +168,11 @@ def _growth_bytes(appliance: Appliance, jobs: _Jobs, text: str) -> int:
 
 def _compared(appliance: Appliance, jobs: _Jobs, chars: int, rounds: int) -> list[tuple[float, float]]:
     """Return the CPU seconds of a character that plain requests speak, and of one of a job, in turns."""
+    text = _text(chars)
     taken_s: list[tuple[float, float]] = []
     for _ in range(rounds):
-        with Client(appliance.port) as client:  # an idle connection would be closed meanwhile
-            plain_s = _cpu_s(appliance, chars, partial(_speak, client, chars))
-        text = _text(chars)
-        job_s = _cpu_s(appliance, len(text), lambda text=text: jobs.watch(jobs.submit(text)))  # type: ignore[misc]  # bound now
+        plain_s = _cpu_s(appliance, len(text), partial(_speak, appliance.port, text))
+        job_s = _cpu_s(appliance, len(text), lambda: jobs.watch(jobs.submit(text)))
         taken_s.append((plain_s, job_s))
     return taken_s
 
@@ -181,10 +184,20 @@ def _cpu_s(appliance: Appliance, chars: int, work: Callable[[], None]) -> float:
     return (appliance.cpu_s() - begun_s) / chars
 
 
-def _speak(client: Client, chars: int) -> None:
-    request = speech_request(_text(TEXT_CHARS)[:TEXT_CHARS], VOICE_ID, FORMAT)
-    for _ in range(chars // TEXT_CHARS):
-        client.send(request)
+def _speak(port: int, text: str) -> None:
+    """Have a text spoken by plain requests of some paragraphs, as many at a time as there are workers."""
+    paragraphs = iter(text.split("\n\n"))
+    requests = []
+    while part := "\n\n".join(islice(paragraphs, PARAGRAPHS)):
+        requests.append(speech_request(part, VOICE_ID, FORMAT))
+
+    def ask(number: int) -> None:
+        with Client(port) as client:
+            for request in requests[number::WORKERS]:
+                client.send(request)
+
+    with ThreadPoolExecutor(WORKERS) as clients:
+        list(clients.map(ask, range(WORKERS)))
 
 
 def _listened(client: Client, jobs: _Jobs, path: str, rounds: int) -> tuple[list[float], list[float]]:
