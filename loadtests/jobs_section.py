@@ -4,8 +4,8 @@ Owns: the section `jobs` of the measurements.
 Refuses to know: how memory and CPU are read, how a first sound is told from the rest.
 
 The same kind of text is spoken by plain requests and as a job, in turns, and CPU is compared by its
-characters; as many clients ask as there are workers, so that all of the pool speaks both times. Then listeners
-ask for sentences with a job beside them and without it, in turns: it is paused and goes on.
+characters; as many clients ask as there are workers, so that all of the pool speaks both times. Then
+listeners ask for sentences with a job beside them and without it, in turns: it is paused and goes on.
 """
 
 from __future__ import annotations
