@@ -28,6 +28,7 @@ from appliance.errors import ConfigurationError
 from appliance.job_settings import JobsSettings
 from appliance.secret_settings import NO_SETTINGS
 from appliance.store_settings import BACKUPS_NAME, DiskSettings, StoreSettings, below_data
+from appliance.text_settings import TextSettings
 from appliance.tracing_settings import TracingSettings
 from appliance.voice_settings import ImporterSettings, VoicesSettings
 from appliance.worker_settings import WorkersSettings, checked_silence
@@ -161,13 +162,6 @@ class DispatchSettings(Section):
     ahead_s: float = Field(5.0, gt=0, le=600, description="Seconds of unsent audio that pause a request.")
     ageing_s: float = Field(10.0, gt=0, le=3600, description="Seconds after which a waiting job moves up.")
     drain_s: float = Field(30.0, ge=0, le=600, description="Seconds that running requests have at a stop.")
-
-
-class TextSettings(Section):
-    """What happens to a text before it is spoken."""
-
-    make_speakable: bool = Field(default=True, description="Whether markdown and emoji become words.")
-    pause_s: float = Field(0.15, ge=0, le=5, description="Seconds of silence between two sentences.")
 
 
 class HealthSettings(Section):

@@ -130,6 +130,8 @@ class SpeechRequest:
     input_type: InputType = InputType.TEXT
     make_speakable: bool = True
     """Whether markdown and emoji are turned into words first."""
+    spell_out: bool = True
+    """Whether units, dates, abbreviations and signs are."""
     wants_word_times: bool = False
     """Whether it is to be known when each word sounds."""
     max_elements: int = MAX_SSML_ELEMENTS

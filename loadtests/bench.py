@@ -20,6 +20,7 @@ from loadtests import (
     long_run,
     memory,
     overload,
+    text_section,
     workers_section,
 )
 from loadtests.figures import Figure, figures_table, machine
@@ -79,6 +80,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "cache": lambda arguments: cache_section.run(is_short=arguments.short),
     "history": lambda arguments: history_section.run(is_short=arguments.short),
     "jobs": lambda arguments: jobs_section.run(is_short=arguments.short),
+    "text": lambda arguments: text_section.run(is_short=arguments.short),
     "neural": _run_neural,
     "neural-memory": _run_neural_memory,
 }

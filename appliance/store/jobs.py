@@ -45,6 +45,7 @@ class NewJob(NamedTuple):
     volume: float
     input_type: str
     make_speakable: bool
+    spell_out: bool
     captions: bool
     chapters: bool
     chars: int

@@ -138,10 +138,10 @@ DELETE FROM runs WHERE run < :run - :kept
 -- name: put_job
 INSERT INTO jobs (
     id, owner, idempotency_key, order_sha256, created_at, state, voice, format, speed, pitch, volume,
-    input_type, make_speakable, captions, chapters, chars, title, pcm_bytes, result_bytes
+    input_type, make_speakable, spell_out, captions, chapters, chars, title, pcm_bytes, result_bytes
 ) VALUES (
     :id, :owner, :idempotency_key, :order_sha256, :created_at, 'queued', :voice, :format, :speed, :pitch, :volume,
-    :input_type, :make_speakable, :captions, :chapters, :chars, :title, :pcm_bytes, :result_bytes
+    :input_type, :make_speakable, :spell_out, :captions, :chapters, :chars, :title, :pcm_bytes, :result_bytes
 ) RETURNING *
 
 -- name: count_jobs

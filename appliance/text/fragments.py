@@ -17,6 +17,7 @@ from appliance.text.inline import InlineScanner, fold_spaces, white_space_edits
 from appliance.text.normalize import compose_letters, drop_unspeakable, has_something_to_speak
 from appliance.text.offsets import apply_edits, cut_out
 from appliance.text.split import FIRST_MAX_CHARS, Border, split_into_spans
+from appliance.text.spoken.form import spell_out
 from appliance.text.ssml import Closing, Leaf, Opening, Part, Run, escaped
 from appliance.text.weight import spoken_weight
 
@@ -27,7 +28,15 @@ _UNITS_PER_S = 10
 _SLOWEST_RATE = 0.45
 """A `rate` in the document may slow espeak-ng from 175 to its floor of 80 words a minute."""
 _BORDERS = {"s": Border.SENTENCE, "p": Border.PARAGRAPH}
+_LANGUAGE = re.compile(r" xml:lang=[\"']([^\"']+)")
 _RATE = re.compile(r"<prosody[^>]* rate=")
+
+
+class Wanted(NamedTuple):
+    """What is to become of an element's text."""
+
+    names_emoji: bool = True
+    spells_out: bool = True
 
 
 class Fragment(NamedTuple):
@@ -40,8 +49,11 @@ class Fragment(NamedTuple):
     """What stands at its end."""
 
 
+_ALL = Wanted()
+
+
 def group_parts(
-    parts: list[Part], language: str, *, max_chars: int = MAX_UTTERANCE_CHARS, is_enabled: bool = True
+    parts: list[Part], language: str, *, max_chars: int = MAX_UTTERANCE_CHARS, wanted: Wanted = _ALL
 ) -> list[Fragment]:
     """Return the document in fragments, each of which has something to speak.
 
@@ -51,7 +63,7 @@ def group_parts(
         parts: What `parse_ssml` found.
         language: BCP 47 tag of the voice.
         max_chars: Most characters of text in a fragment; fewer where they take longer to speak.
-        is_enabled: Whether emoji become words.
+        wanted: What becomes of the text; that of `<say-as>` and `<sub>` isn't spelled out.
 
     Raises:
         TextTooLongError: A `<say-as>` or `<sub>`, which can't be cut, is longer than `max_chars`.
@@ -59,7 +71,7 @@ def group_parts(
     """
     if any(isinstance(part, Opening) and _RATE.match(part.markup) for part in parts):
         max_chars = int(max_chars * _SLOWEST_RATE)
-    grouper = _Grouper(language, max_chars, is_enabled=is_enabled)
+    grouper = _Grouper(language, max_chars, wanted)
     for part in parts:
         grouper.take(part)
     return grouper.finish()
@@ -68,10 +80,10 @@ def group_parts(
 class _Grouper:
     """Collects parts into a fragment until the next one would be too much."""
 
-    def __init__(self, language: str, max_weight: int, *, is_enabled: bool) -> None:
+    def __init__(self, language: str, max_weight: int, wanted: Wanted) -> None:
         self._language = language
         self._max_weight = max_weight
-        self._is_enabled = is_enabled
+        self._wanted = wanted
         self._fragments: list[Fragment] = []
         self._open: list[Opening] = []
         self._at = 0
@@ -104,7 +116,7 @@ class _Grouper:
             case Leaf():
                 self._take_leaf(part)
             case Run(around=None):
-                self._take_text(self._speakable(part.text))
+                self._take_text(self._spelled_out(self._speakable(part.text)))
             case Run():
                 self._take_whole(part)
 
@@ -122,11 +134,18 @@ class _Grouper:
                 clean.text, tuple((at, text.original_offset(source)) for at, source in clean.origins)
             )
         text = spell_digits(compose_letters(text), self._language)
-        if not self._is_enabled:
+        if not self._wanted.names_emoji:
             return apply_edits(text, white_space_edits(text.text, 0, len(text.text)))
         scanner = InlineScanner(text.text, self._language)
         scanner.scan(0, len(text.text), is_code=True)
         return fold_spaces(apply_edits(text, scanner.edits()))
+
+    def _spelled_out(self, text: SpokenText) -> SpokenText:
+        """Return an element's text as it is said in the language that it stands in."""
+        if not self._wanted.spells_out:
+            return text
+        named = (_LANGUAGE.search(opening.markup) for opening in reversed(self._open))
+        return spell_out(text, next((found[1] for found in named if found), self._language))
 
     def _take_leaf(self, leaf: Leaf) -> None:
         weight = 1 + round(leaf.pause_s * _UNITS_PER_S)

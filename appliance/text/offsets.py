@@ -34,7 +34,7 @@ def apply_edits(source: SpokenText, edits: Iterable[Edit]) -> SpokenText:
     done = 0
     for start, end, replacement in edits:
         builder.copy(done, start)
-        builder.add(start, replacement)
+        builder.add(start, end, replacement)
         done = end
     builder.copy(done, len(source.text))
     return builder.result()
@@ -62,11 +62,18 @@ class _Builder:
         self._pieces.append(self._source.text[start:end])
         self._length += end - start
 
-    def add(self, start: int, replacement: str) -> None:
-        """Append what stands for the source from `start` on; what nothing stands for leaves a mark, too."""
+    def add(self, start: int, end: int, replacement: str) -> None:
+        """Append what stands for a stretch of the source; what nothing stands for leaves a mark, too.
+
+        What isn't spoken behind the stretch keeps its own marks, so that it is no part of what stands there.
+        """
         self._mark(start)
         self._pieces.append(replacement)
         self._length += len(replacement)
+        if replacement and not self._is_identity:
+            pairs = self._source.origins
+            at_end = pairs[bisect_left(pairs, (end,)) : _place(pairs, end)]
+            self._origins += [(self._length, original) for _, original in at_end]
 
     def _mark(self, start: int) -> None:
         """Note what the next piece stems from."""

@@ -133,6 +133,7 @@ class _Parser:
         self._expat.StartElementHandler = self._start
         self._expat.EndElementHandler = self._end
         self._expat.CharacterDataHandler = self._characters
+        self._expat.EndCdataSectionHandler = self._end_of_text
 
     def parts(self) -> list[Part]:
         try:
@@ -208,6 +209,11 @@ class _Parser:
         self._origins.append((self._length, self._offset()))
         self._text.append(text)
         self._length += len(text)
+
+    def _end_of_text(self) -> None:
+        """Note where text ends that a mark ends which is no tag."""
+        if self._text and not self._unspoken_depth:
+            self._origins.append((self._length, self._offset()))
 
     def _finish_run(self, *, is_kept: bool = False) -> None:
         """Put the text since the last tag among the parts; none is one, too, where an alias is spoken."""

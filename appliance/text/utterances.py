@@ -17,10 +17,11 @@ from appliance.speech import (
     Utterance,
     WrittenWord,
 )
-from appliance.text.fragments import Fragment, group_parts
+from appliance.text.fragments import Fragment, Wanted, group_parts
 from appliance.text.normalize import has_something_to_speak, make_speakable
 from appliance.text.offsets import cut_out, trimmed
 from appliance.text.split import FIRST_MAX_CHARS, Border, Span, split_into_spans
+from appliance.text.spoken.form import spell_out
 from appliance.text.ssml import parse_ssml
 from appliance.text.weight import spoken_weight
 from appliance.text.written import Stretch, written_words
@@ -125,6 +126,8 @@ def _text_pieces(
 ) -> list[_Piece]:
     """Return the spans of a plain or markdown text that have something to speak."""
     whole = make_speakable(request.text, language, is_enabled=request.make_speakable)
+    if request.spell_out:
+        whole = spell_out(whole, language)
     pieces: list[_Piece] = []
     starts: list[int] = []
     for span in _spans(whole.text, language, limits, is_quick=is_quick):
@@ -160,9 +163,8 @@ def _spans(text: str, language: str, limits: tuple[int, int], *, is_quick: bool)
 def _ssml_pieces(request: SpeechRequest, language: str, max_chars: int) -> list[_Piece]:
     """Return the fragments of an SSML document."""
     parts = parse_ssml(request.text, request.max_elements)
-    fragments: list[Fragment] = group_parts(
-        parts, language, max_chars=max_chars, is_enabled=request.make_speakable
-    )
+    wanted = Wanted(names_emoji=request.make_speakable, spells_out=request.spell_out)
+    fragments: list[Fragment] = group_parts(parts, language, max_chars=max_chars, wanted=wanted)
     pieces = [_Piece(*fragment) for fragment in fragments]
     if request.wants_word_times:
         for piece in pieces:

@@ -26,6 +26,7 @@ from appliance.text.normalize import has_something_to_speak
 UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Kana and Chinese characters, which are written without spaces."""
 _RUN = re.compile(r"\s+|\S+")
+_WORD = re.compile(r"\S+")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _TAG = re.compile(r"</?([A-Za-z:-]*)")
 _BEFORE_HOST = re.compile(r"(?:https?|ftp)://(?:[^\s/@]*@)?(?:www\.)?", re.IGNORECASE)
@@ -133,7 +134,8 @@ def _runs(original: str, seen: SpokenText, stretch: Stretch) -> Iterator[tuple[i
         last = min(end, stretch.end_char)
         missed = max(0, stretch.start_char - start)
         if not missed or original.startswith(seen.text[start:end], begin):
-            yield start + missed, begin + missed, until, seen.text[start + missed : last]
+            seen_until = until if last == end else min(until, begin + last - start)
+            yield start + missed, begin + missed, seen_until, seen.text[start + missed : last]
 
 
 def _see_unspoken(
@@ -156,7 +158,7 @@ def _see_unspoken(
 
 def _see_spoken(collector: _Collector, written: str, spoken: str, begin: int, spoken_char: int) -> None:
     """See what is spoken as it stands, or what something else is spoken for."""
-    if written.startswith(spoken) and not _is_entity(written):
+    if _stands(written, spoken):
         for run in _RUN.finditer(spoken):
             if run[0].isspace():
                 collector.separate()
@@ -164,6 +166,21 @@ def _see_spoken(collector: _Collector, written: str, spoken: str, begin: int, sp
                 start = begin + run.start()
                 collector.see(_Part(run[0], start, start + len(run[0]), spoken_char + run.start()))
         return
+    if not _is_entity(written) and has_something_to_speak(spoken) and len(written.split()) > 1:
+        _see_several(collector, written, spoken, begin, spoken_char)
+    else:
+        _see_instead(collector, written, spoken, begin, spoken_char)
+
+
+def _stands(written: str, spoken: str) -> bool:
+    """Return whether something is spoken as it stands; a comment may follow, but `10:30` isn't `10`."""
+    if not written.startswith(spoken) or _is_entity(written):
+        return False
+    return not has_something_to_speak(written[len(spoken) :].partition("<")[0])
+
+
+def _see_instead(collector: _Collector, written: str, spoken: str, begin: int, spoken_char: int) -> None:
+    """See one thing that something else is spoken for; where only signs are, it was mark-up."""
     text = html.unescape(written) if _is_entity(written) else written
     is_sign = text == written and not has_something_to_speak(spoken)
     number_end = _NUMBER_END.fullmatch(written) if is_sign else None
@@ -177,6 +194,17 @@ def _see_spoken(collector: _Collector, written: str, spoken: str, begin: int, sp
         )
     if written and (number_end or not text):
         collector.separate()
+
+
+def _see_several(collector: _Collector, written: str, spoken: str, begin: int, spoken_char: int) -> None:
+    """See words that something else is spoken for together, as `10 000`: each has its share of that."""
+    words = list(_WORD.finditer(written))
+    said = [found.start() for found in _WORD.finditer(spoken)]
+    for index, word in enumerate(words):
+        if index:
+            collector.separate()
+        at = spoken_char + said[index * len(said) // len(words)]
+        collector.see(_Part(word[0], begin + word.start(), begin + word.end(), at, 0))
 
 
 def _is_entity(written: str) -> bool:

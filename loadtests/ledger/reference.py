@@ -18,9 +18,9 @@ from itertools import islice
 from appliance.audio.pcm import PcmJoiner
 from appliance.engine_settings import ToneSettings
 from appliance.engines.tone import SAMPLE_RATE_HZ, ToneEngine, expected_pcm
-from appliance.settings import TextSettings
 from appliance.speech import PcmChunk, SpeechRequest, Utterance
 from appliance.text.utterances import split_into_utterances
+from appliance.text_settings import TextSettings
 from processes.gateway.job_text import find_utterances
 from processes.ttsctl.voice_bench.texts import SEED, sentences
 

@@ -43,6 +43,7 @@ from appliance.speech import (
     Timestamps,
 )
 from appliance.text.ssml import is_ssml
+from appliance.text_settings import TextSettings
 from processes.gateway.json_text import parse_json
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=256, strict=True)]
@@ -101,6 +102,11 @@ class SpokenBody(BaseModel):
     normalize: StrictBool | None = Field(
         None, description="Whether markdown and emoji become words; the appliance's setting if absent."
     )
+    spell_out: StrictBool | None = Field(
+        None,
+        description="Whether units, dates, abbreviations and signs become words of the voice's language; "
+        "the appliance's setting if absent, and false where normalize is.",
+    )
 
 
 class SpeechBody(SpokenBody):
@@ -147,6 +153,7 @@ TEXT_READERS: dict[str, TypeAdapter[Any]] = {
     "noise_scale": TypeAdapter(float),
     "noise_scale_w": TypeAdapter(float),
     "normalize": TypeAdapter(bool),
+    "spell_out": TypeAdapter(bool),
     "captions": TypeAdapter(bool),
     "chapters": TypeAdapter(bool),
 }
@@ -229,13 +236,13 @@ def parse_fields(values: Mapping[str, Any], max_input_chars: int, body_class: ty
     return body
 
 
-def parse_speech_request(body: SpokenBody, *, default_voice: str, make_speakable: bool) -> SpeechRequest:
+def parse_speech_request(body: SpokenBody, *, default_voice: str, text: TextSettings) -> SpeechRequest:
     """Turn a checked body into the noun that travels on.
 
     Args:
         body: The checked fields.
         default_voice: The voice for a client that names none.
-        make_speakable: Whether markdown and emoji become words when the client doesn't say.
+        text: What becomes of the text where the client doesn't say.
     """
     voice = body.voice.id if isinstance(body.voice, VoiceReference) else body.voice
     input_type = body.input_type or (InputType.SSML if is_ssml(body.input) else InputType.TEXT)
@@ -249,9 +256,17 @@ def parse_speech_request(body: SpokenBody, *, default_voice: str, make_speakable
         format=body.response_format if isinstance(body, SpeechBody) else AudioFormat.MP3,
         stream_format=body.stream_format if isinstance(body, SpeechBody) else StreamFormat.AUDIO,
         input_type=input_type,
-        make_speakable=make_speakable if body.normalize is None else body.normalize,
+        make_speakable=text.make_speakable if body.normalize is None else body.normalize,
+        spell_out=_spells_out(body, text),
         wants_word_times=isinstance(body, SpeechBody) and body.timestamps is not None,
     )
+
+
+def _spells_out(body: SpokenBody, text: TextSettings) -> bool:
+    """Return whether a text is spelled out: not where it is to stay as it is, unless that is asked for."""
+    if body.spell_out is not None:
+        return body.spell_out
+    return text.spell_out and body.normalize is not False
 
 
 def _field_error(

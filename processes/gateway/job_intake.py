@@ -163,8 +163,8 @@ async def _checked(gateway: Gateway, upload: Upload, folder: JobFolder) -> JobOr
     if upload.kind is DocumentKind.EPUB:
         body = _as_markdown(body)
     gateway.models.check(body.model)
-    make_speakable = gateway.settings.text.make_speakable
-    request = parse_speech_request(body, default_voice=gateway.catalog.default, make_speakable=make_speakable)
+    text = gateway.settings.text
+    request = parse_speech_request(body, default_voice=gateway.catalog.default, text=text)
     request = replace(request, wants_word_times=body.captions)
     voice = find_voice(gateway, request.voice_id)
     order_sha256 = await threads.run(lambda: _sha256(body))
@@ -271,6 +271,7 @@ def _new_job(
         volume=request.volume,
         input_type=request.input_type.value,
         make_speakable=request.make_speakable,
+        spell_out=request.spell_out,
         captions=order.has_captions,
         chapters=order.has_chapters,
         chars=len(request.text),

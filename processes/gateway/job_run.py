@@ -35,6 +35,7 @@ def request_of(row: Row) -> SpeechRequest:
         volume=row["volume"],
         input_type=InputType(row["input_type"]),
         make_speakable=bool(row["make_speakable"]),
+        spell_out=bool(row["spell_out"]),
         wants_word_times=bool(row["captions"]),
     )
 

@@ -329,6 +329,7 @@ def _speech_parameters() -> list[dict[str, Any]]:
         parameter("voice", {"type": "string", "minLength": 1, "maxLength": 256}),
         parameter("input_type", {"type": "string", "enum": ["text", "ssml"]}),
         parameter("normalize", {"type": "boolean"}),
+        parameter("spell_out", {"type": "boolean"}),
     ]
     parameters += [parameter(name, fields[name]) for name in ("model", "speed", "pitch", "volume")]
     # Without the null of JSON, which a query can't have.

@@ -67,6 +67,7 @@ class PlannedSpeech:
             request.pitch,
             request.volume,
             request.make_speakable,
+            request.spell_out,
             *request.randomness.given().items(),
         )
 
@@ -101,9 +102,7 @@ def check_speech(
     settings = gateway.settings
     body = parse_speech_body(values, settings.http.max_input_chars)
     gateway.models.check(body.model)
-    request = parse_speech_request(
-        body, default_voice=gateway.catalog.default, make_speakable=settings.text.make_speakable
-    )
+    request = parse_speech_request(body, default_voice=gateway.catalog.default, text=settings.text)
     if wants_word_times:
         request = replace(request, wants_word_times=True)
     try:

@@ -89,6 +89,7 @@ class Sounds:
                 request.format.value,
                 request.input_type.value,
                 request.make_speakable,
+                request.spell_out,
                 request.wants_word_times,
                 *request.randomness.given().items(),
             ),

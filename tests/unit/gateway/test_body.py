@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import InvalidRequestError, RequestError, TextTooLongError, UnsupportedFormatError
 from appliance.speech import AudioFormat, InputType, Randomness, SpeechRequest, StreamFormat
+from appliance.text_settings import TextSettings
 from processes.gateway.body import (
     MAX_SEED,
     JobBody,
@@ -24,7 +25,7 @@ from processes.gateway.body import (
 
 def parsed(values: dict[str, Any], max_input_chars: int = 100) -> SpeechRequest:
     body = parse_speech_body(values, max_input_chars)
-    return parse_speech_request(body, default_voice="default", make_speakable=True)
+    return parse_speech_request(body, default_voice="default", text=TextSettings())
 
 
 def test_parse_when_only_a_text_is_given_then_the_defaults_are_openais() -> None:
@@ -79,6 +80,7 @@ def test_parse_when_mark_up_is_sent_then_it_is_recognised_unless_named(
         ({"input": "x", "noise_scale_w": "0"}, InvalidRequestError, "noise_scale_w"),
         ({"input": "x", "normalize": "true"}, InvalidRequestError, "normalize"),
         ({"input": "x", "normalize": 1}, InvalidRequestError, "normalize"),
+        ({"input": "x", "spell_out": "yes"}, InvalidRequestError, "spell_out"),
         ({"input": "x", "response_format": "ogg"}, UnsupportedFormatError, "response_format"),
         ({"input": "x" * 101}, TextTooLongError, "input"),
         ({"input": "x", "instructions": "y" * 4097}, InvalidRequestError, "instructions"),
@@ -119,8 +121,28 @@ def test_parse_when_randomness_is_asked_for_then_just_that(
 
 def test_parse_when_a_job_asks_for_randomness_then_it_is_no_field_of_it() -> None:
     body = parse_fields({"input": "x", "seed": 5, "noise_scale": "no number"}, 100, JobBody)
-    request = parse_speech_request(body, default_voice="default", make_speakable=True)
+    request = parse_speech_request(body, default_voice="default", text=TextSettings())
     assert request.randomness == Randomness()
+
+
+@pytest.mark.parametrize(
+    ("values", "is_set", "spells_out"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"spell_out": False}, True, False),
+        ({"spell_out": True}, False, True),
+        ({"normalize": False}, True, False),
+        ({"normalize": True}, False, False),
+        ({"normalize": False, "spell_out": True}, True, True),
+    ],
+)
+def test_parse_when_the_spoken_form_is_asked_for_or_not_then_so(
+    values: dict[str, Any], is_set: bool, spells_out: bool
+) -> None:
+    body = parse_fields({"input": "x", **values}, 100, SpeechBody)
+    request = parse_speech_request(body, default_voice="any", text=TextSettings(spell_out=is_set))
+    assert request.spell_out is spells_out
 
 
 @pytest.mark.parametrize(
@@ -134,6 +156,7 @@ def test_parse_when_a_job_asks_for_randomness_then_it_is_no_field_of_it() -> Non
         ("noise_scale_w", "1e-1", 0.1),
         ("normalize", "true", True),
         ("normalize", "0", False),
+        ("spell_out", "no", False),
         ("speed", "fast", "fast"),
         ("normalize", "perhaps", "perhaps"),
         ("input", "2", "2"),

@@ -99,6 +99,7 @@ def test_names_when_the_voice_is_gone_then_there_are_none(run_dir: Path) -> None
         {"format": AudioFormat.WAV},
         {"input_type": InputType.SSML},
         {"make_speakable": False},
+        {"spell_out": False},
         {"wants_word_times": True},
         {"randomness": Randomness(seed=0)},
         {"randomness": Randomness(noise_scale=0.0)},

@@ -42,7 +42,24 @@ def order(tmp_path: Path) -> Order:
 async def _put_rows(path: Path, order: Order, sha256: str) -> None:
     database = await Database.open(path)
     new = NewJob(
-        ID, "", order.stored_key, "", "v", "wav", 1.0, 0.0, 1.0, "text", True, False, False, 9, 100, 50, ""
+        ID,
+        "",
+        order.stored_key,
+        "",
+        "v",
+        "wav",
+        1.0,
+        0.0,
+        1.0,
+        "text",
+        True,
+        True,
+        False,
+        False,
+        9,
+        100,
+        50,
+        "",
     )
     row, _ = await add_job(database, new)
     await change_job(database, "begin", ID)

@@ -26,6 +26,7 @@ NEW = jobs.NewJob(
     volume=1.0,
     input_type="text",
     make_speakable=True,
+    spell_out=True,
     captions=False,
     chapters=False,
     chars=10,

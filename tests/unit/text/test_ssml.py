@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import InvalidRequestError, RequestError, TextTooLongError
-from appliance.text.fragments import group_parts
+from appliance.text.fragments import Wanted, group_parts
 from appliance.text.ssml import MAX_DEPTH, is_ssml, parse_ssml
 
 BOMB = (
@@ -87,7 +87,7 @@ def test_ssml_that_is_not_allowed_is_refused_with_the_reason(text, reason):
         ("<x:unknown xmlns:x='y' z='1'>a</x:unknown>", "a"),
         ("<metadata><p>no</p></metadata><script>no</script>a", "a"),
         ("<speak>a</speak>", "a"),
-        ("a &lt; b &amp; <![CDATA[c > d]]>", "a &lt; b &amp; c &gt; d"),
+        ("a &lt; b &amp; <![CDATA[c > d]]>", "a &lt; b and c &gt; d"),
         ("a<!-- no --><?php no ?>b", "ab"),
         ("a \n\n b", "a b"),
         ("e😀", "e grinning face"),
@@ -98,7 +98,16 @@ def test_ssml_goes_through_a_sieve(inside, kept):
 
 
 def test_emoji_in_ssml_when_not_enabled_stays():
-    assert fragments("<speak>a  😀</speak>", is_enabled=False) == ["<speak>a 😀</speak>"]
+    wanted = Wanted(names_emoji=False)
+    assert fragments("<speak>a  😀</speak>", wanted=wanted) == ["<speak>a 😀</speak>"]
+
+
+def test_amounts_in_ssml_are_said_in_the_language_around_them():
+    inside = 'a 5 km <lang xml:lang="de">und 1 kg <say-as interpret-as="characters">5 km</say-as></lang> 3 km'
+    assert words(fragments(f"<speak>{inside}</speak>")[0]) == (
+        "a 5 kilometers und ein Kilogramm 5 km 3 kilometers"
+    )
+    assert fragments("<speak>5 km</speak>", wanted=Wanted(spells_out=False)) == ["<speak>5 km</speak>"]
 
 
 def test_ssml_is_cut_between_sentences_with_the_elements_opened_again():
