@@ -6,6 +6,7 @@ Refuses to know: HTTP, wire frames, engines, encoders.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
@@ -110,6 +111,19 @@ class Randomness:
         return {name: value for name, value in values.items() if value is not None}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Pronunciations:
+    """How words are respelled for a voice; each object is itself only, so that what is made of it is kept."""
+
+    version: str = ""
+    """Another one for other words; empty where there are none."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """A word, or several with a space between them → what is spoken for it."""
+
+
+NO_PRONUNCIATIONS = Pronunciations()
+
+
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
     """What a client asked to hear, checked, before the voice is known."""
@@ -132,6 +146,8 @@ class SpeechRequest:
     """Whether markdown and emoji are turned into words first."""
     spell_out: bool = True
     """Whether units, dates, abbreviations and signs are."""
+    pronunciations: Pronunciations = NO_PRONUNCIATIONS
+    """The dictionary's words for its voice, once that is known."""
     wants_word_times: bool = False
     """Whether it is to be known when each word sounds."""
     max_elements: int = MAX_SSML_ELEMENTS

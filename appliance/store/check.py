@@ -32,8 +32,8 @@ from appliance.voice_folders import sync
 FLOOR_SUFFIX = ".floor.json"
 FLOOR_SHARE = 2
 """A table may have lost all but one row in this many since its floor was noted."""
-FLEETING = ("job_utterances",)
-"""Tables whose rows go whenever a job ends: no floor says anything of them."""
+FLEETING = ("job_utterances", "pronunciations")
+"""Tables whose rows go whenever a job ends or somebody wants it: no floor says anything of them."""
 JOBS = "jobs"
 """The table of which one row that is gone counts as well, if it was the only one: whoever deletes a job
 notes it before."""

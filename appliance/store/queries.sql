@@ -252,3 +252,18 @@ ORDER BY job DESC LIMIT :limit
 -- name: list_old_jobs
 SELECT id FROM jobs WHERE ended_at < :ended_before AND state IN ('completed', 'failed', 'cancelled')
 ORDER BY job LIMIT :limit
+
+-- The pronunciation dictionary.
+
+-- name: list_pronunciations
+SELECT word, language, voice, spoken FROM pronunciations ORDER BY language, voice, word
+
+-- name: put_pronunciation
+INSERT INTO pronunciations (word, language, voice, spoken) VALUES (:word, :language, :voice, :spoken)
+ON CONFLICT (word, language, voice) DO UPDATE SET spoken = excluded.spoken
+
+-- name: delete_pronunciation
+DELETE FROM pronunciations WHERE word = :word AND language = :language AND voice = :voice RETURNING word
+
+-- name: delete_pronunciations
+DELETE FROM pronunciations

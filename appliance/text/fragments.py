@@ -11,11 +11,12 @@ import re
 from typing import NamedTuple
 
 from appliance.errors import InvalidRequestError, TextTooLongError
-from appliance.speech import MAX_UTTERANCE_CHARS, SpokenText
+from appliance.speech import MAX_UTTERANCE_CHARS, NO_PRONUNCIATIONS, Pronunciations, SpokenText
 from appliance.text.digits import spell_digits
 from appliance.text.inline import InlineScanner, fold_spaces, white_space_edits
 from appliance.text.normalize import compose_letters, drop_unspeakable, has_something_to_speak
 from appliance.text.offsets import apply_edits, cut_out
+from appliance.text.respelling import respell
 from appliance.text.split import FIRST_MAX_CHARS, Border, split_into_spans
 from appliance.text.spoken.form import spell_out
 from appliance.text.ssml import Closing, Leaf, Opening, Part, Run, escaped
@@ -37,6 +38,7 @@ class Wanted(NamedTuple):
 
     names_emoji: bool = True
     spells_out: bool = True
+    pronunciations: Pronunciations = NO_PRONUNCIATIONS
 
 
 class Fragment(NamedTuple):
@@ -63,7 +65,7 @@ def group_parts(
         parts: What `parse_ssml` found.
         language: BCP 47 tag of the voice.
         max_chars: Most characters of text in a fragment; fewer where they take longer to speak.
-        wanted: What becomes of the text; that of `<say-as>` and `<sub>` isn't spelled out.
+        wanted: What becomes of the text; that of `<say-as>` and `<sub>` isn't spelled out or respelled.
 
     Raises:
         TextTooLongError: A `<say-as>` or `<sub>`, which can't be cut, is longer than `max_chars`.
@@ -116,7 +118,8 @@ class _Grouper:
             case Leaf():
                 self._take_leaf(part)
             case Run(around=None):
-                self._take_text(self._spelled_out(self._speakable(part.text)))
+                said = self._spelled_out(self._speakable(part.text))
+                self._take_text(respell(said, self._wanted.pronunciations))
             case Run():
                 self._take_whole(part)
 

@@ -20,6 +20,7 @@ from appliance.speech import (
 from appliance.text.fragments import Fragment, Wanted, group_parts
 from appliance.text.normalize import has_something_to_speak, make_speakable
 from appliance.text.offsets import cut_out, trimmed
+from appliance.text.respelling import respell
 from appliance.text.split import FIRST_MAX_CHARS, Border, Span, split_into_spans
 from appliance.text.spoken.form import spell_out
 from appliance.text.ssml import parse_ssml
@@ -128,6 +129,7 @@ def _text_pieces(
     whole = make_speakable(request.text, language, is_enabled=request.make_speakable)
     if request.spell_out:
         whole = spell_out(whole, language)
+    whole = respell(whole, request.pronunciations)
     pieces: list[_Piece] = []
     starts: list[int] = []
     for span in _spans(whole.text, language, limits, is_quick=is_quick):
@@ -163,7 +165,7 @@ def _spans(text: str, language: str, limits: tuple[int, int], *, is_quick: bool)
 def _ssml_pieces(request: SpeechRequest, language: str, max_chars: int) -> list[_Piece]:
     """Return the fragments of an SSML document."""
     parts = parse_ssml(request.text, request.max_elements)
-    wanted = Wanted(names_emoji=request.make_speakable, spells_out=request.spell_out)
+    wanted = Wanted(request.make_speakable, request.spell_out, request.pronunciations)
     fragments: list[Fragment] = group_parts(parts, language, max_chars=max_chars, wanted=wanted)
     pieces = [_Piece(*fragment) for fragment in fragments]
     if request.wants_word_times:

@@ -71,6 +71,7 @@ from processes.gateway.ledger_file import LedgerFile
 from processes.gateway.models import ModelList
 from processes.gateway.pool import WorkerPool
 from processes.gateway.probe import Prober
+from processes.gateway.pronunciation_book import PronunciationBook
 from processes.gateway.record import RequestLedger
 from processes.gateway.request_trace import Tracer
 from processes.gateway.sounds import Sounds
@@ -125,15 +126,14 @@ def build_gateway(settings: Settings, memory: mmap.mmap | None = None) -> Gatewa
     cores = settings.dispatch.cores or available_cores()
     metrics = make_metrics()
     names = read_voices_file(settings.config_dir() / settings.voices.file)
-    coming = [voice_id_of(model) for model in settings.voices.wanted]
-    catalog = VoiceCatalog(names.aliases, settings.voices.default, names.fallbacks, coming)
+    catalog = VoiceCatalog(names.aliases, settings.voices.default, names.fallbacks, coming_voices(settings))
     pool = WorkerPool(settings.workers, catalog, metrics)
     dispatcher = Dispatcher(settings.dispatch, cores, pool, metrics)
     dispatcher.admission.maintenance = read_maintenance(settings.data.dir)
     history = make_history(settings, memory)
-    store = StoreKeeper(settings, metrics, history)
+    store = StoreKeeper(settings, metrics, history, book := PronunciationBook())
     imports = Imports(settings, catalog, pool, metrics)
-    sounds = Sounds(settings, pool, imports)
+    sounds = Sounds(settings, pool, imports, book)
     speaker = JobSpeaker(dispatcher, pool, sounds, cores, metrics)
     return Gateway(
         settings=settings,
@@ -150,12 +150,18 @@ def build_gateway(settings: Settings, memory: mmap.mmap | None = None) -> Gatewa
         disk=DiskKeeper(settings, metrics, store),
         threads=EncoderThreads(cores),
         answers=AnswerCache(settings, sounds, metrics, store.retention.age_limit_s),
+        book=book,
         warm_list=WarmList(settings.warm_path()),
         prober=Prober(settings.health, pool.sizes, catalog, dispatcher, metrics),
         imports=imports,
         jobs=make_jobs(settings, metrics, catalog, pool, speaker, store),
         tracer=Tracer(make_export(settings.tracing, metrics), settings.tracing.sample_ratio),
     )
+
+
+def coming_voices(settings: Settings) -> list[str]:
+    """Return the ids of the voices that the settings want imported."""
+    return [voice_id_of(model) for model in settings.voices.wanted]
 
 
 def make_metrics() -> GatewayMetrics:

@@ -16,6 +16,7 @@ from processes.gateway import (
     captions,
     control,
     diagnosis_admin,
+    dictionary_admin,
     health,
     history_list,
     job_control,
@@ -142,6 +143,11 @@ def add_admin_routes(router: web.UrlDispatcher) -> None:
     router.add_get("/admin/voices", voice_admin.get_voices)
     router.add_post("/admin/voices", voice_admin.post_voice)
     router.add_delete("/admin/voices/{voice}", voice_admin.delete_voice)
+    router.add_get("/admin/dictionary", dictionary_admin.get_dictionary)
+    router.add_put("/admin/dictionary", dictionary_admin.put_dictionary)
+    router.add_post("/admin/dictionary", dictionary_admin.post_dictionary)
+    router.add_delete("/admin/dictionary", dictionary_admin.delete_entry)
+    router.add_post("/admin/dictionary/try", dictionary_admin.post_try)
     router.add_get("/admin/cache", cache_admin.get_cache)
     router.add_delete("/admin/cache", cache_admin.delete_cache)
     router.add_post("/admin/cache/pin", cache_admin.post_pin)

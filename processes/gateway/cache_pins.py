@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from loguru import logger
@@ -21,6 +22,8 @@ from processes.gateway.planned_speech import check_speech
 
 LOOK_S = 2.0
 """Seconds between two looks: whether voices have changed, and at pins that couldn't be looked at before."""
+BOOK_S = 10.0
+"""Seconds to wait for the pronunciation dictionary at the start."""
 MANY_HELD = 50
 """Pins that can't be looked at now, after which a look ends."""
 
@@ -32,19 +35,23 @@ def want_pinned(gateway: Gateway, key: str, values: dict[str, Any]) -> bool:
 
 
 async def keep_pins(gateway: Gateway) -> None:
-    """Look at all pins at the start and whenever imported voices have changed, until cancelled.
+    """Look at all pins at the start and whenever imported voices or the dictionary change, until cancelled.
 
     The idle ones are looked at again whenever the catalogue lists other voices: of a voice that has come back
     the store knows before any worker does.
     """
     files = gateway.answers.files
     await files.opened.wait()
-    mark: str | None = None
+    with suppress(TimeoutError):  # by the dictionary's words an answer has its name, where the store opens
+        async with asyncio.timeout(BOOK_S):
+            await gateway.book.loaded.wait()
+    mark: tuple[str, int] | None = None
     waiting = deque[str]()
     listings = 0
     while True:
-        if gateway.imports.mark != mark:
-            mark, waiting = gateway.imports.mark, deque(sorted(files.pins))
+        now = gateway.imports.mark, gateway.book.changes
+        if now != mark:
+            mark, waiting = now, deque(sorted(files.pins))
         if gateway.catalog.listings != listings:
             listings = gateway.catalog.listings
             waiting.extend(sorted(files.idle_pins.difference(waiting)))

@@ -26,6 +26,7 @@ from processes.gateway.job_runner import JobRunner
 from processes.gateway.models import ModelList
 from processes.gateway.pool import WorkerPool
 from processes.gateway.probe import Prober
+from processes.gateway.pronunciation_book import PronunciationBook
 from processes.gateway.record import RequestLedger
 from processes.gateway.request_trace import Tracer
 from processes.gateway.store_keeper import StoreKeeper
@@ -53,6 +54,7 @@ class Gateway:
     disk: DiskKeeper
     threads: EncoderThreads
     answers: AnswerCache
+    book: PronunciationBook
     warm_list: WarmList
     prober: Prober
     imports: Imports

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from appliance.audio.files import Tags
 from appliance.errors import NothingToSpeakError
@@ -82,8 +83,9 @@ class JobRun:
             progress.utterances = row["utterances"]
 
     def _write_utterances(self, voice: Voice, pause_s: float) -> None:
+        book = self._try.speaker.sounds.book
         found = find_utterances(
-            request_of(self._row),
+            replace(request_of(self._row), pronunciations=book.of(voice)),
             voice,
             self._folder.read_text(),
             pause_s=pause_s,

@@ -22,6 +22,7 @@ from processes.gateway.body import JobBody, SpeechBody
 from processes.gateway.captions import AUDIO_ETAG
 from processes.gateway.history_list import MAX_LIMIT, MAX_TEXT_CHARS
 from processes.gateway.maintenance import ONE_LINE
+from processes.gateway.openapi_admin import cache_paths, dictionary_paths
 from processes.gateway.openapi_dialects import dialect_paths
 from processes.gateway.openapi_jobs import job_paths
 from processes.gateway.openapi_parts import (
@@ -38,7 +39,6 @@ from processes.gateway.openapi_parts import (
     text_answer,
 )
 from processes.gateway.page_files import CONSOLE_FILES, FILES
-from processes.gateway.warm_list import MAX_WANTED
 
 NOT_MODIFIED = {"description": "The client has these bytes, as its If-None-Match says"}
 RANDOMNESS = ("seed", "noise_scale", "noise_scale_w")
@@ -170,7 +170,8 @@ def _other_paths() -> dict[str, Any]:
         "/admin/store": get("Rows of each table of the database", json_answer("Rows"), 401, 404, 507),
         "/admin/keys": _key_path(),
         **_voice_paths(),
-        **_cache_paths(),
+        **cache_paths(),
+        **dictionary_paths(),
         **_history_path(),
         **job_paths(),
         **dialect_paths(),
@@ -267,35 +268,6 @@ def _voice_paths() -> dict[str, Any]:
                 "responses": answers(json_answer("The voice is gone"), 401, 403, 404),
             }
         },
-    }
-
-
-def _cache_paths() -> dict[str, Any]:
-    def post(summary: str, schema: dict[str, Any]) -> dict[str, Any]:
-        found = answers(json_answer("How it stands"), 400, 401, 403, 404, 413, 415, 422, 507)
-        body = {"required": True, "content": {JSON: {"schema": schema}}}
-        return {"post": {"summary": summary, "requestBody": body, "responses": found}}
-
-    speech = {"$ref": f"{SCHEMAS}SpeechBody"}
-    wanted = {"requests": {"type": "array", "items": speech, "maxItems": MAX_WANTED}}
-    warm = post(
-        "Have requests spoken ahead", {"type": "object", "required": ["requests"], "properties": wanted}
-    )
-    warm["post"]["responses"]["202"] = warm["post"]["responses"].pop("200")
-    return {
-        "/admin/cache": {
-            "get": {
-                "summary": "Describe the cache of answers",
-                "responses": answers(json_answer("Figures"), 401, 403, 404),
-            },
-            "delete": {
-                "summary": "Forget every answer that isn't pinned",
-                "responses": answers(json_answer("How many there were"), 401, 403, 404),
-            },
-        },
-        "/admin/cache/pin": post("Keep the answer to a request for good", speech),
-        "/admin/cache/unpin": post("Let the answer to a request go when its time comes", speech),
-        "/admin/cache/warm": warm,
     }
 
 

@@ -68,6 +68,7 @@ class PlannedSpeech:
             request.volume,
             request.make_speakable,
             request.spell_out,
+            request.pronunciations.version,
             *request.randomness.given().items(),
         )
 
@@ -160,6 +161,7 @@ def _plan(
         voice.engine == FALLBACK_ENGINE
     ):  # it draws no lots, so another seed is no other sound and no other text
         request = replace(request, randomness=Randomness())
+    request = replace(request, pronunciations=gateway.book.of(voice))
     is_quick = _is_quick(gateway, request, voice)
     pause_s = gateway.settings.text.pause_s
     utterances = EarlyUtterances(request, voice, pause_s=pause_s, is_quick=is_quick)

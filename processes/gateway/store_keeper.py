@@ -44,6 +44,7 @@ from appliance.store.history import count_surplus, delete_some, find_newest_time
 from appliance.store.migrations import SCHEMA_VERSION
 from appliance.store.restoring import take_note
 from processes.gateway.history import History
+from processes.gateway.pronunciation_book import PronunciationBook
 from processes.gateway.retention import Retention
 
 FLUSH_S = 0.1
@@ -79,13 +80,20 @@ RESTORE_LEVELS = {"begun": "WARNING", "swapped": "INFO", "returned": "ERROR"}
 class StoreKeeper:
     """Keeps the store open; `run` is its life."""
 
-    def __init__(self, settings: Settings, metrics: GatewayMetrics, history: History | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: GatewayMetrics,
+        history: History | None,
+        book: PronunciationBook | None = None,
+    ) -> None:
         """Remember where things are; nothing is opened.
 
         Args:
             settings: Name the database and what it keeps.
             metrics: Get commits and errors.
             history: What is written; None writes nothing.
+            book: What is read whenever a database is opened; None for nothing.
         """
         self._path = settings.store_path()
         self._settings = settings.store
@@ -93,6 +101,7 @@ class StoreKeeper:
         self._history = history
         self._news = asyncio.Event() if history is None else history.news
         """Set when there is something to do before the next look."""
+        self._book = book
         self.retention = Retention(settings)
         """From what age anything is deleted."""
         self._ballast = Ballast(self._path.parent, settings.store.ballast_bytes)
@@ -178,6 +187,8 @@ class StoreKeeper:
         await self._say_replaced(opened)
         self._database = await Database.open(self._path, self._metrics.db_commit_s.observe, self.tell)
         await self.retention.begin(await find_newest_time(self._database))  # before this run has a row
+        if self._book is not None:
+            await self._book.load(self._database)
         if self._history is not None:
             self._metrics.history_unrecorded.inc(await self._history.join(self._database))
         self._looked_at_s = self._tidied_at_s = -math.inf

@@ -352,7 +352,13 @@ def test_lock_when_somebody_has_it_then_busy_until_it_is_released(database: Path
 def test_backup_when_made_then_verified_and_what_it_says_is_true(database: Path) -> None:
     backup = create_backup(database, database.parent / "backups", "manual")
     verify_backup(backup)
-    assert backup.manifest.rows == {"job_utterances": 0, "jobs": 0, "requests": 0, "runs": RUNS}
+    assert backup.manifest.rows == {
+        "job_utterances": 0,
+        "jobs": 0,
+        "pronunciations": 0,
+        "requests": 0,
+        "runs": RUNS,
+    }
     assert backup.manifest.application_id == APPLICATION_ID
     assert [each.path for each in list_backups(database.parent / "backups")] == [backup.path]
     assert backup.path.stat().st_mode & 0o777 == 0o600
