@@ -77,7 +77,7 @@ CMD ["tts-importer", "--appliance"]
 FROM runtime AS slim
 COPY --from=made-slim /opt/venv /opt/venv
 COPY --from=made-slim /app /app
-EXPOSE 8000
+EXPOSE 8000 10200
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["ttsctl", "live"]
 CMD ["tts-launcher"]
 
@@ -85,6 +85,6 @@ CMD ["tts-launcher"]
 FROM runtime AS default
 COPY --from=made-default /opt/venv /opt/venv
 COPY --from=made-default /app /app
-EXPOSE 8000
+EXPOSE 8000 10200
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["ttsctl", "live"]
 CMD ["tts-launcher"]

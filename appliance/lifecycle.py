@@ -42,8 +42,8 @@ WORKERS_SOCKET = "workers.sock"
 GATEWAY_SOCKET = "gateway.sock"
 """In the run directory: the gateway's HTTP for this user alone."""
 LAUNCHER_FILE = "launcher.json"
-"""In the run directory, by the launcher: `pid`, `http_host`, `http_port`, `version`, `pools`,
-counts of lost lines."""
+"""In the run directory, by the launcher: `pid`, `http_host`, `http_port`, `wyoming_port` (null where
+nobody listens), `version`, `pools`, counts of lost lines."""
 PROGRAMS_FILE = "programs.json"
 """In the run directory, by the watchdog: for each program its state, pid and readiness."""
 LOG_DIR = "log"
@@ -67,6 +67,8 @@ MAX_HANDED = 16
 """Descriptors that are handed over at most."""
 ACCEPTED_MEMORY = "accepted"
 """The name under which memory is handed over that outlives a gateway (`appliance.store.accepted`)."""
+WYOMING = "wyoming"
+"""The name under which the socket for Wyoming's clients is handed over, where there is one."""
 HAND_OVER_S = 5.0
 """Seconds to wait for the launcher's answer."""
 

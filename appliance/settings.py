@@ -12,7 +12,6 @@ A relative path counts from the checkout, whatever directory a program was start
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import tomllib
@@ -26,6 +25,7 @@ from appliance.cache_settings import CacheSettings
 from appliance.engine_settings import CoquiSettings, Section, ToneSettings, VitsSettings, settings_of
 from appliance.errors import ConfigurationError
 from appliance.job_settings import JobsSettings
+from appliance.network_settings import ExporterSettings, WyomingSettings, checked_networks
 from appliance.secret_settings import NO_SETTINGS
 from appliance.store_settings import BACKUPS_NAME, DiskSettings, StoreSettings, below_data
 from appliance.text_settings import TextSettings
@@ -50,12 +50,6 @@ FOR_THE_CONTAINER = ("CONFIG", "LAN_ADDRESS", "LAN_PORT", "PROXY_PREFIX")
 counts, and what docker-compose.yml asks for."""
 RENAMED = {"store": {"backup_keep": "backup_daily"}}
 """Section → what a setting was called in an earlier version → what it is called now."""
-
-
-def _checked_networks(values: tuple[str, ...]) -> tuple[str, ...]:
-    for value in values:
-        ipaddress.ip_network(value)
-    return values
 
 
 def _check_socket_path(path: Path) -> None:
@@ -112,7 +106,7 @@ class HttpSettings(Section):
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return _checked_networks(values)
+        return checked_networks(values)
 
     @field_validator("proxy_socket")
     @classmethod
@@ -138,7 +132,7 @@ class AdminSettings(Section):
     @field_validator("networks")
     @classmethod
     def _networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        return _checked_networks(values)
+        return checked_networks(values)
 
 
 class DispatchSettings(Section):
@@ -200,21 +194,6 @@ class WatchdogSettings(Section):
     @classmethod
     def _spans_heartbeats(cls, value: float, info: ValidationInfo) -> float:
         return checked_silence("watchdog", value, info) if value else value
-
-
-class ExporterSettings(Section):
-    """The metrics exporter."""
-
-    host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(9464, ge=0, le=65535, description="TCP port; 0 takes a free one.")
-
-
-class WyomingSettings(Section):
-    """The Wyoming server for Home Assistant; this version has none yet and opens no port for it."""
-
-    port: int = Field(
-        10200, ge=0, le=65535, description="TCP port; taken already, so that a later version finds it set."
-    )
 
 
 class LogSettings(Section):

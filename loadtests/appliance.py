@@ -34,6 +34,7 @@ SETTINGS = {
     "HTTP_HOST": "127.0.0.1",
     "HTTP_PORT": 0,
     "EXPORTER_PORT": 0,
+    "WYOMING_PORT": 0,
     "HEALTH_PROBE_INTERVAL_S": 3600,
     "CACHE_SPEECH": "false",
 }

@@ -36,6 +36,7 @@ from appliance.lifecycle import (
     EXIT_OK,
     GATEWAY_SOCKET,
     WORKERS_SOCKET,
+    WYOMING,
     listen_unix,
     receive_descriptors,
 )
@@ -77,6 +78,7 @@ from processes.gateway.request_trace import Tracer
 from processes.gateway.sounds import Sounds
 from processes.gateway.store_keeper import StoreKeeper
 from processes.gateway.warm_list import WarmList
+from processes.gateway.wyoming_server.server import WyomingServer
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """There is nothing to reload or to reopen, and unhandled the last three would break off what is spoken."""
@@ -107,10 +109,11 @@ def main() -> int:
         configure_logging("gateway", settings.log.level)
         handed = receive_descriptors(settings.run.dir)
         gateway = build_gateway(settings, shared_memory(handed.pop(ACCEPTED_MEMORY)))
+        listeners = {name: socket.socket(fileno=each) for name, each in handed.items()}
         gc.freeze()  # what is there now stays for good, so no collection needs to look at it again
         gc.set_threshold(GC_THRESHOLD)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            is_whole = runner.run(serve(gateway, [socket.socket(fileno=each) for each in handed.values()]))
+            is_whole = runner.run(serve(gateway, listeners))
     except ConfigurationError as error:
         sys.stderr.write(f"configuration: {error.message}\n")
         return EXIT_CONFIG
@@ -209,7 +212,7 @@ def make_history(settings: Settings, memory: mmap.mmap | None) -> History | None
     return History(AcceptedCounter(settings.store_path(), memory), keeps_text=settings.store.history_text)
 
 
-async def serve(gateway: Gateway, listeners: list[socket.socket]) -> bool:
+async def serve(gateway: Gateway, listeners: dict[str, socket.socket]) -> bool:
     """Serve until one of `STOP_SIGNALS`, then drain; return whether nothing but that was the reason.
 
     A timer that fails would leave hung workers alone, so it ends the gateway, which supervisord starts again.
@@ -223,26 +226,29 @@ async def serve(gateway: Gateway, listeners: list[socket.socket]) -> bool:
     await gateway.pool.open(await asyncio.to_thread(listen_unix, run_dir / WORKERS_SOCKET))
     server_logger = quiet_server_logger()
     local, public = HttpServer(gateway, server_logger), PublicServer(gateway, server_logger)
+    wyoming = WyomingServer(gateway)
     await local.start(await asyncio.to_thread(listen_unix, run_dir / GATEWAY_SOCKET))
-    timers = [asyncio.create_task(each) for each in _works(gateway, public, announcement)]
+    timers = [asyncio.create_task(each) for each in _works(gateway, public, wyoming, announcement)]
     for timer in timers:
         timer.add_done_callback(lambda timer: _timer_ended(timer, stop))
     await _first_workers(gateway)
-    await public.start(*listeners)
+    if WYOMING in listeners:
+        wyoming.start(listeners.pop(WYOMING))
+    await public.start(*listeners.values())
     announcement.tell(READY="1", STATUS=_status(gateway))
     logger.info("gateway_ready", workers=len(gateway.pool.links()))
     await stop.wait()
     announcement.tell(STOPPING="1")
     is_whole = not any(timer.done() for timer in timers)
     gateway.backups.stop()
-    await _drain(gateway, public)
+    await _drain(gateway, public, wyoming)
     await local.close()
     await _end(gateway, timers)
     return is_whole
 
 
 def _works(
-    gateway: Gateway, public: PublicServer, announcement: Announcement
+    gateway: Gateway, public: PublicServer, wyoming: WyomingServer, announcement: Announcement
 ) -> tuple[Coroutine[Any, Any, None], ...]:
     """Return all that goes on beside the requests until the gateway ends."""
     return (
@@ -258,6 +264,7 @@ def _works(
         keep_pins(gateway),
         gateway.access.keys.watch(),
         public.watch(),
+        wyoming.watch(),
         gateway.tracer.run(),
         _look_after(gateway, announcement),
         _watch_sockets(_own_sockets(gateway.settings)),
@@ -285,18 +292,20 @@ def _timer_ended(timer: asyncio.Task[None], stop: asyncio.Event) -> None:
         stop.set()
 
 
-async def _drain(gateway: Gateway, public: PublicServer) -> None:
+async def _drain(gateway: Gateway, public: PublicServer, wyoming: WyomingServer) -> None:
     """Let what runs finish, for `dispatch.drain_s` at most, and cut the rest short."""
     logger.info("gateway_draining", in_flight=gateway.ledger.in_flight)
     public.stop_accepting()
+    wyoming.stop_accepting()
     await asyncio.sleep(LINGER_S)
     gateway.dispatcher.admission.is_draining = True
     with suppress(TimeoutError):
         async with asyncio.timeout(gateway.settings.dispatch.drain_s):
             await public.finish()
+            await wyoming.finish()
             await gateway.ledger.until_idle()
     gateway.ledger.is_stopping = True
-    await public.close()
+    await asyncio.gather(public.close(), wyoming.close())
 
 
 async def _end(gateway: Gateway, timers: list[asyncio.Task[None]]) -> None:

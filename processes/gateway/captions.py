@@ -14,6 +14,7 @@ from appliance.captions import CAPTION_TYPES, CaptionFormat, write_captions
 from appliance.speech import TimedWord
 from appliance.word_times import unpack_words
 from processes.gateway.access import AccessRules, guarded
+from processes.gateway.asker import asker_of
 from processes.gateway.gateway import GATEWAY_KEY
 from processes.gateway.planned_speech import CheckedSpeech
 from processes.gateway.record import RequestRecord
@@ -41,7 +42,7 @@ async def get_captions(request: web.Request) -> web.StreamResponse:
     audio = gateway.answers.recent(key)
     if audio is None and not gateway.answers.has(key):
         return await _hear(request, asked, key)
-    with accept_unspoken(request, asked) as record:
+    with accept_unspoken(asker_of(request), asked) as record:
         audio = await take_kept(request, key, audio, record)
         if audio is None:
             return await _hear(request, asked, key, record)
@@ -63,7 +64,7 @@ async def _hear(
     Raises:
         ApplianceError: It is refused, or fails.
     """
-    with listening(request, asked, key, record) as (listener, mine):
+    with listening(asker_of(request), asked, key, record) as (listener, mine):
         words = await _heard_words(listener)
         shared = listener.shared
         mine.spoken_by(shared.voice, shared.replaced)

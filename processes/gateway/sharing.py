@@ -17,12 +17,12 @@ from aiohttp import web
 from appliance.audio.encoders import MEDIA_TYPES
 from appliance.errors import ApplianceError
 from appliance.word_times import pack_words
+from processes.gateway.asker import Asker
 from processes.gateway.audio_answer import AudioAnswer
 from processes.gateway.audio_memory import Audio, finished_audio
 from processes.gateway.encoding import SpeechEncoding
 from processes.gateway.fallback import FALLBACK_HEADER
-from processes.gateway.gateway import GATEWAY_KEY, Gateway
-from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY, TRACE_KEY
+from processes.gateway.gateway import Gateway
 from processes.gateway.planned_speech import CheckedSpeech, PlannedSpeech
 from processes.gateway.record import RequestRecord, Unspoken
 from processes.gateway.shared_speech import Listener, SharedSpeech
@@ -56,12 +56,12 @@ class Making:
 
 @contextmanager
 def listening(
-    request: web.Request, asked: CheckedSpeech, key: str, record: RequestRecord | None = None
+    asker: Asker, asked: CheckedSpeech, key: str, record: RequestRecord | None = None
 ) -> Iterator[tuple[Listener, RequestRecord]]:
     """Listen to the synthesis of what is asked for: one under way, or one that begins now.
 
     Args:
-        request: Who asks.
+        asker: Who asks.
         asked: For what.
         key: Under which equal requests find it; empty where none may.
         record: The request's, where it has one already; else one is opened, and ended with the block.
@@ -72,16 +72,15 @@ def listening(
     Raises:
         ApplianceError: The request is refused.
     """
-    gateway = request.app[GATEWAY_KEY]
-    client = gateway.access.client(request)
+    gateway, client = asker.gateway, asker.client
     with ExitStack() as owned:
-        shared, is_mine = _found(request, asked, key, client, is_counted=record is not None)
+        shared, is_mine = _found(asker, asked, key, is_counted=record is not None)
         owned.callback(gateway.dispatcher.joining.leave, shared.stream, client)
         listener = shared.join()
         owned.callback(shared.leave, listener)
         stream = shared.stream if is_mine else Unspoken()
         if record is None:
-            record = owned.enter_context(_record(request, asked, stream))
+            record = owned.enter_context(_record(asker, asked, stream))
         gateway.answers.count(result := "miss" if is_mine else "shared")
         record.answered_from(result, stream)
         shared.records.append(record)
@@ -97,19 +96,19 @@ def listening(
                 gateway.answers.note_long(key)
 
 
-def accept_unspoken(request: web.Request, asked: CheckedSpeech) -> RequestRecord:
+def accept_unspoken(asker: Asker, asked: CheckedSpeech) -> RequestRecord:
     """Take in a request for which no worker need speak.
 
     Raises:
         DrainingError, QuotaExceededError: It is refused.
     """
-    gateway = request.app[GATEWAY_KEY]
+    gateway = asker.gateway
     try:
-        gateway.dispatcher.admission.check_unspoken(gateway.access.client(request))
+        gateway.dispatcher.admission.check_unspoken(asker.client)
     except ApplianceError as error:
         gateway.ledger.reject(error)
         raise
-    return _record(request, asked, Unspoken())
+    return _record(asker, asked, Unspoken())
 
 
 async def take_kept(
@@ -205,9 +204,7 @@ async def answer_as_made(
     return answer.response
 
 
-def _found(
-    request: web.Request, asked: CheckedSpeech, key: str, client: str, *, is_counted: bool
-) -> tuple[SharedSpeech, bool]:
+def _found(asker: Asker, asked: CheckedSpeech, key: str, *, is_counted: bool) -> tuple[SharedSpeech, bool]:
     """Let a client in to the synthesis of what is asked for; a refusal is counted.
 
     Returns:
@@ -216,12 +213,12 @@ def _found(
     Raises:
         ApplianceError: The request is refused.
     """
-    gateway = request.app[GATEWAY_KEY]
+    gateway = asker.gateway
     shared = gateway.answers.under_way.get(key)
     if shared is None:
-        return begin(gateway, _started(request, asked, key, is_counted=is_counted)), True
+        return begin(gateway, _started(asker, asked, key, is_counted=is_counted)), True
     try:
-        gateway.dispatcher.joining.join(shared.stream, client, is_charged=is_counted)
+        gateway.dispatcher.joining.join(shared.stream, asker.client, is_charged=is_counted)
     except ApplianceError as error:
         if not is_counted:
             gateway.ledger.reject(error)
@@ -242,20 +239,15 @@ def _settle(shared: SharedSpeech, record: RequestRecord) -> None:
         shared.account = heir
 
 
-def _started(request: web.Request, asked: CheckedSpeech, key: str, *, is_counted: bool) -> Making:
+def _started(asker: Asker, asked: CheckedSpeech, key: str, *, is_counted: bool) -> Making:
     is_of_get = asked.request.wants_word_times
-    speech, delivery, is_whole = start_asked(request, asked, is_whole=is_of_get, is_counted=is_counted)
+    speech, delivery, is_whole = start_asked(asker, asked, is_whole=is_of_get, is_counted=is_counted)
     return Making(key, speech, delivery, is_whole, is_finished_first=is_whole and not is_of_get)
 
 
-def _record(request: web.Request, asked: CheckedSpeech, stream: Stream | Unspoken) -> RequestRecord:
-    return request.app[GATEWAY_KEY].ledger.accept(
-        request[REQUEST_ID_KEY],
-        request[ARRIVED_KEY],
-        asked.request,
-        asked.voice,
-        stream,
-        request.get(TRACE_KEY),
+def _record(asker: Asker, asked: CheckedSpeech, stream: Stream | Unspoken) -> RequestRecord:
+    return asker.gateway.ledger.accept(
+        asker.request_id, asker.arrived_at_s, asked.request, asked.voice, stream, asker.trace
     )
 
 

@@ -16,10 +16,10 @@ from aiohttp import web
 from appliance.errors import ApplianceError, CapacityError, PoisonRequestError
 from appliance.speech import AudioFormat, StreamFormat
 from processes.gateway.account import Account
+from processes.gateway.asker import Asker
 from processes.gateway.audio_answer import AudioAnswer
 from processes.gateway.encoding import SpeechEncoding
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
-from processes.gateway.middleware import ARRIVED_KEY, REQUEST_ID_KEY, TRACE_KEY
 from processes.gateway.planned_speech import (
     QUICK_WORK_S,
     CheckedSpeech,
@@ -71,12 +71,12 @@ def start_speech(
 
 
 def start_asked(
-    request: web.Request, asked: CheckedSpeech, *, is_whole: bool = False, is_counted: bool = False
+    asker: Asker, asked: CheckedSpeech, *, is_whole: bool = False, is_counted: bool = False
 ) -> tuple[PlannedSpeech, Delivery, bool]:
     """Hops 3 and 4: split the text and ask the dispatcher for the audio; a refusal is counted.
 
     Args:
-        request: Who asks.
+        asker: Who asks.
         asked: For what.
         is_whole: Whether no sound need come early, however long it is.
         is_counted: Whether the request has a record already, so that a refusal is its failure and its
@@ -89,14 +89,14 @@ def start_asked(
     Raises:
         ApplianceError: The request is refused.
     """
-    gateway = request.app[GATEWAY_KEY]
+    gateway = asker.gateway
     try:
         speech = split_speech(gateway, asked)
         is_whole = is_whole or is_finished_first(gateway, speech)
         speech, delivery = start_speech(
-            gateway, speech, gateway.access.client(request), is_whole=is_whole, is_charged=is_counted
+            gateway, speech, asker.client, is_whole=is_whole, is_charged=is_counted
         )
-        delivery.stream.trace = request.get(TRACE_KEY)
+        delivery.stream.trace = asker.trace
     except ApplianceError as error:
         if not is_counted:
             gateway.ledger.reject(error)
@@ -133,15 +133,15 @@ async def first_heard(
         yield speech, delivery
 
 
-def open_record(request: web.Request, speech: PlannedSpeech, delivery: Delivery) -> RequestRecord:
+def open_record(asker: Asker, speech: PlannedSpeech, delivery: Delivery) -> RequestRecord:
     """Count the request as accepted; use the record as a context manager."""
-    record = request.app[GATEWAY_KEY].ledger.accept(
-        request[REQUEST_ID_KEY],
-        request[ARRIVED_KEY],
+    record = asker.gateway.ledger.accept(
+        asker.request_id,
+        asker.arrived_at_s,
         speech.request,
         speech.voice,
         delivery.stream,
-        request.get(TRACE_KEY),
+        asker.trace,
     )
     record.spoken_by(speech.voice, speech.replaced)
     return record

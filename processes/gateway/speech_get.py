@@ -18,6 +18,7 @@ from appliance.text.weight import spoken_weight
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.answer_headers import CACHE_HEADER, KEPT, is_known_to_client
 from processes.gateway.answers import error_response
+from processes.gateway.asker import asker_of
 from processes.gateway.audio_memory import Audio
 from processes.gateway.body import SpeechBody, read_text_value
 from processes.gateway.encoding import BYTES_PER_S
@@ -66,7 +67,7 @@ async def answer_finished(request: web.Request, asked: CheckedSpeech, key: str) 
     audio = gateway.answers.recent(key)
     if audio is None and not gateway.answers.has(key):
         return await _speak(request, gateway, asked, key)
-    with accept_unspoken(request, asked) as record:
+    with accept_unspoken(asker_of(request), asked) as record:
         audio = await take_kept(request, key, audio, record)
         if audio is None:
             return await _hear(request, asked, key, record)
@@ -99,7 +100,7 @@ async def _hear(
         ApplianceError: It is refused, or fails before anything has left.
         ConnectionError: The client has left, or has taken it too slowly for what is held.
     """
-    with listening(request, asked, key, record) as (listener, mine):
+    with listening(asker_of(request), asked, key, record) as (listener, mine):
         audio = await listener.whole()
         shared = listener.shared
         mine.spoken_by(shared.voice, shared.replaced)
@@ -160,8 +161,9 @@ async def _answer_unkept(request: web.Request, gateway: Gateway, asked: CheckedS
     """Stream what is too long to be kept; it can't be sought in."""
     if request.method == "HEAD":
         return _without_body(asked, split_speech(gateway, asked).headers)
-    speech, delivery, is_whole = start_asked(request, asked)
-    with open_record(request, speech, delivery) as record:
+    asker = asker_of(request)
+    speech, delivery, is_whole = start_asked(asker, asked)
+    with open_record(asker, speech, delivery) as record:
         heard = first_heard(gateway, speech, delivery, record, is_whole=is_whole)
         async with heard as (speech, delivery):
             return await answer_streamed(request, speech, delivery, record, NO_RANGES)

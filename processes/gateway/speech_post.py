@@ -21,6 +21,7 @@ from aiohttp import web
 from appliance.errors import ApplianceError
 from processes.gateway.access import AccessRules, guarded
 from processes.gateway.answer_headers import CACHE_HEADER, KEPT, is_known_to_client
+from processes.gateway.asker import asker_of
 from processes.gateway.audio_memory import Audio
 from processes.gateway.body import read_json
 from processes.gateway.gateway import GATEWAY_KEY, Gateway
@@ -69,7 +70,7 @@ async def answer_as_made_or_kept(request: web.Request, fields: Mapping[str, Any]
     audio = gateway.answers.recent(key)
     if audio is None and not gateway.answers.has(key):
         return await _hear(request, asked, key)
-    with accept_unspoken(request, asked) as record:
+    with accept_unspoken(asker_of(request), asked) as record:
         audio = await take_kept(request, key, audio, record)
         if audio is None:
             return await _hear(request, asked, key, record)
@@ -86,8 +87,9 @@ def _checked(gateway: Gateway, fields: Mapping[str, Any]) -> CheckedSpeech:
 
 async def _speak_alone(request: web.Request, gateway: Gateway, asked: CheckedSpeech) -> web.StreamResponse:
     """Speak for this request only, keeping nothing."""
-    speech, delivery, is_whole = start_asked(request, asked)
-    with open_record(request, speech, delivery) as record:
+    asker = asker_of(request)
+    speech, delivery, is_whole = start_asked(asker, asked)
+    with open_record(asker, speech, delivery) as record:
         heard = first_heard(gateway, speech, delivery, record, is_whole=is_whole)
         async with heard as (speech, delivery):
             if is_whole:
@@ -128,7 +130,7 @@ async def _hear(
     Raises:
         ApplianceError: It is refused, or fails before anything has left.
     """
-    with listening(request, asked, key, record) as (listener, mine):
+    with listening(asker_of(request), asked, key, record) as (listener, mine):
         await listener.begun()
         shared = listener.shared
         mine.spoken_by(shared.voice, shared.replaced)

@@ -33,6 +33,7 @@ from appliance.lifecycle import (
     LAUNCHER_FILE,
     PROGRAMS_FILE,
     VERDICT_FILE,
+    WYOMING,
     read_json,
     write_json,
 )
@@ -104,7 +105,7 @@ class Launch:
         self._run_dir = settings.run.dir
         self._writer = writer
         self._ring = ring
-        self._address = listeners["http"].getsockname()
+        self._addresses = {name: listener.getsockname() for name, listener in listeners.items()}
         self._stop_requests = 0
         self._hurry_by_s = math.inf
         self._is_ready = False
@@ -203,8 +204,9 @@ class Launch:
         self._written_counts = counts
         content = {
             "pid": os.getpid(),
-            "http_host": self._address[0],
-            "http_port": self._address[1],
+            "http_host": self._addresses["http"][0],
+            "http_port": self._addresses["http"][1],
+            "wyoming_port": self._addresses[WYOMING][1] if WYOMING in self._addresses else None,
             "version": appliance.__version__,
             **asdict(self._plan),
             **counts,
@@ -222,10 +224,10 @@ class Launch:
         if not programs.get("gateway", {}).get("ready"):
             return
         self._is_ready = True
-        host = self._address[0]
+        host = self._addresses["http"][0]
         shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else f"[{host}]" if ":" in host else host  # noqa: S104
-        url = f"http://{shown}:{self._address[1]}/"
-        logger.info("appliance_ready", url=url, port=self._address[1])
+        url = f"http://{shown}:{self._addresses['http'][1]}/"
+        logger.info("appliance_ready", url=url, port=self._addresses["http"][1])
         if sys.stdout.isatty():
             self._writer.put(f"\n  The appliance speaks at {url}  (Ctrl-C stops it)\n\n".encode())
 

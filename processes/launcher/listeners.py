@@ -21,6 +21,7 @@ from appliance.lifecycle import (
     ACCEPTED_MEMORY,
     BACKLOG,
     SOCKETS_SOCKET,
+    WYOMING,
     is_own_peer,
     listen_unix,
     listen_unix_again,
@@ -34,7 +35,7 @@ PROXY = "proxy"
 
 
 def open_listeners(settings: Settings) -> dict[str, socket.socket]:
-    """Open every listening socket, by name: `http`, and `proxy` where the settings ask for it.
+    """Open every listening socket, by name: `http`; `wyoming` and `proxy` where the settings ask for them.
 
     `::` listens on IPv4 too.
 
@@ -44,14 +45,17 @@ def open_listeners(settings: Settings) -> dict[str, socket.socket]:
     Raises:
         ConfigurationError: An address is wrong or in use.
     """
-    with _open_tcp("exporter", settings.exporter.host, settings.exporter.port):
-        http = _open_tcp("http", settings.http.host, settings.http.port)
-    try:
-        proxy = open_proxy_socket(settings)
-    except ConfigurationError:
-        http.close()
-        raise
-    return {"http": http} if proxy is None else {"http": http, PROXY: proxy}
+    with contextlib.ExitStack() as opened:
+        with _open_tcp("exporter", settings.exporter.host, settings.exporter.port):
+            listeners = {"http": _open_tcp("http", settings.http.host, settings.http.port)}
+            opened.callback(listeners["http"].close)
+            if settings.wyoming.enabled:
+                listeners[WYOMING] = _open_tcp("wyoming", settings.wyoming.host, settings.wyoming.port)
+                opened.callback(listeners[WYOMING].close)
+        if (proxy := open_proxy_socket(settings)) is not None:
+            listeners[PROXY] = proxy
+        opened.pop_all()
+    return listeners
 
 
 def _open_tcp(section: str, host: str, port: int) -> socket.socket:

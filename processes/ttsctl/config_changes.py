@@ -25,12 +25,12 @@ GATEWAY, EXPORTER, WATCHDOG = "gateway", "exporter", "watchdog"
 SINGLE = (GATEWAY, EXPORTER, WATCHDOG)
 CONCERNED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("http.host", "http.port", "run.dir", "data.dir", "dispatch.drain_s"), (APPLIANCE,)),
+    **dict.fromkeys(("wyoming.enabled", "wyoming.host", "wyoming.port"), (APPLIANCE,)),
     "voices.import": (APPLIANCE,),  # the importer's program is made at the start
     "log.level": (*SINGLE, *WORKERS),
     "voices.default": (GATEWAY, "workers of vits"),  # they load it before they say that they are ready
     "exporter": (EXPORTER,),
     "watchdog": (*SINGLE,),
-    "wyoming": (),
     "importer": (GATEWAY,),
     "workers": (GATEWAY, WATCHDOG, *WORKERS),  # it ends those that no gateway knows
     "store.file": (GATEWAY, EXPORTER),

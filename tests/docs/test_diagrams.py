@@ -61,7 +61,7 @@ def test_what_runs_when_compared_with_the_sockets_then_every_one_is_there() -> N
     }
     assert set(re.findall(r"run/(\w+\.sock)", _diagram("what-runs"))) == sockets
     settings = Settings()
-    ports = {settings.http.port, settings.exporter.port}
+    ports = {settings.http.port, settings.exporter.port, settings.wyoming.port}
     assert {int(port) for port in re.findall(r"TCP (\d+)", _diagram("what-runs"))} == ports
 
 

@@ -102,7 +102,8 @@ def test_clients_when_compared_with_the_pages_then_the_same_names_paths_and_port
     assert shown == {"/", "/v1/audio/speech", "/v1/audio/voices", "/v1/models", "/metrics"}
     assert shown <= routes
     settings = Settings()
-    assert set(re.findall(r"TCP (\d+)", text)) == {str(settings.http.port), str(settings.exporter.port)}
+    ports = {settings.http.port, settings.exporter.port, settings.wyoming.port}
+    assert {int(port) for port in re.findall(r"TCP (\d+)", text)} == ports
     assert "http.proxy_socket" in text
     assert "proxy_socket" in type(settings.http).model_fields
 

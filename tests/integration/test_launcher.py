@@ -108,7 +108,8 @@ def link_local_address():
 
 @pytest.mark.skipif(link_local_address() is None, reason="no interface has a link-local address")
 def test_listeners_when_the_address_is_link_local_then_its_interface_counts():
-    settings = load_settings({"APPLIANCE_HTTP_HOST": link_local_address(), "APPLIANCE_HTTP_PORT": "0"})
+    environ = {"APPLIANCE_HTTP_HOST": link_local_address(), "APPLIANCE_HTTP_PORT": "0"}
+    settings = load_settings(environ | {"APPLIANCE_WYOMING_ENABLED": "false"})
     with open_listeners(settings)["http"] as listener, socket.socket(socket.AF_INET6) as client:
         client.connect(listener.getsockname())
         assert client.getpeername() == listener.getsockname()

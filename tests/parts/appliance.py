@@ -44,6 +44,7 @@ def launcher_environment(base: Path, **settings: object) -> dict[str, str]:
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": 0,
         "EXPORTER_PORT": 0,
+        "WYOMING_PORT": 0,
         "WORKERS_ESPEAK": 0,
         "WORKERS_TONE": 1,
         "WORKERS_VITS": 0,
@@ -157,6 +158,7 @@ class Appliance:
     def wait_until_ready(self) -> None:
         self.wait_for("appliance_ready")
         assert self.port  # read once, so that no test reads the file on an event loop
+        assert self.wyoming_port is not None
 
     def wait_until_running(self) -> None:
         """Wait until supervisord calls every program that stays RUNNING (`startsecs` after the start)."""
@@ -170,6 +172,11 @@ class Appliance:
     @functools.cached_property
     def port(self) -> int:
         return int(read_json(self.run_dir / LAUNCHER_FILE)["http_port"])
+
+    @functools.cached_property
+    def wyoming_port(self) -> int:
+        """0 where nobody listens."""
+        return int(read_json(self.run_dir / LAUNCHER_FILE)["wyoming_port"] or 0)
 
     @property
     def base_url(self) -> str:

@@ -78,14 +78,17 @@ def check_ports(patient: Patient) -> Finding:
     """Are the ports ours, or free?"""
     if patient.settings is None:
         return unseen(SETTINGS_WRONG)
-    http, exporter = patient.settings.http, patient.settings.exporter
+    http, exporter, wyoming = patient.settings.http, patient.settings.exporter, patient.settings.wyoming
     written = read_json(patient.run_dir / EXPORTER_FILE).get("port") if _is_exporting(patient) else None
     with ExitStack() as held:
         findings = [
             _port(patient, held, "http", (http.host, http.port), patient.launcher.get("http_port")),
             _port(patient, held, "exporter", (exporter.host, exporter.port), written),
         ]
-    if http.port == exporter.port and [each.fault for each in findings] == ["", PORT_TAKEN.code]:
+        if wyoming.enabled:
+            address, ours = (wyoming.host, wyoming.port), patient.launcher.get("wyoming_port")
+            findings.append(_port(patient, held, "wyoming", address, ours))
+    if http.port == exporter.port and [each.fault for each in findings[:2]] == ["", PORT_TAKEN.code]:
         advice = "give http.port and exporter.port different numbers"
         return PORTS_EQUAL.found(findings[1].seen, advice, "ttsctl check-config")
     return worst(findings)
