@@ -37,6 +37,9 @@ class WyomingSettings(Section):
     enabled: bool = Field(default=True, description="Whether it listens at all.")
     host: str = Field("0.0.0.0", description="Address to listen on.")  # noqa: S104 (a LAN appliance)
     port: int = Field(10200, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    announce: bool = Field(
+        default=False, description="Whether mDNS tells the network of it; from a container that goes nowhere."
+    )
     max_connections: int = Field(
         64, ge=1, le=1024, description="Connections at a time; for one more the longest idle one is ended."
     )

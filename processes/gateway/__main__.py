@@ -265,6 +265,7 @@ def _works(
         gateway.access.keys.watch(),
         public.watch(),
         wyoming.watch(),
+        wyoming.announce(),
         gateway.tracer.run(),
         _look_after(gateway, announcement),
         _watch_sockets(_own_sockets(gateway.settings)),

@@ -44,6 +44,7 @@ def launcher_environment(base: Path, **settings: object) -> dict[str, str]:
         "HTTP_HOST": "127.0.0.1",
         "HTTP_PORT": 0,
         "EXPORTER_PORT": 0,
+        "WYOMING_HOST": "127.0.0.1",
         "WYOMING_PORT": 0,
         "WORKERS_ESPEAK": 0,
         "WORKERS_TONE": 1,

@@ -16,6 +16,7 @@ from processes.gateway.gateway import Gateway
 from processes.gateway.wyoming_server.connection import WyomingConnection
 from processes.gateway.wyoming_server.events import MAX_LINE_BYTES
 from processes.gateway.wyoming_server.info import Description
+from processes.gateway.wyoming_server.mdns import announce
 
 LOOK_S = 0.25
 """Seconds between two looks for descriptors."""
@@ -27,7 +28,8 @@ class WyomingServer:
     """Serves Wyoming's clients on the launcher's socket."""
 
     def __init__(self, gateway: Gateway) -> None:
-        """Take what is served; nothing runs yet."""
+        """Take what is served; nothing runs yet, but there is a running loop."""
+        self._port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._gateway = gateway
         self._description = Description(gateway.catalog)
         self._acceptor: Acceptor | None = None
@@ -40,6 +42,7 @@ class WyomingServer:
             listener: Listening; this process's own end is closed when no more are accepted.
         """
         self._acceptor = Acceptor(listener, self._protocol, self._gateway.metrics)
+        self._port.set_result(listener.getsockname()[1])
 
     async def watch(self) -> None:
         """Accept again when there are descriptors again; runs until it is cancelled."""
@@ -47,6 +50,14 @@ class WyomingServer:
             await asyncio.sleep(LOOK_S)
             if self._acceptor is not None:
                 self._acceptor.look()
+
+    async def announce(self) -> None:
+        """Tell the network where it is, if the settings want that; runs until it is cancelled."""
+        port = await self._port
+        settings = self._gateway.settings.wyoming
+        if settings.announce:
+            await announce(settings.host, port)
+        await asyncio.Event().wait()
 
     def stop_accepting(self) -> None:
         """Leave newcomers to the next gateway, and hang up on those who hear nothing."""
