@@ -29,6 +29,7 @@ from processes.gateway import (
     page_files,
     speech_get,
     speech_post,
+    speech_socket,
     voice_admin,
     worker_admin,
 )
@@ -83,6 +84,7 @@ def add_routes(app: web.Application) -> None:
         router.add_get(f"{prefix}/audio/models", lists.get_audio_models)
         router.add_get(f"{prefix}/models", lists.get_models)
         router.add_get(f"{prefix}/models/{{model}}", lists.get_model)
+    router.add_get("/v1/audio/stream", speech_socket.get_stream, allow_head=False)
     router.add_get("/v1/history", history_list.get_history)
     add_job_routes(router)
     add_dialect_routes(router)

@@ -44,7 +44,7 @@ from processes.gateway.gateway import Gateway
 from processes.gateway.wyoming_server.events import read_event, write_event
 from processes.gateway.wyoming_server.info import Description
 from processes.gateway.wyoming_server.spoken import Sounding
-from processes.gateway.wyoming_server.streamed_text import StreamedText
+from processes.gateway.streamed_text import StreamedText
 
 Speak = Callable[[], Coroutine[Any, Any, None]]
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.errors import TextTooLongError
-from processes.gateway.wyoming_server.streamed_text import StreamedText
+from processes.gateway.streamed_text import StreamedText
 
 
 async def parts_of(pieces: list[str], *, is_ssml: bool = False, language: str = "en") -> list[str]:

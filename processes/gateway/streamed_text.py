@@ -42,6 +42,7 @@ class StreamedText:
         self._is_ssml = is_ssml
         self._text = ""
         self._has_ended = False
+        self._flushed_chars = 0
         self._has_given = False
         self._news = asyncio.Event()
 
@@ -62,6 +63,11 @@ class StreamedText:
         self._text += text
         self._news.set()
 
+    def flush(self) -> None:
+        """Have all that is there spoken, though its last sentence isn't whole."""
+        self._flushed_chars = len(self._text)
+        self._news.set()
+
     def end(self) -> None:
         """Say that no more comes."""
         self._has_ended = True
@@ -72,6 +78,7 @@ class StreamedText:
         while True:
             cut = self._cut()
             part, self._text = self._text[:cut], self._text[cut:]
+            self._flushed_chars = max(0, self._flushed_chars - cut)
             if part.strip():
                 self._has_given = True
                 return part
@@ -86,6 +93,8 @@ class StreamedText:
         text = self._text
         if self._has_ended:
             return len(text)
+        if self._flushed_chars:
+            return self._flushed_chars
         if self._is_ssml or (not self._has_given and is_ssml(text)):
             return 0
         if text.count(FENCE) % 2:  # code, of which nothing is read before its end
