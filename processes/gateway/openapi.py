@@ -128,6 +128,15 @@ def _get_speech() -> dict[str, Any]:
     }
 
 
+def _get_stream() -> dict[str, Any]:
+    responses = answers({"description": "Messages go both ways from now on"}, 401, 403)
+    good = responses.pop("200")
+    return {
+        "summary": "A WebSocket that speaks a text while it is being written (docs/api.md)",
+        "responses": {"101": good, **responses},
+    }
+
+
 def _get_captions() -> dict[str, Any]:
     kinds = {"type": "string", "enum": [each.value for each in CaptionFormat]}
     answer = {
@@ -150,6 +159,7 @@ def _other_paths() -> dict[str, Any]:
         return {"get": {"summary": summary, "responses": answers(answer, 403, *errors)}}
 
     return {
+        "/v1/audio/stream": {"get": _get_stream()},
         "/health": get_state("Describe the whole appliance"),
         "/health/live": get("Say that the gateway answers", state_answer("The gateway answers")),
         "/health/ready": get_state("Say whether the default voice would be spoken now"),

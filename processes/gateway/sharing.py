@@ -22,7 +22,7 @@ from processes.gateway.audio_answer import AudioAnswer
 from processes.gateway.audio_memory import Audio, finished_audio
 from processes.gateway.encoding import SpeechEncoding
 from processes.gateway.fallback import FALLBACK_HEADER
-from processes.gateway.gateway import Gateway
+from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.planned_speech import CheckedSpeech, PlannedSpeech
 from processes.gateway.record import RequestRecord, Unspoken
 from processes.gateway.shared_speech import Listener, SharedSpeech

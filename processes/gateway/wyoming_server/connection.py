@@ -41,10 +41,10 @@ from processes.gateway.asker import Asker
 from processes.gateway.caller import is_in, parse_address
 from processes.gateway.dialects.asking import of_speaker, voice_for
 from processes.gateway.gateway import Gateway
+from processes.gateway.streamed_text import StreamedText
 from processes.gateway.wyoming_server.events import read_event, write_event
 from processes.gateway.wyoming_server.info import Description
 from processes.gateway.wyoming_server.spoken import Sounding
-from processes.gateway.streamed_text import StreamedText
 
 Speak = Callable[[], Coroutine[Any, Any, None]]
 
