@@ -20,9 +20,9 @@ SCALE = {"type": ["number", "null"], "minimum": 0.0, "maximum": 1.0}
 FACTOR = {"type": ["number", "null"], "minimum": 0.25, "maximum": 4.0}
 MARYTTS: dict[str, dict[str, Any]] = {
     "INPUT_TEXT": TEXT,
-    "INPUT_TYPE": {"type": "string", "enum": [each for each in marytts.INPUT_TYPES if each]},
-    "OUTPUT_TYPE": {"type": "string", "enum": [marytts.AUDIO]},
-    "AUDIO": {"type": "string", "enum": [each for each in marytts.FORMATS if each]},
+    "INPUT_TYPE": {"type": "string", "enum": [*marytts.INPUT_TYPES]},
+    "OUTPUT_TYPE": {"type": "string", "enum": ["", marytts.AUDIO]},
+    "AUDIO": {"type": "string", "enum": [*marytts.FORMATS]},
     "LOCALE": TEXT,
     "VOICE": TEXT,
 }
