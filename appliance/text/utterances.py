@@ -52,6 +52,21 @@ def language_of(voice: Voice) -> str:
     return voice.languages[0] if voice.languages else _DEFAULT_LANGUAGE
 
 
+def speak_whole(request: SpeechRequest, language: str) -> SpokenText:
+    """Return what is spoken of a plain or markdown text: speakable, in spoken form, then by the dictionary.
+
+    Takes linear time.
+
+    Args:
+        request: The text, what is to become of it, and the dictionary's words for its voice.
+        language: BCP 47 tag of the voice.
+    """
+    whole = make_speakable(request.text, language, is_enabled=request.make_speakable)
+    if request.spell_out:
+        whole = spell_out(whole, language)
+    return respell(whole, request.pronunciations)
+
+
 def split_into_utterances(
     request: SpeechRequest,
     voice: Voice,
@@ -126,10 +141,7 @@ def _text_pieces(
     request: SpeechRequest, language: str, limits: tuple[int, int], *, is_quick: bool
 ) -> list[_Piece]:
     """Return the spans of a plain or markdown text that have something to speak."""
-    whole = make_speakable(request.text, language, is_enabled=request.make_speakable)
-    if request.spell_out:
-        whole = spell_out(whole, language)
-    whole = respell(whole, request.pronunciations)
+    whole = speak_whole(request, language)
     pieces: list[_Piece] = []
     starts: list[int] = []
     for span in _spans(whole.text, language, limits, is_quick=is_quick):

@@ -133,8 +133,10 @@ def _runs(original: str, seen: SpokenText, stretch: Stretch) -> Iterator[tuple[i
             return
         last = min(end, stretch.end_char)
         missed = max(0, stretch.start_char - start)
-        if not missed or original.startswith(seen.text[start:end], begin):
-            seen_until = until if last == end else min(until, begin + last - start)
+        is_as_written = original.startswith(seen.text[start:end], begin)
+        if not missed or is_as_written:
+            is_cut = last < end and is_as_written
+            seen_until = min(until, begin + last - start) if is_cut else until
             yield start + missed, begin + missed, seen_until, seen.text[start + missed : last]
 
 

@@ -136,8 +136,8 @@ def build_gateway(settings: Settings, memory: mmap.mmap | None = None) -> Gatewa
     history = make_history(settings, memory)
     store = StoreKeeper(settings, metrics, history, book := PronunciationBook())
     imports = Imports(settings, catalog, pool, metrics)
-    sounds = Sounds(settings, pool, imports, book)
-    speaker = JobSpeaker(dispatcher, pool, sounds, cores, metrics)
+    sounds = Sounds(settings, pool, imports)
+    speaker = JobSpeaker(dispatcher, pool, sounds, book, cores, metrics)
     return Gateway(
         settings=settings,
         metrics=metrics,

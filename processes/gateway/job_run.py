@@ -73,7 +73,9 @@ class JobRun:
             if not await self._threads.run_out(self._folder.has_text):
                 raise JobFilesGoneError
             progress.step = "splitting"
-            await self._threads.run_out(lambda: self._write_utterances(voice, pause_s))
+            pronunciations = self._try.speaker.book.of(voice)
+            request = replace(request_of(row), pronunciations=pronunciations)
+            await self._threads.run_out(lambda: self._write_utterances(request, voice, pause_s))
         if row["utterances"] is None:
             progress.utterances = await self._threads.run_out(self._count_utterances)
             if not progress.utterances:
@@ -82,10 +84,9 @@ class JobRun:
         else:
             progress.utterances = row["utterances"]
 
-    def _write_utterances(self, voice: Voice, pause_s: float) -> None:
-        book = self._try.speaker.sounds.book
+    def _write_utterances(self, request: SpeechRequest, voice: Voice, pause_s: float) -> None:
         found = find_utterances(
-            replace(request_of(self._row), pronunciations=book.of(voice)),
+            request,
             voice,
             self._folder.read_text(),
             pause_s=pause_s,

@@ -28,6 +28,7 @@ from processes.gateway.dispatch import Dispatcher
 from processes.gateway.fingerprint import utterance_fingerprint
 from processes.gateway.job_pack import SpokenUtterance
 from processes.gateway.pool import WorkerPool
+from processes.gateway.pronunciation_book import PronunciationBook
 from processes.gateway.single_flight import SingleFlight
 from processes.gateway.sounds import Sounds
 from processes.gateway.utterance_source import UtteranceSource
@@ -52,7 +53,13 @@ class JobSpeaker:
     """Speaks one utterance after the other, for all jobs."""
 
     def __init__(
-        self, dispatcher: Dispatcher, pool: WorkerPool, sounds: Sounds, cores: int, metrics: GatewayMetrics
+        self,
+        dispatcher: Dispatcher,
+        pool: WorkerPool,
+        sounds: Sounds,
+        book: PronunciationBook,
+        cores: int,
+        metrics: GatewayMetrics,
     ) -> None:
         """Take what it works with.
 
@@ -60,6 +67,7 @@ class JobSpeaker:
             dispatcher: Speaks.
             pool: Tells how many workers there are.
             sounds: Names what was spoken.
+            book: Knows how words are respelled.
             cores: How many engines may compute at a time.
             metrics: Counts what was spoken.
         """
@@ -67,6 +75,7 @@ class JobSpeaker:
         self._pool = pool
         self._metrics = metrics
         self.sounds = sounds
+        self.book = book
         self._speaking: Counter[str] = Counter()
         self._flights = SingleFlight[SpokenUtterance]()
         self._freed = asyncio.Event()

@@ -90,7 +90,7 @@ class PlannedSpeech:
 def check_speech(
     gateway: Gateway, values: Mapping[str, Any], *, wants_word_times: bool = False
 ) -> CheckedSpeech:
-    """Hops 1 and 2: check the fields, find the voice.
+    """Hops 1 and 2: check the fields, find the voice and the dictionary's words for it.
 
     Args:
         gateway: The gateway.
@@ -112,8 +112,8 @@ def check_speech(
         # Later, a name that nobody has told is more likely a typing error than a voice under way.
         is_expected = isinstance(error, NoWorkersError) and _is_just_started(gateway)
         found = gateway.fallbacks.replace_absent(request.voice_id, error, is_expected=is_expected)
-        return CheckedSpeech(request, *found)
-    return CheckedSpeech(request, voice)
+        return CheckedSpeech(_with_words(gateway, request, found[0]), *found)
+    return CheckedSpeech(_with_words(gateway, request, voice), voice)
 
 
 def split_speech(gateway: Gateway, checked: CheckedSpeech) -> PlannedSpeech:
@@ -131,7 +131,8 @@ def plan_fallback(gateway: Gateway, speech: PlannedSpeech, error: ApplianceError
     Raises:
         ApplianceError: The error itself, where there is none or another voice doesn't mend it.
     """
-    return _plan(gateway, speech.request, *gateway.fallbacks.replace(speech.voice, error))
+    voice, replaced = gateway.fallbacks.replace(speech.voice, error)
+    return _plan(gateway, _with_words(gateway, speech.request, voice), voice, replaced)
 
 
 def find_voice(gateway: Gateway, voice_id: str) -> Voice:
@@ -154,6 +155,11 @@ def _is_just_started(gateway: Gateway) -> bool:
     return time.monotonic() - gateway.started_at_s <= gateway.settings.dispatch.outage_limit_s
 
 
+def _with_words(gateway: Gateway, request: SpeechRequest, voice: Voice) -> SpeechRequest:
+    """Return a request with the dictionary's words for who speaks it, by which it is named and split."""
+    return replace(request, pronunciations=gateway.book.of(voice))
+
+
 def _plan(
     gateway: Gateway, request: SpeechRequest, voice: Voice, replaced: Replaced | None = None
 ) -> PlannedSpeech:
@@ -161,7 +167,6 @@ def _plan(
         voice.engine == FALLBACK_ENGINE
     ):  # it draws no lots, so another seed is no other sound and no other text
         request = replace(request, randomness=Randomness())
-    request = replace(request, pronunciations=gateway.book.of(voice))
     is_quick = _is_quick(gateway, request, voice)
     pause_s = gateway.settings.text.pause_s
     utterances = EarlyUtterances(request, voice, pause_s=pause_s, is_quick=is_quick)

@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 
-from appliance.speech import Pronunciations
+from appliance.speech import NO_PRONUNCIATIONS, Pronunciations
 from appliance.store.database import Database
 from appliance.store.pronunciations import Pronunciation, list_pronunciations
 from appliance.voices import Voice
@@ -61,8 +61,9 @@ class PronunciationBook:
             if (not entry.voice or entry.voice in names)
             and (not entry.language or tag.startswith(f"{entry.language}-"))
         }
-        version = hashlib.sha256(repr(sorted(words.items())).encode()).hexdigest() if words else ""
-        return Pronunciations(version, words)
+        if not words:
+            return NO_PRONUNCIATIONS
+        return Pronunciations(hashlib.sha256(repr(sorted(words.items())).encode()).hexdigest(), words)
 
 
 def _rank(entry: Pronunciation) -> tuple[bool, int]:

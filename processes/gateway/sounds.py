@@ -1,7 +1,7 @@
 """What decides how a text sounds, as a name: of a kept answer, of a job's utterance.
 
 Owns: the one list of what a sound depends on that no request says: versions of the appliance, of packages,
-engines and imported voices, the appliance's sources, settings, and the pronunciation dictionary.
+engines and imported voices, the appliance's sources, and settings.
 Refuses to know: what is kept under such a name, and where.
 """
 
@@ -20,7 +20,6 @@ from appliance.text.early import deciding_text
 from appliance.voices import Voice
 from processes.gateway.imports import Imports
 from processes.gateway.pool import WorkerPool
-from processes.gateway.pronunciation_book import PronunciationBook
 
 PACKAGES = (
     "av",
@@ -46,25 +45,17 @@ MAX_SPOKEN_NAMES = 4_096
 class Sounds:
     """Names sounds: two with one name are the same."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        pool: WorkerPool,
-        imports: Imports,
-        book: PronunciationBook | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, pool: WorkerPool, imports: Imports) -> None:
         """Look up what stays as it is for as long as the gateway runs.
 
         Args:
             settings: What they say of text and engines counts.
             pool: Knows the engines' versions.
             imports: Knows the imported voices' versions.
-            book: Knows how words are respelled; None for not at all.
         """
         self._appliance = _appliance(settings)
         self._pool = pool
         self._imports = imports
-        self.book = book or PronunciationBook()
         self._spoken_names: OrderedDict[str, str] = OrderedDict()
         """The name by what is spoken, by the name by what is written."""
 
@@ -72,6 +63,7 @@ class Sounds:
         """Return the name of all that decides an answer's bytes; empty while nobody knows all of it.
 
         Texts that are spoken alike have one, however they are written; what is spoken of one is found once.
+        The request holds the dictionary's words for the voice already.
         """
         written = self._answer_name(request, voice, request.text)
         if not written:
@@ -100,7 +92,7 @@ class Sounds:
                 request.make_speakable,
                 request.spell_out,
                 request.wants_word_times,
-                self.book.of(voice).version,
+                request.pronunciations.version,
                 *request.randomness.given().items(),
             ),
         )

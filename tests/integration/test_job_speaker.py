@@ -16,6 +16,7 @@ from processes.gateway.admission import PROBE_CLIENT
 from processes.gateway.imports import Imports
 from processes.gateway.job_pack import SpokenUtterance
 from processes.gateway.job_speaker import JobSpeaker
+from processes.gateway.pronunciation_book import PronunciationBook
 from processes.gateway.sounds import Sounds
 from processes.gateway.ticket import Ticket
 from tests.parts.dispatch_rig import PATIENCE_S, DispatchRig, dispatch_rig, wanted_pcm
@@ -27,7 +28,7 @@ RATE_HZ = 22050
 
 async def speaker_of(rig: DispatchRig, cores: int) -> JobSpeaker:
     sounds = await asyncio.to_thread(sounds_of, rig)  # reads files
-    return JobSpeaker(rig.dispatcher, rig.pool, sounds, cores, rig.metrics)
+    return JobSpeaker(rig.dispatcher, rig.pool, sounds, PronunciationBook(), cores, rig.metrics)
 
 
 def sounds_of(rig: DispatchRig) -> Sounds:

@@ -24,7 +24,8 @@ _NUMERIC = re.compile(
     r"(?P<first>\d{1,2})(?P<sign>[./-])(?P<second>\d{1,2})(?P=sign)(?P<year>\d{4})(?![\w/-]|\.\d)"
 )
 _SHORT = re.compile(r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?!\d)")
-_DAY = re.compile(r"(\d{1,2})(?![\w/:%]|[.,-]\d)")
+_DAY = re.compile(r"(\d{1,2})(?![\w/:%]|[.,-]\d| (?:o'clock|oh|hundred)\b)")
+"""None is a time, also as it is said."""
 _FOUR_DIGITS = re.compile(r"\d{4}(?!\w)")
 _GERMAN_YEAR = re.compile(r"\d{4}(?![\w%/°]|[.,:'’-]\d| [\d%€$°])")
 _DECADE = re.compile(r"(1[1-9]|20)([2-9])0s(?!\w)")

@@ -7,6 +7,7 @@ Refuses to know: the rules.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from heapq import merge
 
@@ -50,6 +51,8 @@ def spell_out(text: SpokenText, tag: str) -> SpokenText:
             edits = [edit for edit in edits if _is_whole(text, said, edit)]
         if not edits:
             break
+        if said is not plain:
+            edits = _widened(text.text, said, edits)
         mapped = mapped if is_plain else apply_edits(mapped, edits)
         said = apply_edits(said, edits)
     return said if is_plain else mapped
@@ -59,6 +62,36 @@ def _is_whole(source: SpokenText, said: SpokenText, edit: Edit) -> bool:
     """Return whether a run stands in the original as it stood in the text, without mark-up inside it."""
     start, last = said.original_offset(edit.start_char), said.original_offset(edit.end_char - 1)
     return source.original_offset(last) - source.original_offset(start) == last - start
+
+
+def _widened(written: str, said: SpokenText, edits: list[Edit]) -> list[Edit]:
+    """Return edits that touch what stands for something else as edits of all of that.
+
+    So it keeps one way back: `10:00` isn't parted into what stands for its `10` and what for the rest.
+    """
+    wide: list[Edit] = []
+    for start, end, instead in edits:
+        begin, until = _run_around(written, said, start)[0], _run_around(written, said, end - 1)[1]
+        begin, until = min(begin, start), max(until, end)
+        if wide and begin < wide[-1].end_char:
+            former = wide.pop()
+            # The former one ends with the run's rest, as it was said, from its own end on.
+            kept = former.replacement[: len(former.replacement) - (former.end_char - start)]
+            begin, head = former.start_char, kept
+        else:
+            head = said.text[begin:start]
+        wide.append(Edit(begin, until, head + instead + said.text[end:until]))
+    return wide
+
+
+def _run_around(written: str, said: SpokenText, offset: int) -> tuple[int, int]:
+    """Return where what stands for something else begins and ends around a place, else that place."""
+    pairs = said.origins
+    place = bisect_right(pairs, (offset, len(written)))
+    if not 0 < place < len(pairs):
+        return offset, offset + 1
+    (start, begin), (end, until) = pairs[place - 1], pairs[place]
+    return (offset, offset + 1) if said.text[start:end] == written[begin:until] else (start, end)
 
 
 def _edits(text: str, language: Language) -> Iterator[Edit]:

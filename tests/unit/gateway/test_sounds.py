@@ -11,7 +11,15 @@ import pytest
 
 from appliance.metrics import GatewayMetrics
 from appliance.settings import Settings, load_settings
-from appliance.speech import AudioFormat, InputType, Randomness, SpeechRequest, SpokenText, Utterance
+from appliance.speech import (
+    AudioFormat,
+    InputType,
+    Pronunciations,
+    Randomness,
+    SpeechRequest,
+    SpokenText,
+    Utterance,
+)
 from appliance.text.early import WHOLE_CHARS
 from appliance.voice_store import VoiceStore
 from appliance.voices import Voice, VoiceCatalog
@@ -100,6 +108,7 @@ def test_names_when_the_voice_is_gone_then_there_are_none(run_dir: Path) -> None
         {"input_type": InputType.SSML},
         {"make_speakable": False},
         {"spell_out": False},
+        {"pronunciations": Pronunciations("v1", {"other": "udder"})},
         {"wants_word_times": True},
         {"randomness": Randomness(seed=0)},
         {"randomness": Randomness(noise_scale=0.0)},
@@ -168,6 +177,23 @@ def test_answer_name_when_another_text_is_spoken_alike_then_it_is_the_same(run_d
     other = replace(plain, text=text)
     assert sounds.answer_name(other, VOICE) == sounds.answer_name(plain, VOICE)
     assert sounds.answer_name(other, VOICE) == sounds.answer_name(other, VOICE)
+
+
+def test_answer_name_when_it_is_written_short_then_that_of_the_same_in_full(run_dir: Path) -> None:
+    put(VoiceStore(run_dir))
+    sounds = sounds_of(settings_of(run_dir))
+    words = Pronunciations("v1", {"Nguyen": "win"})
+    short = replace(REQUEST, text="Dr. Nguyen is in.", pronunciations=words)
+    full = replace(short, text="Doctor win is in.")
+    assert sounds.answer_name(short, VOICE) == sounds.answer_name(full, VOICE)
+
+
+def test_answer_name_when_mark_up_stands_inside_an_amount_then_it_is_another(run_dir: Path) -> None:
+    """Both are the same text once speakable; only one of them is an amount."""
+    put(VoiceStore(run_dir))
+    sounds = sounds_of(settings_of(run_dir))
+    torn, whole = (replace(REQUEST, text=text) for text in ("It is $**5**.50 now.", "It is $5.50 now."))
+    assert sounds.answer_name(torn, VOICE) != sounds.answer_name(whole, VOICE)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from appliance.speech import SpokenText
 from appliance.text.normalize import make_speakable
-from appliance.text.spoken.form import spell_out
+from appliance.text.offsets import Edit, apply_edits
+from appliance.text.spoken.form import _widened, spell_out
 from appliance.text.spoken.language import LANGUAGES, find_language
 from appliance.text.spoken.numbers import PLURALS
 from tests.unit.text import spoken_share
@@ -53,6 +55,7 @@ def test_plain_text_when_said_then_it_stays(language) -> None:
         ("Am 3/5/2024", "en-gb", "Am 3rd of May 2024"),
         ("Obst usw. Dann mehr.", "de", "Obst und so weiter. Dann mehr."),
         ("Fruit, etc. and more", "en", "Fruit, et cetera and more"),
+        ("one May 10:00 and May 10:05, May 10", "en", "one May 10 o'clock and May 10 oh 5, May 10th"),
         ("a 21.5 °C", "cs", "a 21.5 °C"),
         ("21.5 °C", "", "21.5 °C"),
     ],
@@ -83,6 +86,28 @@ def test_any_text_when_said_then_its_map_leads_back_in_order(text, language) -> 
     origins = [spoken.original_offset(at) for at in range(len(spoken.text) + 1)]
     assert origins == sorted(origins)
     assert all(0 <= origin <= len(text) for origin in origins)
+
+
+@st.composite
+def edits_of(draw, length: int) -> list[Edit]:
+    """Return edits of a text that long, ascending and without overlap."""
+    places = draw(st.lists(st.integers(0, length), unique=True, max_size=8).map(sorted))
+    return [
+        Edit(start, end, draw(st.sampled_from(["", "x", "one two"])))
+        for start, end in zip(places[::2], places[1::2], strict=False)
+    ]
+
+
+@given(st.data())
+def test_widened_edits_when_done_then_the_same_text_and_nothing_said_is_parted(data) -> None:
+    written = "abcdefghijklmnopqrstuvwxyz"
+    said = apply_edits(SpokenText(written, ((0, 0),)), data.draw(edits_of(len(written))))
+    edits = data.draw(edits_of(len(said.text)))
+    wide = _widened(written, said, edits)
+    assert apply_edits(said, wide).text == apply_edits(said, edits).text
+    for (start, begin), (end, until) in pairwise(said.origins):
+        if said.text[start:end] != written[begin:until]:
+            assert not any(start < at < end for edit in wide for at in edit[:2])
 
 
 def test_mark_up_inside_an_amount_when_said_then_nothing_is_lost() -> None:
