@@ -19,6 +19,7 @@ from typing import Any
 import appliance
 from appliance.packages import HOW_TO_INSTALL, missing_packages
 from appliance.preflight import DATABASE, KEY_FILE, VOICES_FILE
+from appliance.secret_settings import ENV_FILE_VARIABLE
 from appliance.settings import SECRET_NAMES, Settings
 from processes.ttsctl.check import Check
 from processes.ttsctl.finding import Finding, failure, ok, unseen, warning
@@ -124,19 +125,29 @@ def check_versions(patient: Patient) -> Finding:
 
 
 def check_secrets(patient: Patient) -> Finding:
-    """Who may read `.env`; what keys are in is a part of `configuration`."""
+    """Who may read `.env`; what keys are in is a part of `configuration`.
+
+    Where `APPLIANCE_ENV_FILE` names one, as a container's mount, that counts; it may be the host's.
+    """
     count = len(_key_files(patient.settings))
+    named = os.environ.get(ENV_FILE_VARIABLE)
+    path = CHECKOUT / named if named else ENV_FILE
     try:
-        found = ENV_FILE.stat()
+        found = path.stat()
     except FileNotFoundError:
         return ok(f"no .env, {count} files of keys")
     mode = stat.S_IMODE(found.st_mode)
-    seen = f"{ENV_FILE}, user {found.st_uid}, mode {mode:04o}"
+    seen = f"{path}, user {found.st_uid}, mode {mode:04o}"
+    is_ours = os.geteuid() in (0, found.st_uid)
     if mode & OTHERS:
-        return ENV_OPEN.found(seen, "nobody else may read what is set there", shell("chmod", "600", ENV_FILE))
-    if os.geteuid() not in (0, found.st_uid):
+        if named and not is_ours:
+            return ENV_OPEN.found(
+                seen, "on the host: nobody else may read what is set there", "chmod 600 .env"
+            )
+        return ENV_OPEN.found(seen, "nobody else may read what is set there", shell("chmod", "600", path))
+    if not (named or is_ours):
         advice = f"give it to user {os.geteuid()}"
-        return ENV_FOREIGN.found(seen, advice, shell("chown", os.geteuid(), ENV_FILE))
+        return ENV_FOREIGN.found(seen, advice, shell("chown", os.geteuid(), path))
     return ok(seen)
 
 

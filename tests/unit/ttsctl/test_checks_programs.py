@@ -268,6 +268,19 @@ def test_env_file_when_others_may_read_it_then_the_command_closes_it(tmp_path, m
     assert configuration.check_secrets(patient()).verdict is Verdict.OK
 
 
+def test_env_file_when_the_container_has_the_hosts_mounted_then_that_one_is_looked_at(tmp_path, monkeypatch):
+    path = tmp_path / "env"
+    path.write_text("APPLIANCE_HTTP_PORT=8000\n")
+    path.chmod(0o644)
+    monkeypatch.setenv("APPLIANCE_ENV_FILE", str(path))
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    finding = configuration.check_secrets(patient())
+    assert (finding.fault, finding.command) == ("env_file_open", "chmod 600 .env")
+    assert (str(path) in finding.seen, "on the host" in finding.advice) == (True, True)
+    path.chmod(0o600)
+    assert configuration.check_secrets(patient()).verdict is Verdict.OK
+
+
 def test_examination_when_the_database_is_a_later_versions_then_that_is_the_fault(run_dir, monkeypatch):
     header = bytearray(b"SQLite format 3\0".ljust(100, b"\0"))
     header[60:64] = (SCHEMA_VERSION + 1).to_bytes(4, "big")
