@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from image.notes import IMAGE
 from tests.docs.checkout import ROOT, files, shown
+from tests.parts.docker_engine import running_engine
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 NAMES = [path.name for path in WORKFLOWS]
@@ -103,6 +104,19 @@ def test_workflow_when_read_then_its_commands_hold_no_expression_and_its_checkou
     checkouts = [step for step in steps(path) if step.get("uses", "").startswith("actions/checkout@")]
     assert checkouts
     assert {step["with"]["persist-credentials"] for step in checkouts} == {False}
+
+
+def test_rings_when_the_runner_has_an_engine_then_they_leave_it_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """GitHub's runner mounts its socket into each job with a container, where no path and no port fits."""
+    jobs = read(ROOT / ".github/workflows/ci.yml")["jobs"]
+    assert [name for name, job in jobs.items() if "container" in job] == ["rings"]
+    [ring] = [step for step in jobs["rings"]["steps"] if step.get("run") == "bash .ci/run"]
+    monkeypatch.setenv("DOCKER_HOST", ring["env"]["DOCKER_HOST"])
+    with pytest.raises(pytest.skip.Exception, match="DOCKER_HOST names"), running_engine():
+        pass
+    assert not any("DOCKER_HOST" in step.get("env", {}) for step in jobs["container"]["steps"])
 
 
 def test_release_when_read_then_nothing_is_pushed_before_everything_has_passed() -> None:

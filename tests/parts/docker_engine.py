@@ -99,12 +99,17 @@ class Engine:
 
 @contextlib.contextmanager
 def running_engine() -> Iterator[Engine]:
-    """An engine; a private one ends with the last process that uses it. The test is skipped without one."""
+    """An engine; a private one ends with the last process that uses it. The test is skipped without one.
+
+    Where `DOCKER_HOST` names one, it is that or none.
+    """
     client = _client()
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
     if client and not _checked([client, "info"], environment, check=False).returncode:
         yield Engine(client, environment, is_private=False)
         return
+    if named := environment.get("DOCKER_HOST"):
+        pytest.skip(f"DOCKER_HOST names {named}, and no engine answers there")
     if os.geteuid() != 0:
         pytest.skip("no Docker engine runs here, and only root can start one")
     if missing := [package for program, package in PROGRAMS.items() if not shutil.which(program)]:
