@@ -53,7 +53,9 @@ LABEL org.opencontainers.image.title="TTS appliance" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
-      org.opencontainers.image.documentation="docs/operate/install.md"
+      org.opencontainers.image.documentation="docs/operate/install.md" \
+      tts-appliance.min_version="0.1.0" \
+      tts-appliance.schema="4"
 # The settings of a container; everything else comes from `.env`. The exporter's port is never published.
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \

@@ -4,3 +4,5 @@ Starts no process and opens no port: that is the business of `processes`.
 """
 
 __version__ = "0.1.0"
+UPGRADES_FROM = "0.1.0"
+"""The oldest version that can be upgraded to this one in one step: told by its notes and by its images."""

@@ -1,6 +1,6 @@
 """The notes of a release: `python -m image.notes VERSION [IMAGE@DIGEST…]`, called by the release's workflow.
 
-Owns: what is taken of CHANGELOG.md and of docs/benchmarks.md, and what is said of the images.
+Owns: what is taken of CHANGELOG.md and of docs/benchmarks.md, what is said of the images and of an upgrade.
 Refuses to know: how a release is made, pushed or signed.
 
 Standard library only, since it runs where nothing is installed. Without images it is the check that a release
@@ -58,16 +58,33 @@ def notes(root: Path, version: str, images: list[str]) -> str:
         raise NotesError(f"{version!r} is no version: a tag is vX.Y.Z")
     if wrong := [image for image in images if not IMAGE.fullmatch(image)]:
         raise NotesError(f"{wrong[0]!r} is no image by its digest: IMAGE@sha256:…")
-    if (of_code := _version_of_code(root)) != version:
+    if (of_code := _of_code(root, "__version__")) != version:
         raise NotesError(f"the tag is of {version}, appliance/__init__.py of {of_code}: make them equal")
-    parts = [_changes(root, version), *([_how_to_deploy(version, images)] if images else []), _figures(root)]
+    parts = [
+        _changes(root, version),
+        *([_how_to_deploy(version, images)] if images else []),
+        _facts(version, _of_code(root, "UPGRADES_FROM"), _schema(root)),
+        _figures(root),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
-def _version_of_code(root: Path) -> str:
+def _of_code(root: Path, name: str) -> str:
     text = (root / "appliance" / "__init__.py").read_text("utf-8")
-    found = re.search(r'^__version__ = "([^"]+)"$', text, re.MULTILINE)
+    found = re.search(rf'^{name} = "([^"]+)"$', text, re.MULTILINE)
     return found.group(1) if found else "none"
+
+
+def _schema(root: Path) -> int:
+    """Return the schema that the version brings the database to; the number of its newest step."""
+    steps = (root / "appliance" / "store" / "schema").glob("[0-9][0-9][0-9][0-9]_*.sql")
+    return max((int(step.name[:4]) for step in steps), default=0)
+
+
+def _facts(version: str, least: str, schema: int) -> str:
+    """Return what `ttsctl upgrade --check --release` reads of the notes."""
+    facts = {"version": version, "min_version": least, "schema": schema}
+    return "\n".join(["### For `ttsctl upgrade --check`", "", *(f"- {k}: {v}" for k, v in facts.items())])
 
 
 def _changes(root: Path, version: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import ipaddress
+import json
 import re
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from appliance.engine_settings import settings_of
 from appliance.errors import ConfigurationError
 from appliance.secret_settings import NO_SETTINGS
 from appliance.settings import FOR_THE_CONTAINER, PREFIX, Settings, load_settings
+from appliance.store.migrations import SCHEMA_VERSION
 from processes.launcher.launch import stop_limit_s
+from processes.ttsctl.release import Release, read_release
 from tests.docs.checkout import ROOT
 from tests.docs.test_env_example import variables
 
@@ -176,6 +179,17 @@ def test_dockerfile_when_read_then_its_version_and_torch_are_those_of_the_checko
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.findall(r"^ARG VERSION=(.+)$", DOCKERFILE, re.MULTILINE) == [appliance.__version__]
     assert set(re.findall(r"torch==\S+", DOCKERFILE)) == set(re.findall(r"torch==\S+", makefile))
+
+
+def test_dockerfile_when_upgrade_check_reads_its_images_labels_then_they_are_those_of_the_code(
+    tmp_path: Path,
+) -> None:
+    """As `docker image inspect` prints them."""
+    labels = dict(re.findall(r'^(?:LABEL)? +([\w.-]+)="([^"]*)"', DOCKERFILE, re.MULTILINE))
+    labels["org.opencontainers.image.version"] = appliance.__version__
+    path = tmp_path / "image.json"
+    path.write_text(json.dumps([{"Config": {"Labels": labels}}]), "utf-8")
+    assert read_release(path) == Release(appliance.__version__, appliance.UPGRADES_FROM, SCHEMA_VERSION)
 
 
 def test_dockerfile_when_read_then_every_target_runs_as_nobody_under_an_init() -> None:

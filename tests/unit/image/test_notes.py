@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 import appliance
+from appliance.store.migrations import SCHEMA_VERSION
 from image.notes import FIGURES, ROOT, NotesError, notes
+from processes.ttsctl.release import Release, read_release
 
 DIGEST = "sha256:" + "0a" * 32
 IMAGES = [f"ghcr.io/somebody/tts-appliance@{DIGEST}", f"ghcr.io/somebody/slim@{DIGEST}"]
@@ -35,6 +37,7 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "appliance").mkdir()
     shutil.copy(ROOT / "docs" / "benchmarks.md", tmp_path / "docs")
     shutil.copy(ROOT / "appliance" / "__init__.py", tmp_path / "appliance")
+    shutil.copytree(ROOT / "appliance" / "store" / "schema", tmp_path / "appliance" / "store" / "schema")
     (tmp_path / "CHANGELOG.md").write_text(CHANGELOG.format(version=appliance.__version__), "utf-8")
     return tmp_path
 
@@ -48,6 +51,12 @@ def test_notes_when_made_then_hold_this_versions_changes_images_and_figures(chec
         assert f"\n#### {title}\n\nMeasured on " in made
     assert "| figure " in made
     assert "<!--" not in made
+
+
+def test_notes_when_upgrade_check_reads_them_then_it_finds_its_three_facts(checkout: Path) -> None:
+    path = checkout / "notes.md"
+    path.write_text(notes(checkout, appliance.__version__, IMAGES), "utf-8")
+    assert read_release(path) == Release(appliance.__version__, appliance.UPGRADES_FROM, SCHEMA_VERSION)
 
 
 def test_notes_when_there_is_no_image_yet_then_say_nothing_of_any(checkout: Path) -> None:
