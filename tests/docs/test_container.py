@@ -172,7 +172,10 @@ def test_env_file_when_the_appliance_reads_it_then_it_also_sees_the_file_itself(
     for name in ("appliance", "importer"):
         service = services[name]
         assert service["env_file"] == ".env"
-        assert f"./.env:{service['environment']['APPLIANCE_ENV_FILE']}:ro" in service["volumes"]
+        path = service["environment"]["APPLIANCE_ENV_FILE"]
+        assert f"./.env:{path}:ro" in service["volumes"]
+        for page in ("docs/operate/keys.md", "docs/decisions/0034-keys-and-secrets.md"):
+            assert f"`{path}`" in (ROOT / page).read_text(encoding="utf-8"), page
 
 
 def test_dockerfile_when_read_then_its_version_and_torch_are_those_of_the_checkout() -> None:
@@ -190,6 +193,14 @@ def test_dockerfile_when_upgrade_check_reads_its_images_labels_then_they_are_tho
     path = tmp_path / "image.json"
     path.write_text(json.dumps([{"Config": {"Labels": labels}}]), "utf-8")
     assert read_release(path) == Release(appliance.__version__, appliance.UPGRADES_FROM, SCHEMA_VERSION)
+
+
+def test_dockerfile_when_it_needs_buildkit_then_whoever_builds_by_hand_is_told() -> None:
+    """Docker before 23 builds without it, and docker-compose 1.29 hands the builder only its own environment."""
+    assert "RUN --mount=" in DOCKERFILE
+    assert "DOCKER_BUILDKIT=1 docker-compose up --build" in COMPOSE
+    page = (ROOT / "docs/operate/install.md").read_text(encoding="utf-8")
+    assert "\nexport DOCKER_BUILDKIT=1 " in page.partition("apt-get install docker.io")[2].partition("```")[0]
 
 
 def test_dockerfile_when_read_then_every_target_runs_as_nobody_under_an_init() -> None:

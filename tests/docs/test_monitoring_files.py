@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from prometheus_client import Metric
@@ -188,6 +189,31 @@ def test_alertmanager_when_it_names_alerts_then_they_exist() -> None:
         for part in re.split(r"\|(?![^(]*\))", pattern[1]):
             assert [name for name in ALERTS if re.fullmatch(part, name)], part
     assert [route["receiver"] for route in config["route"]["routes"]] == ["dead-mans-switch", "operator"]
+
+
+def test_webhooks_when_they_lead_to_this_host_then_alertmanagers_container_knows_its_name() -> None:
+    receivers = read_yaml(CONFIG / "alertmanager.yml")["receivers"]
+    hosts = {urlsplit(hook["url"]).hostname for each in receivers for hook in each["webhook_configs"]}
+    service = read_yaml(ROOT / "docker-compose.yml")["services"]["alertmanager"]
+    known = {name.partition(":")[0] for name in service.get("extra_hosts", ())}
+    assert hosts
+    assert hosts - known == set()
+
+
+def test_page_when_it_names_a_place_in_a_container_of_monitoring_then_it_is_mounted_there() -> None:
+    services = read_yaml(ROOT / "docker-compose.yml")["services"]
+    mounts = [
+        volume.split(":")[1]
+        for service in services.values()
+        if service.get("profiles") == ["monitoring"]
+        for volume in service["volumes"]
+        if volume.startswith("./config/")
+    ]
+    named = re.findall(
+        r"/etc/(?:prometheus|alertmanager|grafana)[\w./-]*", read_page("docs/operate/observe.md")
+    )
+    assert set(mounts) <= set(named)
+    assert [place for place in named if not any(f"{place}/".startswith(f"{each}/") for each in mounts)] == []
 
 
 def _only(values: list[Any]) -> Any:
