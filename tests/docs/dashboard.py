@@ -76,10 +76,10 @@ def _panels() -> list[dict[str, Any]]:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    steps: list[dict[str, str | float | None]] = [{"color": "green", "value": None}]
-    if panel.limit is not None:
-        steps.append({"color": "red", "value": panel.limit})
-    defaults: dict[str, Any] = {"unit": panel.unit, "thresholds": {"mode": "absolute", "steps": steps}}
+    defaults: dict[str, Any] = {
+        "unit": panel.unit,
+        "thresholds": {"mode": "absolute", "steps": _steps(panel)},
+    }
     if panel.kind == "timeseries" and panel.limit is not None:
         defaults["custom"] = {"thresholdsStyle": {"mode": "line"}}
     targets = [
@@ -102,3 +102,11 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "options": {},
         "targets": targets,
     }
+
+
+def _steps(panel: Panel) -> list[dict[str, str | float | None]]:
+    """Colours from the lowest value on."""
+    if panel.least is not None:
+        return [{"color": "red", "value": None}, {"color": "green", "value": panel.least}]
+    well: dict[str, str | float | None] = {"color": "green", "value": None}
+    return [well] if panel.limit is None else [well, {"color": "red", "value": panel.limit}]

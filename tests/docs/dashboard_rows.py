@@ -29,6 +29,8 @@ class Panel:
     kind: str = "timeseries"
     limit: float | None = None
     """Where it turns red; None for never."""
+    least: float | None = None
+    """Below which it is red; None for nowhere."""
 
 
 def one(metric: str, labels: str = "") -> str:
@@ -90,6 +92,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 ),
             ),
             kind="stat",
+            least=1,
         ),
         Panel(
             "Success in 10 minutes",
@@ -97,6 +100,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             (Query(one("instance:tts_success:ratio_rate10m"), "{{instance}}"),),
             unit="percentunit",
             kind="stat",
+            least=0.95,
         ),
         Panel(
             "Alerts",
@@ -158,7 +162,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 Query(rate("tts_voice_fallbacks_total", "engine"), "fallback of {{engine}}"),
                 Query(rate("tts_utterance_retries_total"), "retries"),
             ),
-            unit="reqps",
+            unit="cps",
         ),
         Panel(
             "Turned away",
@@ -217,6 +221,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 Query(rate("tts_log_lines_dropped_total"), "gateway"),
                 Query(rate("tts_container_log_lines_dropped_total"), "launcher and exporter"),
             ),
+            unit="cps",
         ),
     ),
     "Workers": (
@@ -241,6 +246,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Workers lost and recycled",
             "By cause.",
             (Query(rate("tts_worker_exits_total", "cause"), "{{cause}}"),),
+            unit="cps",
         ),
         Panel(
             "Restarts and hangs",
@@ -249,6 +255,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                 Query(rate("tts_process_restarts_total", "program"), "{{program}} restarted"),
                 Query(rate("tts_process_hangs_total", "program"), "{{program}} hung"),
             ),
+            unit="cps",
         ),
     ),
     "Jobs": (
@@ -269,6 +276,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Utterances of jobs",
             "Spoken in a second.",
             (Query(rate("tts_job_utterances_total"), "utterances"),),
+            unit="cps",
         ),
     ),
     "Cache": (
@@ -291,6 +299,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Evicted",
             "Kept answers that had to go.",
             (Query(rate("tts_cache_evictions_total"), "evicted"),),
+            unit="cps",
         ),
     ),
     "Ledger and database": (
@@ -326,6 +335,7 @@ ROWS: dict[str, tuple[Panel, ...]] = {
             "Errors of the database",
             "By why.",
             (Query(rate("tts_db_errors_total", "state"), "{{state}}"),),
+            unit="cps",
         ),
         Panel(
             "Age of the newest backup",

@@ -235,6 +235,37 @@ def test_files_when_they_name_the_same_thing_then_by_one_name() -> None:
     assert provider["options"]["path"] == "/etc/grafana/dashboards"
 
 
+def _is_by_the_second(expr: str) -> bool:
+    """Whether an expression is a plain rate, and no quantile or ratio of some."""
+    return "rate(" in expr and "histogram_quantile" not in expr and " / " not in expr
+
+
+def test_panels_when_they_show_a_rate_then_their_unit_says_so() -> None:
+    units = {
+        panel["title"]: (panel["fieldConfig"]["defaults"]["unit"], {*map(_is_by_the_second, exprs)})
+        for panel in DASHBOARD["panels"]
+        if (exprs := [target["expr"] for target in panel.get("targets", ())])
+    }
+    assert sum(by == {True} for _unit, by in units.values()) > 5
+    assert {
+        title: found
+        for title, found in units.items()
+        if (found[0] in {"cps", "reqps"}) != (found[1] == {True})
+    } == {}
+
+
+def test_stats_when_what_they_show_is_gone_or_low_then_they_are_red() -> None:
+    steps = {
+        panel["title"]: panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        for panel in DASHBOARD["panels"]
+        if panel["type"] == "stat"
+    }
+    bounds = {"Is it there": 1, "Success in 10 minutes": 0.95}
+    for title, least in bounds.items():
+        assert [(step["color"], step["value"]) for step in steps[title]] == [("red", None), ("green", least)]
+    assert f"< {bounds['Success in 10 minutes']:g}\n" in ALERTS["TTSSuccessLow"]["expr"]
+
+
 def test_panels_when_placed_then_none_covers_another() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
