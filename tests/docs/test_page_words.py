@@ -22,6 +22,7 @@ from processes.gateway.worker_link import SERVING_STATES
 from processes.ttsctl.doctor import CHECKS
 from processes.ttsctl.overview import STATES_WITHOUT_GATEWAY
 from tests.docs.checkout import ROOT
+from tests.parts.pages import blocks
 
 MODULES = [
     import_module(f"processes.gateway.job_{name}")
@@ -74,6 +75,34 @@ def test_states_when_a_page_shows_them_then_each_has_its_words() -> None:
     assert set(_keys(_words("console_words.js", "DB_WORDS"))) == {*WELL, *DATABASE_STATES}
     assert set(_keys(_words("console_words.js", "DISK_WORDS"))) == {each.value for each in DiskState}
     assert _keys(_words("console_words.js", "DISK_FAULTS")) == [each.value for each in ALERTING]
+
+
+UNTESTED = {
+    "configure.md": 1,  # installs torch
+    "doctor.md": 1,  # its exit code is the machine's; generated
+    "install.md": 8,  # Docker: tests/acceptance/test_container*.py do it
+    "intrusion.md": 3,  # Docker; keys.md has the same verbs
+    "keys.md": 1,  # an environment
+    "new-machine.md": 2,  # Docker: tests/acceptance/test_container_restore.py does it
+    "observe.md": 1,  # pulls images
+    "proxy.md": 3,  # another machine's files: tests/acceptance/test_proxies.py has both proxies
+    "signals-and-exit-codes.md": 1,  # ends the appliance
+    "start.md": 2,  # in the foreground
+    "upgrade.md": 4,  # Docker, a release: tests/acceptance/test_deploy.py
+    "voices.md": 6,  # downloads models: tests/neural
+}
+"""Commands of the operator's pages that no test runs as they stand, by page; the runbook has none."""
+
+
+def test_pages_of_operators_when_a_command_is_not_run_by_a_test_then_it_is_a_known_one() -> None:
+    folder = ROOT / "docs" / "operate"
+    found = {
+        path.name: sum(
+            block.language == "sh" and not block.is_tested for block in blocks(str(path.relative_to(ROOT)))
+        )
+        for path in folder.glob("*.md")
+    }
+    assert {name: count for name, count in found.items() if count} == UNTESTED
 
 
 def test_faults_when_the_console_or_a_diagnosis_names_one_then_doctor_knows_it() -> None:

@@ -20,7 +20,9 @@ from tests.parts.pages import Block, blocks, pages
 from tests.parts.scrape import scrape
 from tests.parts.speaking import asked_locally
 
-TESTED = [block for page in pages() for block in blocks(page) if block.is_tested]
+MARKED = [block for page in pages() for block in blocks(page) if block.is_tested]
+TESTED = [block for block in MARKED if not block.is_in_order]
+IN_ORDER = sorted({block.page for block in MARKED if block.is_in_order})
 NAMES = [f"{block.page}-{block.language}-{index}" for index, block in enumerate(TESTED)]
 BIN = str(Path(sys.executable).parent)
 LIMIT_S = 60
@@ -29,8 +31,9 @@ LEAST_AUDIO_S = 0.05
 AUDIO_SUFFIXES = {".mp3", ".opus", ".wav", ".aac", ".flac"}
 
 
-@pytest.fixture(scope="module")
-def appliance() -> Iterator[Appliance]:
+@contextlib.contextmanager
+def started() -> Iterator[Appliance]:
+    """An appliance as a newcomer has it."""
     with (
         tempfile.TemporaryDirectory(prefix="tts-", dir="/tmp") as base,
         running_appliance(Path(base), CACHE_SPEECH="true", WORKERS_ESPEAK=1, WORKERS_TONE=0) as appliance,
@@ -40,9 +43,29 @@ def appliance() -> Iterator[Appliance]:
         yield appliance
 
 
+@pytest.fixture(scope="module")
+def appliance() -> Iterator[Appliance]:
+    with started() as made:
+        yield made
+
+
 @pytest.mark.timeout(LIMIT_S * 2)
 @pytest.mark.parametrize("block", TESTED, ids=NAMES)
 def test_block_when_run_as_it_stands_then_works(block: Block, appliance: Appliance, tmp_path: Path) -> None:
+    run_as_it_stands(block, appliance, tmp_path)
+
+
+@pytest.mark.timeout(LIMIT_S * 4)
+@pytest.mark.parametrize("page", IN_ORDER)
+def test_blocks_when_run_one_after_the_other_then_each_works(page: str, tmp_path: Path) -> None:
+    """Those that change for whom the appliance speaks, in one of their own."""
+    with started() as own:
+        for number, block in enumerate(block for block in blocks(page) if block.is_in_order):
+            (folder := tmp_path / str(number)).mkdir()
+            run_as_it_stands(block, own, folder)
+
+
+def run_as_it_stands(block: Block, appliance: Appliance, tmp_path: Path) -> None:
     if block.language == "sh" and "curl" in block.text and shutil.which("curl") is None:
         give_up("this machine has no curl")
     eventually(lambda: _is_well(appliance))  # also behind a block that has restarted something
@@ -81,6 +104,8 @@ def _for_this_place(text: str, appliance: Appliance) -> str:
         "-c config/supervisord.conf": f"-c {appliance.run_dir}/supervisord.conf",
         ".venv/bin/": f"{BIN}/",
         "cp data/": f"cp {appliance.base}/data/",
+        "ls -l data ": f"ls -l {appliance.base}/data ",
+        "--unix-socket run/": f"--unix-socket {appliance.run_dir}/",
     }
     for shown, here in places.items():
         text = text.replace(shown, here)

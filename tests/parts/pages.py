@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from appliance.settings import ROOT
 
 MARK = "<!-- tested -->"
-"""Stands before a block that a test runs."""
-_BLOCK = re.compile(rf"^(?:({re.escape(MARK)})\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""Stands before a block that a test runs, by itself and at any time."""
+MARK_IN_ORDER = "<!-- tested in order -->"
+"""Before one that needs those before it, or after which others wouldn't work: a page's run one by one."""
+_MARKS = "|".join(map(re.escape, (MARK, MARK_IN_ORDER)))
+_BLOCK = re.compile(rf"^(?:({_MARKS})\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Block:
     language: str
     text: str
     is_tested: bool
+    is_in_order: bool
+    """Whether it is tested behind the others of its page."""
 
 
 def pages() -> list[str]:
@@ -34,7 +39,8 @@ def read_page(name: str) -> str:
 def blocks(page: str) -> list[Block]:
     """The fenced blocks of a page in their order."""
     return [
-        Block(page, language, text, bool(mark)) for mark, language, text in _BLOCK.findall(read_page(page))
+        Block(page, language, text, bool(mark), mark == MARK_IN_ORDER)
+        for mark, language, text in _BLOCK.findall(read_page(page))
     ]
 
 
