@@ -152,6 +152,14 @@ def test_targets_when_they_are_built_then_the_dockerfile_has_them() -> None:
         assert set(matrix["target"]) == {"slim", "default"} <= there
 
 
+def test_targets_when_compose_builds_them_then_continuous_integration_does() -> None:
+    services = read(ROOT / "docker-compose.yml")["services"].values()
+    job = read(ROOT / ".github/workflows/ci.yml")["jobs"]["container"]
+    commands = " ".join(step.get("run", "") for step in job["steps"])
+    built = {*job["strategy"]["matrix"]["target"], *re.findall(r"make image TARGET=(\w+)", commands)}
+    assert {service["build"]["target"] for service in services if "build" in service} <= built
+
+
 def test_deployment_when_it_takes_an_image_then_one_of_the_form_that_the_notes_give() -> None:
     script = (ROOT / "deploy.sh").read_text("utf-8")
     [form] = re.findall(r"--pull \| --image\)\n.*?=~ \^(\S+)\$ \]\]", script)
