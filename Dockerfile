@@ -55,7 +55,7 @@ LABEL org.opencontainers.image.title="TTS appliance" \
       org.opencontainers.image.created="${CREATED}" \
       org.opencontainers.image.documentation="docs/operate/install.md" \
       tts-appliance.min_version="0.1.0" \
-      tts-appliance.schema="4"
+      tts-appliance.schema="6"
 # The settings of a container; everything else comes from `.env`. The exporter's port is never published.
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \

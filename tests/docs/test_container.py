@@ -196,7 +196,7 @@ def test_dockerfile_when_upgrade_check_reads_its_images_labels_then_they_are_tho
 
 
 def test_dockerfile_when_it_needs_buildkit_then_whoever_builds_by_hand_is_told() -> None:
-    """Docker before 23 builds without it, and docker-compose 1.29 hands the builder only its own environment."""
+    """Docker before 23 builds without it; docker-compose 1.29 hands the builder its own environment."""
     assert "RUN --mount=" in DOCKERFILE
     assert "DOCKER_BUILDKIT=1 docker-compose up --build" in COMPOSE
     page = (ROOT / "docs/operate/install.md").read_text(encoding="utf-8")
