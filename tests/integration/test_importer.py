@@ -145,6 +145,11 @@ def test_state_when_written_then_nobody_else_may_read_it(environment, run_dir) -
     assert (run_dir / "run" / IMPORTS_FILE).stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize(("name", "code"), [("cut", ExitCode.NO_NETWORK), ("full", ExitCode.NOT_WRITTEN)])
+def test_import_when_a_download_ends_then_the_network_or_the_disk_is_named(environment, name, code) -> None:
+    assert run(environment, f"tts_models/en/stand-in/{name}").returncode == code
+
+
 def test_import_when_a_library_asks_on_the_terminal_then_nobody_answers(environment, run_dir) -> None:
     with hanging_import(environment, run_dir) as process:
         [maker] = psutil.Process(process.pid).children()

@@ -172,7 +172,7 @@ def test_ids_when_compared_with_coqui_then_are_the_same(phonemizer, name) -> Non
 
 
 def test_ids_when_only_a_mark_stands_before_the_words_then_coqui_loses_them(phonemizer) -> None:
-    """The one place where the ids differ on purpose; when this fails, Coqui has mended it."""
+    """One place where ids differ on purpose; when this fails, Coqui has mended it. Another: tokenizer.py."""
     voice = described("vits", **ESPEAK, phoneme_language="en-us")
     assert len(coqui_tokenizer("vits", voice).text_to_ids("¡Hello", language="en")) == 1
     assert len(Tokenizer(voice, phonemizer).encode("¡Hello").ids) > 10

@@ -12,13 +12,21 @@ from appliance.packages import MAKER, NEEDED
 
 BROKEN = 'raise ImportError("no Coqui on this machine")\n'
 MANAGER = """
-import os, pathlib, signal
+import errno, os, pathlib, signal
+
+
+class ReadError(Exception):  # as httpx has it, which is no OSError
+    pass
+
+
+ReadError.__module__ = "httpx"
 
 
 class ModelManager:
     def __init__(self, output_prefix=None, progress_bar=False):
         self.folder = pathlib.Path(output_prefix)
-        items = {"hangs": {}, "offline": {}, "terms": {"tos_required": True, "license": "CPML"}, "dies": {}}
+        items = {"hangs": {}, "offline": {}, "terms": {"tos_required": True, "license": "CPML"}, "dies": {},
+            "full": {}, "cut": {}}
         self.models_dict = {"tts_models": {"en": {"stand-in": items}}}
 
     def download_model(self, name):
@@ -26,6 +34,10 @@ class ModelManager:
         match name.rsplit("/", 1)[1]:
             case "offline":
                 raise ConnectionError("nobody answers")
+            case "full":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            case "cut":
+                raise ReadError("the server hung up")
             case "dies":
                 os.kill(os.getpid(), signal.SIGSEGV)
             case _:
@@ -43,7 +55,8 @@ def broken_coqui(folder: Path) -> dict[str, str]:
 def stand_in_coqui(folder: Path) -> dict[str, str]:
     """The variables under which the library's list holds `tts_models/en/stand-in/…`.
 
-    `hangs` never ends, `offline` finds no network, `terms` asks for terms of use, `dies` crashes.
+    `hangs` never ends, `offline` finds no network, `cut` is hung up on, `full` finds no room on the disk,
+    `terms` asks for terms of use, `dies` crashes.
     """
     files = {"TTS/__init__.py": "", "TTS/utils/__init__.py": "", "TTS/utils/manage.py": MANAGER}
     files |= {f"{name}.py": "" for name in NEEDED[MAKER]}

@@ -9,6 +9,7 @@ Nothing is asked on the terminal: terms that aren't accepted are an error before
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -31,6 +32,10 @@ ACCEPTED = "COQUI_TOS_AGREED"
 TRAINING_PARTS = re.compile(r"\.wav$|\.md$|\.zip$|\.txt$|^\.|optimizer", re.IGNORECASE)
 """Files beside a model that nobody needs to speak it."""
 MAX_FILES = 64
+UNWRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+"""What the disk says, not the network."""
+CAME_BROKEN = (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile, tarfile.TarError)
+NETWORK_PACKAGES = {"hf_xet", "httpcore", "httpx", "httpx2", "huggingface_hub", "requests", "urllib3"}
 FAIRSEQ = re.compile(r"tts_models/[^/]+/fairseq/[^/]+")
 """Names that Coqui takes beside its list. Source: ModelManager in TTS/utils/manage.py."""
 
@@ -98,6 +103,7 @@ def download(name: str, entry: ModelEntry, workspace: Path) -> Download:
 
     Raises:
         VoiceDownloadError: There is no network, or what came is no model.
+        OSError: The disk is full or can't be written.
     """
     os.environ["HF_HOME"] = os.fspath(workspace / "hub")  # read when huggingface_hub is imported
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -126,15 +132,30 @@ def _item(manager: Any, name: str) -> dict[str, Any] | None:
 def _fetch(manager: Any, name: str) -> tuple[Path, Path]:
     """Return where Coqui has put a model's checkpoint, or its folder, and its config.
 
-    `OSError` is what both of the libraries that it downloads with raise without a network.
+    Raises:
+        VoiceDownloadError: There is no network, or what came is no model.
+        OSError: It can't be written.
     """
     try:
         checkpoint, config, _ = manager.download_model(name)
-    except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile, tarfile.TarError) as error:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNWRITTEN:
+            raise
+        if not (isinstance(error, CAME_BROKEN) or _is_of_network(error)):
+            raise
         raise VoiceDownloadError(f"{name} couldn't be downloaded: {_reason(error)}") from None
     if config is None:
         raise VoiceDownloadError(f"{name} came without a {CONFIG_FILE}")
     return Path(checkpoint), Path(config)
+
+
+def _is_of_network(error: Exception) -> bool:
+    """Return whether one of the libraries that Coqui downloads with has raised it.
+
+    Their errors have no root in common: requests' are of `OSError`, httpx's and those of Hugging Face's own
+    protocol aren't.
+    """
+    return any(kind.__module__.partition(".")[0] in NETWORK_PACKAGES for kind in type(error).__mro__)
 
 
 def _gather(found: tuple[Path, Path], made: Path) -> Path:

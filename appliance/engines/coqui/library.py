@@ -36,6 +36,7 @@ from pathlib import Path
 from types import ModuleType
 
 from appliance.engines.coqui.espeak_program import write_program
+from appliance.engines.coqui.left_folders import own_prefix
 from appliance.errors import EngineFailedError
 from appliance.packages import HOW_TO_INSTALL
 
@@ -95,20 +96,11 @@ def offer_espeak() -> None:
     """
     if any(shutil.which(name) for name in ESPEAK_PROGRAMS):
         return
-    _forget_left_folders()
-    folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))  # nobody else can read or write it
+    folder = Path(tempfile.mkdtemp(prefix=own_prefix(FOLDER)))  # nobody else can read or write it
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     write_program(folder)
     path = os.environ.get("PATH", os.defpath)
     os.environ["PATH"] = f"{folder}{os.pathsep}{path}" if path else str(folder)
-
-
-def _forget_left_folders() -> None:
-    """Delete the folders of processes that were killed before they could do so."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
-        pid = folder.name.removeprefix(FOLDER).partition("-")[0]
-        if folder.is_dir() and folder.lstat().st_uid == os.getuid() and not Path("/proc", pid).exists():
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _import_or_stand_in(name: str) -> None:

@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from appliance.engines.coqui.config_paths import settle_paths
+from appliance.engines.coqui.left_folders import own_prefix
 from appliance.engines.coqui.library import import_coqui
 from appliance.errors import EngineFailedError
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, SAMPLE_WIDTH_BYTES
@@ -32,6 +33,8 @@ from appliance.speech import MAX_UTTERANCE_PCM_BYTES, SAMPLE_WIDTH_BYTES
 CONFIG_FILE, CHECKPOINT_FILE = "config.json", "model.pth"
 VOCODER_CONFIG_FILE, VOCODER_FILE = "vocoder_config.json", "vocoder.pth"
 """What the files of a voice are called; a vocoder comes with models that make spectra."""
+STAGE = "tts-voice-"
+"""Where a voice's files lie while Coqui loads them, among temporary folders."""
 STREAM_TOKENS = 20
 """Tokens of XTTS between two pieces of audio: 0.9 s of it. Source: the default of Xtts.inference_stream."""
 SAMPLING = ("temperature", "length_penalty", "repetition_penalty", "top_k", "top_p")
@@ -80,7 +83,8 @@ class CoquiVoice:
             EngineFailedError: Coqui isn't there, or can't load it; the message says what Coqui said.
         """
         import_coqui()
-        with _coqui_at_work("can't be loaded"), tempfile.TemporaryDirectory(prefix="tts-voice-") as stage:
+        folders = tempfile.TemporaryDirectory(prefix=own_prefix(STAGE))
+        with _coqui_at_work("can't be loaded"), folders as stage:
             self._synthesizer = _load(folder, Path(stage), is_on_gpu=is_on_gpu)
         self._model = self._synthesizer.tts_model
         self.is_streaming = hasattr(self._model, "inference_stream")

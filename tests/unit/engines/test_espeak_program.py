@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from appliance.engines.coqui.espeak_program import write_program
+from appliance.engines.coqui.left_folders import own_prefix
 
 OFFER = """
 import os, shutil, stat
@@ -85,6 +87,20 @@ def test_offer_when_a_killed_process_has_left_its_folder_then_it_goes_and_that_o
     environment = os.environ | {"PATH": "", "TMPDIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", OFFER], env=environment, stdout=subprocess.PIPE, check=True)
     assert list(tmp_path.iterdir()) == [live]
+
+
+def test_folder_when_its_process_was_killed_then_the_next_of_its_kind_deletes_it(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    names = (f"tts-voice-{ended.pid}-x", f"tts-voice-{os.getpid()}-x", f"tts-other-{ended.pid}-x")
+    left, live, other = (tmp_path / name for name in names)
+    for folder in (left, live, other):
+        folder.mkdir()
+    assert own_prefix("tts-voice-") == f"tts-voice-{os.getpid()}-"
+    assert set(tmp_path.iterdir()) == {live, other}
 
 
 def test_offer_when_there_is_a_program_then_nothing_is_done(tmp_path) -> None:
