@@ -10,7 +10,7 @@ import pytest
 from appliance.engine_settings import CoquiSettings
 from appliance.engines import create_engine
 from appliance.engines.base import NEXT_CHUNK_BYTES
-from appliance.errors import EngineFailedError
+from appliance.errors import EngineFailedError, UnspeakableTextError
 from appliance.settings import DataSettings, Settings
 from appliance.speech import FIRST_CHUNK_BYTES, Randomness
 from appliance.voice_store import VoiceStore
@@ -193,6 +193,19 @@ def test_synthesize_when_the_text_is_odd_then_some_audio_and_nothing_said_about_
         assert audio_s(speak(engine, text, voice)) > 0.01
     assert [record.name for record in caplog.records if record.name.startswith("TTS")] == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_synthesize_when_the_voice_knows_nothing_of_the_text_not_even_a_pause_then_that_is_said(
+    data_dir,
+) -> None:
+    with closing(warm_engine(data_dir)) as engine:
+        assert speak(engine, voice=GLOW)
+        known = engine._loaded["glow"]._model.tokenizer.characters._char_to_id
+        for pause in " .":
+            del known[pause]
+        assert audio_s(speak(engine, "Hello world", GLOW)) > 0.01
+        with pytest.raises(UnspeakableTextError):
+            speak(engine, "日本語", GLOW)
 
 
 def test_synthesize_when_the_text_is_longer_than_xtts_takes_at_once_then_spoken_in_parts(engine) -> None:

@@ -97,6 +97,7 @@ class CoquiEngine:
 
         Raises:
             EngineFailedError: There is no such voice, it can't be loaded, or it failed on the text.
+            UnspeakableTextError: The voice has no sound for anything in the text.
         """
         choice = read_engine_voice(utterance.engine_voice)
         manifest = self._manifests.get(choice.voice_id)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from appliance.engines.coqui.config_paths import settle_paths
 from appliance.engines.coqui.left_folders import own_prefix
 from appliance.engines.coqui.library import import_coqui
-from appliance.errors import EngineFailedError
+from appliance.errors import EngineFailedError, UnspeakableTextError
 from appliance.speech import MAX_UTTERANCE_PCM_BYTES, SAMPLE_WIDTH_BYTES
 
 CONFIG_FILE, CHECKPOINT_FILE = "config.json", "model.pth"
@@ -150,6 +150,7 @@ class CoquiVoice:
 
         Raises:
             EngineFailedError: The model failed; its own message is left out, as it can hold the text.
+            UnspeakableTextError: It knows nothing of the text.
         """
         torch.manual_seed(manner.seed)
         if self.is_streaming:
@@ -167,7 +168,23 @@ class CoquiVoice:
             return self._synthesize(text, manner)
         except EngineFailedError:
             # "Kernel size can't be greater than actual input size", and its likes.
+            return self._with_pauses(text, manner)
+
+    def _with_pauses(self, text: str, manner: Manner) -> Samples:
+        try:
             return self._synthesize(text + PAUSES, manner)
+        except EngineFailedError:
+            if self._has_tokens(text, manner):
+                raise
+        raise UnspeakableTextError
+
+    def _has_tokens(self, text: str, manner: Manner) -> bool:
+        """Return whether the model knows anything of a text, but what it puts around every one."""
+        with _coqui_at_work("failed on the text"):
+            found, nothing = (
+                self._model.tokenizer.text_to_ids(each, language=manner.language) for each in (text, "")
+            )
+        return len(found) > len(nothing)
 
     def _synthesize(self, text: str, manner: Manner) -> Samples:
         from TTS.utils.synthesizer import PAD_SILENCE_SAMPLES
