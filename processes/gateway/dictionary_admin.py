@@ -23,6 +23,9 @@ from processes.gateway.gateway import GATEWAY_KEY, Gateway
 from processes.gateway.planned_speech import check_speech, split_speech
 from processes.gateway.pronunciation_book import MAX_ENTRIES
 
+MAX_BODY_BYTES = 8_388_608
+"""Of a list of entries, whatever requests for speech may have: room for `MAX_ENTRIES` of the longest."""
+
 _WRITTEN = r"^[^\x00-\x1f\x7f]+$"
 _SPACES = re.compile(r"\s+")
 
@@ -95,17 +98,19 @@ async def delete_entry(request: web.Request) -> web.Response:
 
 @guarded(AccessRules.check_admin)
 async def post_try(request: web.Request) -> web.Response:
-    """Answer with what a worker would get for a request of POST /v1/audio/speech."""
+    """Answer with who would speak a request of POST /v1/audio/speech, and what a worker would get for it."""
     gateway = request.app[GATEWAY_KEY]
-    utterances = split_speech(gateway, check_speech(gateway, await read_json(request))).utterances
+    speech = split_speech(gateway, check_speech(gateway, await read_json(request)))
+    utterances = speech.utterances
     if not utterances.is_whole:
         await gateway.threads.run(utterances.split_rest)
-    return json_response({"spoken": [utterance.spoken.text for utterance in utterances.known]})
+    spoken = [utterance.spoken.text for utterance in utterances.known]
+    return json_response({"voice": speech.voice.id, "spoken": spoken})
 
 
 async def _changed(request: web.Request, *, replaces_all: bool) -> web.Response:
     gateway = request.app[GATEWAY_KEY]
-    entries = _read(await read_json(request))
+    entries = _read(await read_json(request.clone(client_max_size=MAX_BODY_BYTES)))
     places = {entry[:3] for entry in entries}
     kept = () if replaces_all else [entry for entry in gateway.book.entries if entry[:3] not in places]
     if len(kept) + len(places) > MAX_ENTRIES:

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
+from processes.ttsctl.dictionary_options import add_dictionary
 from processes.ttsctl.keys_options import add_keys
 from processes.ttsctl.outcome import ExitCode
 
@@ -66,19 +67,12 @@ def build_parser() -> argparse.ArgumentParser:
         ("check-config", "would the appliance start with these settings?"),
     ):
         verbs.add_parser(verb, help=text, description=text, parents=[_everywhere()])
-    _add_say(verbs)
-    _add_voices(verbs)
-    _add_backup(verbs)
-    _add_jobs(verbs)
-    _add_cache(verbs)
+    for add in (_add_say, _add_voices, _add_backup, _add_jobs, _add_cache):
+        add(verbs)
+    add_dictionary(verbs, _everywhere)
     add_keys(verbs, _everywhere)
-    _add_drain(verbs)
-    _add_restart(verbs)
-    _add_logs(verbs)
-    _add_config(verbs)
-    _add_scale(verbs)
-    _add_bundle(verbs)
-    _add_upgrade(verbs)
+    for add in (_add_drain, _add_restart, _add_logs, _add_config, _add_scale, _add_bundle, _add_upgrade):
+        add(verbs)
     # No prefix is an option's here: everything behind the verb is supervisorctl's.
     passed = verbs.add_parser(
         "supervisorctl",

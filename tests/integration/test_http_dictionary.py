@@ -42,6 +42,7 @@ def empty(speaking: Appliance) -> Iterator[Appliance]:
 
 def tried(appliance: Appliance, text: str, voice: str = "en-us") -> str:
     found = sent(appliance, "POST", f"{PATH}/try", {"input": text, "voice": voice})
+    assert found["voice"] == voice
     return " ".join(found["spoken"])
 
 
@@ -98,6 +99,14 @@ def test_dictionary_when_full_then_one_more_is_refused(empty: Appliance) -> None
     assert len(sent(empty, "PUT", PATH, {"entries": entries})["entries"]) == 2_000
     sent(empty, "POST", PATH, {"entries": [{"word": "w0", "spoken": "y"}]})
     assert sent(empty, "POST", PATH, {"entries": [ENTRY]}, 400)["error"]["param"] == "entries"
+
+
+def test_dictionary_when_full_of_long_entries_then_what_it_exports_is_taken_in_again(
+    empty: Appliance,
+) -> None:
+    entries = [{**ENTRY, "word": f"{number:04} {'ш' * 95}", "spoken": "ш" * 300} for number in range(2_000)]
+    exported = sent(empty, "PUT", PATH, {"entries": entries})
+    assert sent(empty, "PUT", PATH, exported) == exported
 
 
 def heard(appliance: Appliance) -> tuple[str, int]:

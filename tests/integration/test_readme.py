@@ -103,6 +103,7 @@ def _for_this_place(text: str, appliance: Appliance) -> str:
         "http://127.0.0.1:9464": appliance.exporter_url,
         "-c config/supervisord.conf": f"-c {appliance.run_dir}/supervisord.conf",
         ".venv/bin/": f"{BIN}/",
+        "--unix-socket run/": f"--unix-socket {appliance.run_dir}/",
         "cp data/": f"cp {appliance.base}/data/",
         "ls -l data ": f"ls -l {appliance.base}/data ",
         "--unix-socket run/": f"--unix-socket {appliance.run_dir}/",
