@@ -15,7 +15,7 @@ import pytest
 
 from processes.ttsctl.gateway_socket import ask_json
 from tests.parts.appliance import Appliance, eventually, running_appliance
-from tests.parts.asked import asked
+from tests.parts.asked import asked, database_state
 
 PATH = "/admin/dictionary"
 ENTRY = {"word": "Nguyen", "spoken": "win", "language": "", "voice": ""}
@@ -35,6 +35,7 @@ def base() -> Iterator[Path]:
 @pytest.fixture
 def empty(speaking: Appliance) -> Iterator[Appliance]:
     """An appliance whose dictionary is empty, and is emptied again."""
+    eventually(lambda: database_state(speaking) == "ok")
     sent(speaking, "PUT", PATH, {"entries": []})
     yield speaking
     sent(speaking, "PUT", PATH, {"entries": []})
@@ -125,6 +126,7 @@ def test_kept_answer_when_a_word_of_it_changes_then_spoken_anew_also_after_a_sta
     base: Path,
 ) -> None:
     with running_appliance(base, CACHE_SPEECH="true", VOICES_DEFAULT="tone-low") as appliance:
+        eventually(lambda: database_state(appliance) == "ok")
         before = heard(appliance)[1]
         assert heard(appliance) == ("hit", before)
         sent(appliance, "POST", PATH, {"entries": [{**ENTRY, "spoken": "a much longer thing to say"}]})

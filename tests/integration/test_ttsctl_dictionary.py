@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from processes.ttsctl.outcome import ExitCode
-from tests.parts.appliance import Appliance
+from tests.parts.appliance import Appliance, eventually
+from tests.parts.asked import database_state
 from tests.parts.ttsctl import run_ttsctl, run_ttsctl_in
 
 pytestmark = pytest.mark.timeout(120)
@@ -30,6 +31,7 @@ def clear(appliance: Appliance) -> None:
 @pytest.fixture
 def empty(speaking: Appliance) -> Iterator[Appliance]:
     """An appliance whose dictionary is empty, and is emptied again."""
+    eventually(lambda: database_state(speaking) == "ok")
     clear(speaking)
     yield speaking
     clear(speaking)
