@@ -235,6 +235,23 @@ async def test_xtts_when_sillytavern_asks_then_a_voice_of_its_list_speaks(http: 
         assert await refused(answer) == (404, "voice_not_found", "speaker_wav")
 
 
+LISTEN = """
+import sys
+from elevenlabs.client import ElevenLabs
+client = ElevenLabs(base_url=sys.argv[1], api_key="none")
+assert "en-gb" in [voice.voice_id for voice in client.voices.get_all().voices]
+for piece in client.text_to_speech.convert(voice_id="en-gb", text="Somebody is at the door."):
+    sys.stdout.buffer.write(piece)
+"""
+"""In a process of its own, so that its models are neither imported nor warned of here."""
+
+
+def test_elevenlabs_when_its_own_library_asks_then_a_voice_of_its_list_speaks(speaking: Appliance) -> None:
+    command = [sys.executable, "-c", LISTEN, speaking.base_url]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert heard_s("mp3", done.stdout) > 0.5
+
+
 @pytest.mark.parametrize(
     ("output_format", "audio_format"),
     [(None, "mp3"), ("mp3_44100_128", "mp3"), ("opus_48000_64", "opus"), ("pcm_24000", "pcm")],
