@@ -82,6 +82,12 @@ class Visit:
         self.page.locator("#speak:enabled").wait_for()
         return self.page
 
+    def open_view(self, name: str) -> Page:
+        """Open one of the other views and wait until the voices are known."""
+        self.page.goto(f"/#{name}")
+        self.page.locator("#speak:enabled").wait_for(state="attached")
+        return self.page
+
     def open_jobs(self, path: str = "/#jobs") -> Page:
         """Open the view of jobs and wait until it can take one."""
         self.page.goto(path)

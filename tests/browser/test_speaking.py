@@ -101,6 +101,8 @@ def test_speak_when_voice_variant_and_speed_are_chosen_then_they_are_asked_for(
         "input": "Dzień dobry, sąsiedzie.",
         "voice": "pl+f3",
         "response_format": "pcm",
+        "stream_format": "sse",
+        "timestamps": "word",
         "speed": 1.5,
     }
     wait_for_state(page, "ended")

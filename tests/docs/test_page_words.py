@@ -22,6 +22,7 @@ from processes.gateway.worker_link import SERVING_STATES
 from processes.ttsctl.doctor import CHECKS
 from processes.ttsctl.overview import STATES_WITHOUT_GATEWAY
 from tests.docs.checkout import ROOT
+from tests.docs.page_texts import texts
 from tests.parts.pages import blocks
 
 MODULES = [
@@ -49,9 +50,12 @@ def _codes() -> set[str]:
 
 
 def test_reasons_when_compared_with_the_errors_of_jobs_then_each_has_its_words() -> None:
-    script = (ROOT / "processes/gateway/page/job_words.js").read_text(encoding="utf-8")
-    (reasons,) = re.findall(r"^const REASONS = \{\n(.*?)^\};$", script, re.MULTILINE | re.DOTALL)
-    assert set(re.findall(r"^  (\w+): \"", reasons, re.MULTILINE)) == _codes()
+    assert _named("reason") == _codes()
+
+
+def _named(kind: str) -> set[str]:
+    """The texts of the page whose names begin with a kind."""
+    return {name.partition(".")[2] for name in texts("en") if name.startswith(f"{kind}.")}
 
 
 def _words(file: str, name: str) -> str:
@@ -70,8 +74,8 @@ def _values(text: str) -> list[str]:
 
 
 def test_states_when_a_page_shows_them_then_each_has_its_words() -> None:
-    health = _keys(_words("health_words.js", "HEALTH_WORDS"))
-    assert set(health) == {each.value for each in Status} | {"unreachable"}
+    about_health = {"asking", "workers"}
+    assert _named("health") - about_health == {each.value for each in Status} | {"unreachable"}
     assert set(_keys(_words("console_words.js", "DB_WORDS"))) == {*WELL, *DATABASE_STATES}
     assert set(_keys(_words("console_words.js", "DISK_WORDS"))) == {each.value for each in DiskState}
     assert _keys(_words("console_words.js", "DISK_FAULTS")) == [each.value for each in ALERTING]

@@ -3,7 +3,7 @@
 // Owns: the API key that goes with a request, and what a refusal says to a person.
 // Refuses to know: what is asked for, and every element but the key's field.
 
-const UNREACHABLE = "The appliance can't be reached. Is it running?";
+import { t } from "./texts.js";
 
 /** What the appliance or the network refused, in words for a person. */
 export class RefusedError extends Error {
@@ -19,13 +19,18 @@ export function apiKey() {
 }
 
 /** Fetch a path with the API key, if one was typed; anything but success is a RefusedError. */
-export async function ask(path, options = {}) {
+export function ask(path, options = {}) {
+  return sendAs(path, { ...options, headers: withKey(options.headers) });
+}
+
+/** As ask, but with nothing added: as another program sends it. */
+export async function sendAs(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, { ...options, headers: withKey(options.headers) });
+    answer = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new RefusedError(UNREACHABLE);
+    throw new RefusedError(t("error.unreachable"));
   }
   if (!answer.ok) throw await refusal(answer);
   return answer;
@@ -52,7 +57,7 @@ function upload(path, headers, body, tell) {
     for (const [name, value] of Object.entries(withKey(headers))) request.setRequestHeader(name, value);
     request.upload.addEventListener("progress", ({ loaded, total }) => tell(loaded / total));
     request.addEventListener("load", () => resolve(answerOf(request)));
-    request.addEventListener("error", () => reject(new RefusedError(UNREACHABLE)));
+    request.addEventListener("error", () => reject(new RefusedError(t("error.unreachable"))));
     request.send(body);
   });
 }
@@ -66,7 +71,7 @@ function answerOf(request) {
 
 function withKey(headers = {}) {
   const key = apiKey();
-  return key ? { ...headers, Authorization: `Bearer ${key}` } : headers;
+  return key ? { Authorization: `Bearer ${key}`, ...headers } : headers;
 }
 
 async function readJson(answer) {
@@ -74,7 +79,7 @@ async function readJson(answer) {
     return await answer.json();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new RefusedError("The connection broke off before the answer was complete.");
+    throw new RefusedError(t("error.answer_broken_off"));
   }
 }
 
@@ -89,15 +94,16 @@ export function posted(body, headers = {}) {
 
 /** Turn an error answer ({"error": {"message", …}}) into a RefusedError. */
 async function refusal(answer) {
-  let message = "This isn't an answer of the appliance.";
+  let message = t("error.foreign_answer");
   try {
     message = (await answer.json()).error.message;
   } catch {
     // Not our error shape (a proxy's page, say): the status is all there is to tell.
   }
   const wait_s = answer.headers.get("Retry-After");
-  if (wait_s) message += ` Try again in ${wait_s} s.`;
+  if (wait_s) message += ` ${t("error.wait", { wait_s })}`;
   const id = answer.headers.get("X-Request-ID");
-  message += ` (status ${answer.status}${id ? `, request ${id}` : ""})`;
+  const { status } = answer;
+  message += ` (${id ? t("error.status_and_request", { status: String(status), id }) : t("error.status", { status: String(status) })})`;
   return new RefusedError(message, answer.status);
 }

@@ -11,9 +11,8 @@ import { Past } from "./console_past.js";
 import { drawBars, drawLines } from "./console_plots.js";
 import { Failures, Jobs, Programs, Workers } from "./console_tables.js";
 import { backupWords, databaseWords, diskWords, findings, percent, remedy, seconds } from "./console_words.js";
-import { HEALTH_WORDS } from "./health_words.js";
-import { count } from "./job_words.js";
 import { recallAdminKey, rememberAdminKey } from "./storage.js";
+import { count, t } from "./texts.js";
 
 const FAST_MS = 2_000; // between two looks at workers and queue
 const SLOW_MS = 10_000; // between two looks at all else
@@ -125,7 +124,7 @@ function breakOff(message) {
   if (state.console === "broken") return; // once is enough for who has it read aloud
   state.console = "broken";
   page.health.dataset.status = "unreachable";
-  page["health-text"].textContent = HEALTH_WORDS.unreachable;
+  page["health-text"].textContent = t("health.unreachable");
   complain(`${message} What is shown here is from before.`);
 }
 
@@ -248,7 +247,7 @@ function showStatus(status) {
   is_draining = status.draining;
   page.drain.textContent = is_draining ? "Take requests again" : "Drain";
   page.health.dataset.status = status.status;
-  page["health-text"].textContent = HEALTH_WORDS[status.status] ?? status.status;
+  page["health-text"].textContent = t(`health.${status.status}`);
   page.version.textContent = `Version ${status.version}, running for ${hours(status.uptime_s)}`;
   const { first, rest, background } = status.queue.waiting_by_class;
   page["tile-waiting"].textContent = `${first} first · ${rest} rest · ${background} jobs`;

@@ -4,7 +4,8 @@
 // Refuses to know: how anything is asked for, and what a button does.
 
 import { ago, failureWords, memory, seconds } from "./console_words.js";
-import { count, reasonWords, stateWords } from "./job_words.js";
+import { reasonWords, stateWords } from "./job_words.js";
+import { count } from "./texts.js";
 
 const WORKER_PREFIX = "worker-";
 const NOT_CONNECTED = {

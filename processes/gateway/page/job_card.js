@@ -4,21 +4,13 @@
 // Refuses to know: other jobs, and how it is followed.
 
 import { ask, askJson } from "./api.js";
+import { instantiate } from "./elements.js";
 import { JobResult } from "./job_result.js";
 import { ENDED, isHeld, orderWords, progressWords, reasonWords, stateWords } from "./job_words.js";
 import { recallJob } from "./storage.js";
+import { t } from "./texts.js";
 
-const QUESTIONS = {
-  cancel: "Cancel this job? What has been spoken of it is deleted.",
-  delete: "Delete this job and its audio?",
-};
-
-/** A template's elements, by the names in their data-part. */
-function instantiate(template) {
-  const root = document.getElementById(template).content.cloneNode(true).firstElementChild;
-  const parts = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
-  return { root, parts };
-}
+const ASKED_BEFORE = ["cancel", "delete"];
 
 /** What may be done to a job now. */
 function possible(job) {
@@ -50,7 +42,7 @@ export class JobCard {
 
   get title() {
     const { id, title } = this.job;
-    return title || recallJob(id).title || `${this.job.voice}, ${this.job.chars.toLocaleString("en")} characters`;
+    return title || recallJob(id).title || `${this.job.voice}, ${t("text.count", { n: this.job.chars })}`;
   }
 
   get is_open() {
@@ -109,7 +101,7 @@ export class JobCard {
   }
 
   async #change(change, told) {
-    if (QUESTIONS[change] && !window.confirm(QUESTIONS[change])) return;
+    if (ASKED_BEFORE.includes(change) && !window.confirm(t(`job.${change}.question`))) return;
     const path = `/v1/jobs/${this.job.id}`;
     try {
       if (change === "delete") {

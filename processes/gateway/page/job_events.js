@@ -1,12 +1,12 @@
 // The progress of a job, as it comes.
 //
-// Owns: reading server-sent events, and asking again after a break: a restart, a closed laptop.
+// Owns: asking again after a break: a restart, a closed laptop.
 // Refuses to know: what is shown.
-//
-// EventSource can't send an API key, so the stream is read by hand.
 
 import { ask, askJson, RefusedError } from "./api.js";
 import { ENDED } from "./job_words.js";
+import { eventsOf } from "./server_events.js";
+import { t } from "./texts.js";
 
 const SILENCE_MS = 25_000; // the appliance says something every 10 s
 const FIRST_WAIT_MS = 500; // before asking again; twice as long each time
@@ -53,33 +53,21 @@ async function listen(id, signal, tell) {
   signal.addEventListener("abort", cutNow);
   try {
     const answer = await ask(`/v1/jobs/${id}/events`, { signal: cut.signal });
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let waiting = "";
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return false;
+    for await (const jobs of eventsOf(answer.body)) {
       clearTimeout(silence);
       silence = setTimeout(cutNow, SILENCE_MS);
-      const events = (waiting + value).split("\n\n");
-      waiting = events.pop();
-      const jobs = events.map(jobOf).filter(Boolean);
       if (jobs.some((job) => ENDED.includes(job.state))) return true;
       jobs.slice(-1).forEach(tell);
     }
+    return false;
   } catch (error) {
     if (error instanceof RefusedError) throw error;
-    throw new RefusedError("The connection to the appliance broke off; asking again.");
+    throw new RefusedError(t("error.asking_again"));
   } finally {
     clearTimeout(silence);
     signal.removeEventListener("abort", cutNow);
     cut.abort();
   }
-}
-
-/** The job in an event; nothing in a comment. */
-function jobOf(event) {
-  const line = event.split("\n").find((each) => each.startsWith("data: "));
-  return line && JSON.parse(line.slice("data: ".length));
 }
 
 function pause(wait_ms, signal) {

@@ -6,13 +6,13 @@
 // A job whose answer was lost isn't spoken twice: the same order is sent under the same Idempotency-Key.
 
 import { askJson, posted, sendJson } from "./api.js";
+import { hasText, t } from "./texts.js";
 
 const ORDER_KEY_BYTES = 16;
 const MOST_TITLE_CHARS = 80;
 const MOST_NAME_CHARS = 200; // that the appliance takes as a title
 const FILE_END = /\.(txt|md|epub)$/i;
 const NOT_IN_TITLES = /[\p{Cc}\p{Cs}]/gu; // control characters, halves of characters
-const FORMAT_NAMES = { opus: "Opus", pcm: "PCM, 24 kHz", m4b: "M4B, an audiobook" };
 
 export class JobOrder {
   #page;
@@ -58,7 +58,7 @@ export class JobOrder {
   showSource() {
     this.#page["no-file"].hidden = !this.file;
     this.#page["text-field"].hidden = this.file !== null;
-    this.#page["file-label"].textContent = this.file ? "File" : "Or a file: .txt, .md or .epub";
+    this.#page["file-label"].textContent = t(this.file ? "file" : "file.or");
   }
 
   /** Fill the list of formats with those that the API describes; `chosen` is an earlier choice. */
@@ -66,7 +66,7 @@ export class JobOrder {
     if (this.#has_formats) return;
     const formats = formatsOf(await askJson("/openapi.json"));
     const select = this.#page["job-format"];
-    select.replaceChildren(...formats.map((name) => new Option(FORMAT_NAMES[name] ?? name.toUpperCase(), name)));
+    select.replaceChildren(...formats.map((name) => new Option(formatName(name), name)));
     select.value = formats.includes(chosen) ? chosen : formats[0];
     this.#has_formats = true;
   }
@@ -103,6 +103,10 @@ export class JobOrder {
       chapters: page["job-chapters"].checked,
     };
   }
+}
+
+function formatName(format) {
+  return hasText(`format.${format}`) ? t(`format.${format}`) : format.toUpperCase();
 }
 
 /** What a job's audio can be, by the API's description. */

@@ -10,6 +10,7 @@ import { apiKey, ask, askJson } from "./api.js";
 import { clock } from "./job_words.js";
 import { fileStem, save } from "./saving.js";
 import { recallJob, rememberJob } from "./storage.js";
+import { t } from "./texts.js";
 import { lastBegun, Transcript } from "./transcript.js";
 
 const REMEMBERED_EVERY_S = 5;
@@ -38,7 +39,7 @@ export class JobResult {
     this.#title = title;
     this.#complain = complain;
     this.#remembered_at_s = recallJob(job.id).at_s;
-    parts.audio.setAttribute("aria-label", `Audio of ${title}`);
+    parts.audio.setAttribute("aria-label", t("result.audio_of", { title }));
     this.#listen();
     this.#offerFiles();
     this.#showChapters();
@@ -64,7 +65,7 @@ export class JobResult {
   }
 
   async #fetched() {
-    this.#parts.note.textContent = "Loading the audio…";
+    this.#parts.note.textContent = t("result.loading");
     const answer = await ask(this.#path("audio"), { signal: this.#ended.signal });
     this.#blob_url = URL.createObjectURL(await answer.blob());
     this.#parts.note.textContent = "";
@@ -96,7 +97,7 @@ export class JobResult {
       if (Math.abs(audio.currentTime - this.#remembered_at_s) >= REMEMBERED_EVERY_S) this.#rememberPosition();
     });
     audio.addEventListener("error", () => {
-      if (audio.hasAttribute("src")) note.textContent = "This browser can't play the file; save it instead.";
+      if (audio.hasAttribute("src")) note.textContent = t("result.unplayable");
     });
   }
 

@@ -12,6 +12,7 @@ import { follow } from "./job_events.js";
 import { JobOrder } from "./job_order.js";
 import { ENDED, sendingWords, stateWords } from "./job_words.js";
 import { forgetJob, recallChoices, recallJobs, rememberJob } from "./storage.js";
+import { t } from "./texts.js";
 
 const LOOK_MS = 5_000; // between two looks at the jobs that aren't open
 const MOST_LISTED = 100;
@@ -90,7 +91,7 @@ export class JobsView {
     } catch (error) {
       this.#complain(error);
     }
-    label.textContent = "Start job";
+    label.textContent = t("job.start");
     button.disabled = false;
   }
 

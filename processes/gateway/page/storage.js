@@ -9,6 +9,8 @@ const KEY_ITEM = "api-key";
 const ADMIN_KEY_ITEM = "admin-key";
 const CHOICES_ITEM = "choices";
 const JOBS_ITEM = "jobs";
+const LANGUAGE_ITEM = "language";
+const DRAFT_ITEM = "draft";
 const MOST_JOBS = 100;
 
 function keep(use) {
@@ -50,6 +52,28 @@ export function rememberChoices(choices) {
 
 export function recallChoices() {
   return read(CHOICES_ITEM) ?? {};
+}
+
+/** The language of the page, as in "en"; nothing before one was chosen. */
+export function recallLanguage() {
+  return read(LANGUAGE_ITEM);
+}
+
+export function rememberLanguage(language) {
+  write(LANGUAGE_ITEM, language);
+}
+
+/** The text that this tab's page had when it was left; only once. */
+export function takeDraft() {
+  return keep(() => {
+    const draft = sessionStorage.getItem(DRAFT_ITEM);
+    sessionStorage.removeItem(DRAFT_ITEM);
+    return draft;
+  });
+}
+
+export function leaveDraft(text) {
+  keep(() => sessionStorage.setItem(DRAFT_ITEM, text));
 }
 
 /** The jobs of this browser, the newest first: id, title, and where the listener stopped, in seconds. */

@@ -1,23 +1,14 @@
 // The choice of a voice: language, then voice, then variant.
 //
-// Owns: the three selects, and readable names for languages.
+// Owns: the three selects.
 // Refuses to know: how the list was fetched, and what the choice is used for.
 
-const GENDERS = { female: "Female", male: "Male", unknown: "Other" };
+import { LANGUAGE, languageName, t } from "./texts.js";
 
-const languageNames = new Intl.DisplayNames(["en"], { type: "language" });
+const GENDERS = ["female", "male", "unknown"];
 
-/** A readable name for the first part of a BCP 47 tag; `fallback` where the browser knows none. */
-function languageName(language, fallback) {
-  try {
-    const name = languageNames.of(language);
-    return name && name !== language ? name : fallback;
-  } catch {
-    return fallback; // not a well-formed tag
-  }
-}
-
-function primary(tag) {
+/** The first part of a BCP 47 tag, as in "en". */
+export function primary(tag) {
   return tag.split("-")[0].toLowerCase();
 }
 
@@ -64,6 +55,16 @@ export class VoiceChoice {
     return this.#language.value;
   }
 
+  /** The chosen voice, without its variant. */
+  get voice_id() {
+    return this.#voice.value;
+  }
+
+  /** All voices, as the API lists them. */
+  get all() {
+    return this.#voices;
+  }
+
   /** The choice as the API wants it: "en-us", or "en-us+f3" with a variant. */
   get id() {
     return this.#variant.value ? `${this.#voice.value}+${this.#variant.value}` : this.#voice.value;
@@ -80,10 +81,26 @@ export class VoiceChoice {
     const [wanted_voice, wanted_variant] = wanted.split("+");
     const language = primary(default_voice); // all that is known of a voice that is still to be imported
     const usual = this.#usual(this.#speaking(language), language);
-    const chosen = this.#find(wanted_voice) ?? this.#find(default_voice) ?? usual ?? this.#voices[0];
+    const of_default = this.#find(default_voice) ?? usual ?? this.#voices[0];
+    const chosen = this.#find(wanted_voice) ?? this.#ofVisitor(of_default);
     this.#fillLanguages(primary(chosen.languages[0]));
     this.#fillVoices(chosen.id);
-    this.#fillVariants(this.#find(wanted_voice) ? wanted_variant : default_variant);
+    if (chosen === of_default) this.#fillVariants(default_variant);
+    if (chosen === this.#find(wanted_voice)) this.#fillVariants(wanted_variant);
+  }
+
+  /** Choose a voice by its id, without a variant. */
+  choose(id) {
+    const voice = this.#find(id.toLowerCase());
+    this.#fillLanguages(primary(voice.languages[0]));
+    this.#fillVoices(voice.id);
+    this.#fillVariants("");
+  }
+
+  /** The voice to begin with: the default one, unless the page is in a language that it doesn't speak. */
+  #ofVisitor(of_default) {
+    const speaks = of_default.languages.map(primary).includes(LANGUAGE) || LANGUAGE === "en";
+    return speaks ? of_default : this.#usual(this.#speaking(LANGUAGE), LANGUAGE) ?? of_default;
   }
 
   #speaking(language) {
@@ -108,7 +125,7 @@ export class VoiceChoice {
         if (!names.has(language)) names.set(language, languageName(language, voice.name));
       }
     }
-    const sorted = [...names].sort((a, b) => a[1].localeCompare(b[1], "en"));
+    const sorted = [...names].sort((a, b) => a[1].localeCompare(b[1], LANGUAGE));
     fill(this.#language, sorted.map(([language, name]) => new Option(name, language)), chosen);
   }
 
@@ -126,14 +143,14 @@ export class VoiceChoice {
   #fillVariants(chosen = "") {
     const engine = this.#voices.find((voice) => voice.id === this.#voice.value)?.engine;
     const variants = this.#variants.filter((variant) => variant.engine === engine);
-    const groups = Object.entries(GENDERS).map(([gender, label]) => {
+    const groups = GENDERS.map((gender) => {
       const group = document.createElement("optgroup");
-      group.label = label;
+      group.label = t(`gender.${gender}`);
       const members = variants.filter((variant) => variant.gender === gender);
       group.append(...members.map((variant) => new Option(variant.name, variant.id)));
       return group;
     });
     const filled = groups.filter((group) => group.children.length > 0);
-    fill(this.#variant, [new Option("None", ""), ...filled], chosen);
+    fill(this.#variant, [new Option(t("variant.none"), ""), ...filled], chosen);
   }
 }
