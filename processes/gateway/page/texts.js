@@ -67,7 +67,7 @@ export function translate(root) {
 export function languageName(language, fallback) {
   try {
     const name = languageNames.of(language);
-    return name && name !== language ? name : fallback;
+    return name === Intl.getCanonicalLocales(language)[0] ? fallback : name; // the tag itself: it knows none
   } catch {
     return fallback; // not a well-formed tag
   }
