@@ -89,6 +89,7 @@ def test_settings_when_shown_then_they_hold_the_address_and_the_chosen_voice(
     expect(page.locator("#client-own")).to_be_visible()
     page.fill("#client-address", "http://tts.lan:8123/")
     assert value_of(webui, "API Base URL") == "http://tts.lan:8123/v1"
+    assert value_of(card_of(page, "home_assistant"), "Wyoming Protocol · Host") == "tts.lan"
     mary = value_of(card_of(page, "home_assistant"), "configuration.yaml")
     assert 'host: "tts.lan"' in mary
     assert "port: 8123" in mary

@@ -8,6 +8,7 @@
 
 const ANY_KEY = "any"; // where the appliance asks for none, programs want one all the same
 const MARY_LOCALES = ["de", "en_GB", "en_US", "fr", "it", "lb", "ru", "sv", "te", "tr"]; // that the integration takes; codespell:ignore te
+const WYOMING_PORT = "10200"; // wyoming.port as shipped
 const MOST_VOICES = 20; // in a list that is pasted
 
 /** A text in YAML, whatever is in it. */
@@ -52,6 +53,8 @@ function openWebUi(it) {
 function homeAssistant(it) {
   const query = new URLSearchParams({ text: it.sentence, voice: it.voice });
   return [
+    { label: "Wyoming Protocol · Host", value: it.host },
+    { label: "Wyoming Protocol · Port", value: WYOMING_PORT },
     {
       label: "configuration.yaml",
       value: [

@@ -162,7 +162,7 @@ export const EN = {
   "clients.own_address": "This address works on this machine alone. For others, type its name or number in your network; containers on it take http://host.docker.internal with the same port.",
   "clients.voice": "The voice is the one that is chosen under Speak now. A test speaks a sentence or two.",
   "client.open_webui.where": "Admin Panel → Settings → Audio; or all of it as variables of its container.",
-  "client.home_assistant.where": "A voice for scripts and assistants by the MaryTTS integration, or an address that any media player can play.",
+  "client.home_assistant.where": "Settings → Devices & services → Wyoming Protocol for assistants, which this test can't try; the MaryTTS integration; or an address that any media player can play.",
   "client.sillytavern.where": "Extensions → TTS. For XTTSv2, which asks from the browser, add SillyTavern's own address to http.cors_origins here; this test can't see that.",
   "client.librechat.where": "In librechat.yaml, beside the rest of it.",
   "client.copy": "Copy",

@@ -162,7 +162,7 @@ export const PL = {
   "clients.own_address": "Ten adres działa tylko na tej maszynie. Dla innych wpisz jej nazwę lub numer w sieci; kontenery na niej używają http://host.docker.internal z tym samym portem.",
   "clients.voice": "Używany jest głos wybrany w widoku „Powiedz teraz”. Test wypowiada jedno lub dwa zdania.",
   "client.open_webui.where": "Admin Panel → Settings → Audio; albo wszystko jako zmienne kontenera.",
-  "client.home_assistant.where": "Głos dla skryptów i asystentów przez integrację MaryTTS albo adres, który odtworzy każdy odtwarzacz.",
+  "client.home_assistant.where": "Settings → Devices & services → Wyoming Protocol dla asystentów, czego ten test nie sprawdzi; integracja MaryTTS; albo adres, który odtworzy każdy odtwarzacz.",
   "client.sillytavern.where": "Extensions → TTS. XTTSv2 pyta z przeglądarki: dodaj adres SillyTavern do http.cors_origins w tym urządzeniu; ten test tego nie widzi.",
   "client.librechat.where": "W pliku librechat.yaml, obok reszty ustawień.",
   "client.copy": "Kopiuj",
