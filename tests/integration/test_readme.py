@@ -106,7 +106,6 @@ def _for_this_place(text: str, appliance: Appliance) -> str:
         "--unix-socket run/": f"--unix-socket {appliance.run_dir}/",
         "cp data/": f"cp {appliance.base}/data/",
         "ls -l data ": f"ls -l {appliance.base}/data ",
-        "--unix-socket run/": f"--unix-socket {appliance.run_dir}/",
     }
     for shown, here in places.items():
         text = text.replace(shown, here)
