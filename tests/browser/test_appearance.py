@@ -120,7 +120,7 @@ def test_views_when_used_with_the_keyboard_then_every_control_is_reached_in_its_
     page.keyboard.press("Enter")
     expect(page.locator("#gallery-language")).to_be_visible()
     names = []
-    for _ in range(6):
+    for _ in range(7):
         page.keyboard.press("Tab")
         names.append(
             page.evaluate("""() => {
@@ -129,7 +129,15 @@ def test_views_when_used_with_the_keyboard_then_every_control_is_reached_in_its_
         }""")
         )
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    assert names == ["clients", "gallery-language", "gallery-search", "sample", "use", "sample"]
+    assert names == [
+        "clients",
+        "dictionary-link",
+        "gallery-language",
+        "gallery-search",
+        "sample",
+        "use",
+        "sample",
+    ]
     page.keyboard.press("Enter")
     expect(page.locator("[data-sample=playing]")).to_have_count(1)
     page.keyboard.press("Tab")
