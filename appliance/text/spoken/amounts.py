@@ -134,6 +134,8 @@ def _money(number: Number, currency: Currency, language: Language) -> tuple[str,
         return say_number(number, language, major.gender), form_of(major, number, language)
     whole = number._replace(fraction="")
     change = Number(0, 0, cents.lstrip("0"), "")
+    if not whole.value:
+        return say_number(change, language, minor.gender), form_of(minor, change, language)
     first = f"{say_number(whole, language, major.gender)} {form_of(major, whole, language)}"
     second = f"{say_number(change, language, minor.gender)} {form_of(minor, change, language)}"
     return first, f"{language.money_and} {second}".lstrip()

@@ -15,7 +15,9 @@ from appliance.text.spoken.language import Language
 from appliance.text.spoken.numbers import cardinal, ordinal, year
 from appliance.text.spoken.place import Found, Part, any_of, ends_sentence, rewritten, word_before
 
-_MAX_DAY, _MAX_MONTH = 31, 12
+_MAX_DAY = 31
+_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""The most that each month can have."""
 _DAY_DIGITS, _YEAR_DIGITS = 2, 4
 _DIGITS = re.compile(r"\d{1,5}")
 _DATE_SIGNS = frozenset("./-")
@@ -29,6 +31,9 @@ _DAY = re.compile(r"(\d{1,2})(?![\w/:%]|[.,-]\d| (?:o'clock|oh|hundred)\b)")
 _FOUR_DIGITS = re.compile(r"\d{4}(?!\w)")
 _GERMAN_YEAR = re.compile(r"\d{4}(?![\w%/°]|[.,:'’-]\d| [\d%€$°])")
 _DECADE = re.compile(r"(1[1-9]|20)([2-9])0s(?!\w)")
+_SHORT_DECADE = re.compile(r"([2-9])0s(?!\w)")
+_BEFORE_DECADE = frozenset({"the", "early", "mid", "late", "his", "her", "their", "my", "your", "our"})
+"""Words behind which `90s` is no time in seconds."""
 _MONTH_BEFORE_CHARS = 12
 _HUNDREDS_YEARS = range(1100, 2000)
 _TEEN_DAYS = (11, 12, 13)
@@ -81,7 +86,7 @@ def _numeric(text: str, start: int, language: Language) -> Found | None:
 
 
 def _is_date(date: _Date) -> bool:
-    return 1 <= date.day <= _MAX_DAY and 1 <= date.month <= _MAX_MONTH
+    return 1 <= date.month <= len(_DAYS) and 1 <= date.day <= _DAYS[date.month - 1]
 
 
 def _said(date: _Date, before: str, language: Language, *, has_word: bool) -> str:
@@ -250,10 +255,18 @@ def _slavic_year(text: str, start: int, language: Language) -> Found | None:
     return Found(rewritten(text, [Part(start, found.end(), said), word]), word.end_char)
 
 
+@cache
+def _counted(language: Language) -> re.Pattern[str]:
+    """Return what finds money or a unit behind a number, written short or in full."""
+    nouns = [*language.units.values(), *(currency.major for currency in language.currencies.values())]
+    names = {*language.units, *language.currencies, *(form for noun in nouns for form in noun.forms)}
+    return re.compile(rf" (?:{any_of(names)})(?!\w)")
+
+
 def _hundreds_year(text: str, start: int, language: Language) -> Found | None:
-    """Return the edit of a number that Germans say in hundreds."""
+    """Return the edit of a number that Germans say in hundreds, if it counts neither money nor a unit."""
     found = _GERMAN_YEAR.match(text, start)
-    if found is None or int(found[0]) not in _HUNDREDS_YEARS:
+    if found is None or int(found[0]) not in _HUNDREDS_YEARS or _counted(language).match(text, found.end()):
         return None
     return Found(
         rewritten(text, [Part(start, found.end(), _german_year(int(found[0]), language))]), found.end()
@@ -265,11 +278,25 @@ def _decade(text: str, start: int, language: Language) -> Found | None:
     found = _DECADE.match(text, start)
     if found is None:
         return None
-    tens = language.tens[int(found[2]) - 2].removesuffix("y") + "ies"
+    tens = _decade_name(found[2], language)
     century = int(found[1])
     first = cardinal(century, language) if century < len(language.small_numbers) else language.tens[0]
     said = f"{first} {tens}"
     return Found(rewritten(text, [Part(start, found.end(), said)]), found.end())
+
+
+def _decade_name(tens: str, language: Language) -> str:
+    return language.tens[int(tens) - 2].removesuffix("y") + "ies"
+
+
+def _short_decade(text: str, start: int, language: Language) -> Found | None:
+    """Return the edit of `'90s` and `the 90s`."""
+    found = _SHORT_DECADE.match(text, start) if language.code == "en" else None
+    is_cut = text[start - 1 : start] in {"'", "’"} and not text[start - 2 : start - 1].isalnum()
+    if found is None or not (is_cut or word_before(text, start) in _BEFORE_DECADE):
+        return None
+    begin = start - 1 if is_cut else start
+    return Found(rewritten(text, [Part(begin, found.end(), _decade_name(found[1], language))]), found.end())
 
 
 _YEARS: dict[str, Callable[[str, int, Language], Found | None]] = {
@@ -278,5 +305,5 @@ _YEARS: dict[str, Callable[[str, int, Language], Found | None]] = {
     "pl": _slavic_year,
     "uk": _slavic_year,
 }
-_DAY_RULES = (_day_and_month, _month_and_day)
+_DAY_RULES = (_day_and_month, _month_and_day, _short_decade)
 _YEAR_RULES = (_year_alone,)

@@ -17,11 +17,14 @@ from typing import Any, NamedTuple
 FRACTION = 3
 """Which form of a Slavic noun stands behind a decimal."""
 _PREFIXED = """
-km cm mm dm µm nm kg hg mg µg ml cl dl hl kW MW GW kWh MWh GWh mV kV mAh kHz MHz GHz kB MB GB TB ko Mo Go To
-hPa kPa MPa ms kJ MJ kcal км см мм дм кг мг мл кВт МВт ГВт кГц МГц ГГц КБ МБ ГБ ТБ гПа кПа МПа кДж ккал кВ мс
+km cm mm dm µm µs µl nm kg hg mg µg ml cl dl hl kW MW GW kWh MWh GWh mV kV mAh kHz MHz GHz kB MB GB TB ko Mo
+Go To hPa kPa MPa ms kJ MJ kcal
+км см мм дм кг мг мл кВт МВт ГВт кГц МГц ГГц КБ МБ ГБ ТБ гПа кПа МПа кДж ккал кВ мс
 """
 """Units with a prefix that are in use; another one is more likely a name."""
 _UPPER_KILO, _KILO = "Кк"
+_MICRO, _MU = "\u00b5\u03bc"
+"""The sign of a millionth, and the Greek letter that many keyboards give for it."""
 
 
 Abbreviations = Mapping[str, str]
@@ -217,6 +220,7 @@ def _units(table: Mapping[str, str], prefixes: Mapping[str, str]) -> dict[str, s
             noun = _noun(bare[base])
             forms = "|".join(prefixes[prefix] + form[0].lower() + form[1:] for form in noun.forms)
             units[symbol] = f"{noun.gender}:{forms}"
+    units |= {symbol.replace(_MICRO, _MU): noun for symbol, noun in units.items() if _MICRO in symbol}
     return units | {name: text for name, text in named.items() if not name.startswith("~")}
 
 

@@ -19,7 +19,8 @@ _ROMAN_RUN = re.compile(r"\b[IVX]{1,7}")
 _ROMAN_FORM = re.compile(r"X{0,3}(?:IX|IV|V?I{0,3})")
 _VALUES = {"I": 1, "V": 5, "X": 10}
 _FRACTION = re.compile(r"\d/\d(?![\w/])")
-_MIXED = re.compile(r"\d+([½⅓⅔¼¾])(?!\w)")
+_MIXED = re.compile(r"\d+([½⅓⅔¼¾])(?!\w)|\d{1,2} (1/2|1/4|3/4)(?![\w/])")
+_SIGNS = {"1/2": "½", "1/4": "¼", "3/4": "¾"}
 _VULGAR = re.compile("[½⅓⅔¼¾]")
 _NAME_BEFORE = re.compile(r"(?:\A|[^\W\d_.]*[^\w.])?([A-ZÀ-ÞЀ-Я][^\W\d_]+) \Z")
 _GERMAN_ORDINAL = re.compile(r"(\d{1,2})\. (?=[^\W\d_])")
@@ -37,8 +38,9 @@ def ordinal_at(text: str, start: int, language: Language) -> Found | None:
         return Found(rewritten(text, [Part(start, found.end(), said)]), found.end()) if said else None
     vulgar = _MIXED.match(text, start)
     if vulgar is not None:
-        said = language.fractions[f"+{vulgar[1]}"]
-        return Found([Edit(vulgar.start(1), vulgar.end(), f" {said}")], vulgar.end())
+        said = language.fractions[f"+{vulgar[1] or _SIGNS[vulgar[2]]}"]
+        place, lead = (vulgar.start(1), " ") if vulgar[1] else (vulgar.start(2), "")
+        return Found([Edit(place, vulgar.end(), lead + said)], vulgar.end())
     rule = _RULES.get(language.code)
     return rule(text, start, language) if rule else None
 

@@ -49,7 +49,9 @@ def _english(text: str, start: int, language: Language) -> Found | None:
     if clock is None:
         return None
     hour, minute, end = clock
-    if not minute and hour <= _MAX_HOUR // 2:
+    if not minute and hour % _MAX_HOUR == 0:
+        said = "midnight"
+    elif not minute and hour <= _MAX_HOUR // 2:
         said = f"{hour} o'clock"
     elif minute < _DECIMAL:
         said = f"{hour} oh {minute}" if minute else f"{hour} hundred hours"
@@ -137,6 +139,8 @@ def _slavic(text: str, start: int, language: Language) -> Found | None:
         clock = int(found[0]), 0, found.end()
     if clock is None or clock[0] > _MAX_HOUR:
         return None
+    if f"{before}." in language.before_number:
+        return None  # said in full first, in a case that the hour agrees with
     hour, minute, end = clock
     case = "feminine"
     if before in language.locative or before in language.hour_words:
