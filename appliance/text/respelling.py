@@ -4,12 +4,14 @@ Owns: where a word of the dictionary stands in a text, and which of several coun
 Refuses to know: where the dictionary comes from.
 
 A word of small letters is found however it is written, one with a capital only so. Of words that begin at the
-same place the longest counts. What is put in place of a word is looked at no more.
+same place the longest counts. What is put in place of a word is looked at no more. Apostrophes are all alike,
+and so is a letter however it is composed.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -19,6 +21,8 @@ from appliance.text.offsets import Edit, apply_edits
 TOKEN = re.compile(r"[^\W_]+")
 """Letters and digits side by side; a word of the dictionary has at least one such run."""
 
+_ALIKE = str.maketrans("\u2018\u2019\u02bc", "'''")
+"""The apostrophes that programs put in the place of the one on a keyboard."""
 _Candidates = dict[str, list[tuple[int, str, str]]]
 
 
@@ -33,7 +37,7 @@ def respell(text: SpokenText, pronunciations: Pronunciations) -> SpokenText:
     """
     if not pronunciations.words:
         return text
-    edits = list(_edits(text.text, _candidates(pronunciations)))
+    edits = list(_edits(text.text.translate(_ALIKE), _candidates(pronunciations)))
     return apply_edits(text, edits) if edits else text
 
 
@@ -42,8 +46,9 @@ def _candidates(pronunciations: Pronunciations) -> _Candidates:
     """Return the words by their first run of letters, the longest first, each with where that run begins."""
     found: _Candidates = {}
     for word in sorted(pronunciations.words, key=len, reverse=True):
-        if token := TOKEN.search(word):
-            entry = (token.start(), word, pronunciations.words[word])
+        plain = unicodedata.normalize("NFC", word).translate(_ALIKE)
+        if token := TOKEN.search(plain):
+            entry = (token.start(), plain, pronunciations.words[word])
             found.setdefault(token[0].lower(), []).append(entry)
     return found
 

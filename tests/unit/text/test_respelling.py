@@ -22,6 +22,9 @@ WORDS = {
     "C++": "see plus plus",
     ".net": "dot net",
     "naïve": "nah eve",
+    "O'Brien": "oh bryan",
+    "d\u2019accord": "dackor",
+    "cafe\u0301": "kaffay",
 }
 
 
@@ -38,6 +41,8 @@ def said(text: str, words: dict[str, str] = WORDS) -> str:
         ("C++, C and .NET", "see plus plus, C and dot net"),
         ("a naïve nguyen.", "a nah eve win."),
         ("nguyens", "nguyens"),
+        ("O'Brien and O\u2019Brien, d'accord", "oh bryan and oh bryan, dackor"),
+        ("a caf\u00e9", "a kaffay"),
         ("", ""),
     ],
 )
