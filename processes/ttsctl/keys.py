@@ -78,6 +78,8 @@ class Keys:
         self._hand_out(issued, arguments)
         if was_open and wanted.role is Role.SPEECH:
             _tell("from now on nobody speaks without a key")
+            if self._settings.wyoming.enabled:
+                _tell(self._wyoming_said())
         self._have_it_taken()
 
     def rotate(self, arguments: argparse.Namespace) -> None:
@@ -146,6 +148,12 @@ class Keys:
             if error.exit_code == ExitCode.DOWN:
                 return None
             raise
+
+    def _wyoming_said(self) -> str:
+        """Return whom the Wyoming server speaks to while keys are in force."""
+        networks = ", ".join(self._settings.wyoming.keyless_networks)
+        listeners = f"only {networks}" if networks else "nobody"
+        return f"Wyoming knows no keys: over it {listeners} may speak (wyoming.keyless_networks)"
 
     def _force_said(self, records: Records) -> str:
         if not asks_for_keys(self._settings, records):

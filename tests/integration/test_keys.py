@@ -39,6 +39,7 @@ def test_create_when_the_first_key_is_made_then_from_now_on_nobody_speaks_withou
     assert LINE.fullmatch(made.stdout)
     assert "it can't be shown again" in made.stderr
     assert "nobody speaks without a key" in made.stderr
+    assert "Wyoming knows no keys: over it nobody may speak (wyoming.keyless_networks)" in made.stderr
     assert speak_with(appliance).status == 401
     assert speak_with(appliance, made.stdout.strip()).status == 200
     assert ask(appliance, "/v1/audio/voices").status == 200
