@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any, Literal
 
 from aiohttp import web
@@ -80,6 +81,7 @@ async def get_events(request: web.Request) -> web.StreamResponse:
 async def _tell(gateway: Gateway, row: Row, response: web.StreamResponse, stopping: Waiting) -> None:
     """Write events until the job has ended, is deleted, or the gateway stops; clients come back then."""
     told: dict[str, Any] = {}
+    written_at_s = time.monotonic()
     event = gateway.jobs.news  # before each look at the row, so that no change falls in between
     current = await _looked_up(gateway, row)
     while current is not None:
@@ -90,14 +92,16 @@ async def _tell(gateway: Gateway, row: Row, response: web.StreamResponse, stoppi
             if values != told:
                 name = current["state"] if has_ended else "progress"
                 await response.write(_event(name, values))
-                told = values
+                told, written_at_s = values, time.monotonic()
+            elif time.monotonic() - written_at_s >= HEARTBEAT_S:  # news may all be of other jobs
+                await response.write(b": still here\n\n")
+                written_at_s = time.monotonic()
             if has_ended:
                 return
-            await asyncio.wait({news, stopping}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            left_s = max(0.0, written_at_s + HEARTBEAT_S - time.monotonic())
+            await asyncio.wait({news, stopping}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 return
-            if not news.done():
-                await response.write(b": still here\n\n")
         finally:
             news.cancel()
         await asyncio.sleep(LEAST_S)

@@ -30,6 +30,8 @@ from tests.parts.speaking import speak
 
 SENTENCE = "This is a sentence of a long book. "
 ENDLESS = SENTENCE * 20_000
+LONG = "".join(f"This is sentence number {number} of a long book. " for number in range(10_000))
+"""No two sentences alike, as those would be spoken once."""
 LETTERS = ["".join(pair) for pair in itertools.product(string.ascii_lowercase[:9], repeat=2)]
 """What tells paragraphs apart, without a number, which would be spoken as several words."""
 
@@ -308,6 +310,21 @@ def test_events_when_followed_then_progress_grows_to_one_end(speaking: Appliance
     assert raw(speaking, f"/v1/jobs/{job_id}/events")[2].startswith(b"event: completed\ndata: ")
 
 
+def test_events_when_a_job_rests_while_another_one_goes_on_then_a_comment_comes_all_the_same(
+    speaking: Appliance,
+) -> None:
+    resting = submitted(speaking, ENDLESS)
+    assert sent(speaking, "POST", f"/v1/jobs/{resting}/pause")[0] == 200
+    going_on = submitted(speaking, LONG)
+    address = f"{speaking.base_url}/v1/jobs/{resting}/events"
+    with urllib.request.urlopen(address, timeout=15) as answer:
+        lines = iter(answer)
+        assert next(line for line in lines if line.startswith((b"data: ", b":"))).startswith(b"data: ")
+        assert next(line for line in lines if line.startswith((b"data: ", b":"))) == b": still here\n"
+    for job_id in (resting, going_on):
+        assert sent(speaking, "DELETE", f"/v1/jobs/{job_id}")[1]["state"] == "cancelled"
+
+
 def told(appliance: Appliance, job_id: str) -> Generator[dict[str, Any], None, None]:
     """What the events tell of a job, as they come."""
     with urllib.request.urlopen(f"{appliance.base_url}/v1/jobs/{job_id}/events", timeout=30) as answer:
@@ -317,9 +334,7 @@ def told(appliance: Appliance, job_id: str) -> Generator[dict[str, Any], None, N
 
 
 def test_events_when_a_job_is_long_then_its_audio_grows_and_its_end_is_estimated(speaking: Appliance) -> None:
-    # No two alike, as those would be spoken once.
-    text = "".join(f"This is sentence number {number} of a long book. " for number in range(10_000))
-    job_id = submitted(speaking, text)
+    job_id = submitted(speaking, LONG)
     seen: list[dict[str, Any]] = []
     with contextlib.closing(told(speaking, job_id)) as events:
         for job in events:
