@@ -65,6 +65,8 @@ class Upload:
     size_bytes: int = 0
     fields: dict[str, Any] = field(default_factory=dict)
     """Of a form or a query, as JSON would have them."""
+    given: set[str] = field(default_factory=set)
+    """Names of those that were there, empty ones among them."""
 
 
 FIELDS = {name: name for name in JobBody.model_fields if name != "input"} | {"format": "response_format"}
@@ -180,8 +182,9 @@ def _add_field(upload: Upload, name: str, text: str) -> None:
             else "There is no such field"
         )
         raise InvalidRequestError(message, param=shown)
-    if known in upload.fields:
+    if known in upload.given:
         raise InvalidRequestError(f"{shown} is given twice", param=shown)
+    upload.given.add(known)
     if text:
         upload.fields[known] = read_text_value(known, text)
 

@@ -199,6 +199,7 @@ TEXT = SENTENCE.encode()
             "invalid_value",
             "response_format",
         ),
+        ((field("title", ""), field("title", ""), file("a.txt", TEXT)), 400, "invalid_value", "title"),
         ((field("speed", "fast"), file("a.txt", TEXT)), 400, "invalid_value", "speed"),
         ((field("voice", "x" * 20_000), file("a.txt", TEXT)), 400, "invalid_value", "voice"),
         ((field("voice", "nobody"), file("a.txt", TEXT)), 404, "voice_not_found", "voice"),
