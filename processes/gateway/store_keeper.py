@@ -118,6 +118,7 @@ class StoreKeeper:
         self._tidied_at_s = -math.inf
         self._surplus = (0, 0)
         """Rows of the history that are yet to be deleted: for their age, and for their number."""
+        self._begun_at_s = time.monotonic()
         self.state = "opening"
         self.since = datetime.now(UTC)
 
@@ -134,8 +135,9 @@ class StoreKeeper:
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is wrong with it, as far as is known."""
-        return self.state in WELL
+        """Whether nothing is wrong with it, as far as is known; a disk that hangs never lets it open."""
+        is_late = self.state == "opening" and time.monotonic() - self._begun_at_s > STALLED_S
+        return self.state in WELL and not is_late
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `/health` says of it; an open database has been brought to this version's schema."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,6 +23,7 @@ from appliance.store.ballast import BALLAST_NAME
 from appliance.store.check import BUSY_S, connect
 from appliance.store.errors import StoreBusyError, StoreCorruptError
 from appliance.store.history import HistoryRow
+from appliance.store.migrations import HEADER_BYTES
 from appliance.store.opening import prepare
 from appliance.store.statements import STATEMENTS
 from processes.gateway import history as history_module
@@ -287,6 +289,27 @@ async def test_write_when_another_one_takes_too_long_then_stalled_until_that_has
             await until(is_in(keeper, "stalled"))
             assert not keeper.is_well
         await until(is_in(keeper, "ok"))
+
+
+async def test_opening_when_the_disk_gives_no_answer_then_not_well_until_it_does(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("FLUSH_S", 0.01), ("LOOK_S", 0.05), ("STALLED_S", 0.1)):
+        monkeypatch.setattr(store_keeper, name, seconds)
+    path = settings.store_path()
+    os.mkfifo(path)  # whoever reads it waits for somebody who writes
+    async with kept(settings) as (keeper, _):
+
+        async def is_ill() -> bool:
+            return not keeper.is_well
+
+        try:
+            await until(is_ill)
+            assert keeper.state == "opening"
+        finally:
+            with path.open("r+b", buffering=0) as file:
+                file.write(bytes(HEADER_BYTES))
+                await until(is_in(keeper, "lost"))
 
 
 @pytest.fixture
