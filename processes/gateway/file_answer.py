@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from appliance.errors import RangeNotSatisfiableError
 from appliance.job_errors import PreconditionFailedError
-from processes.gateway.answer_headers import is_known_to_client
+from processes.gateway.answer_headers import is_known_to_client, wanted_range
 from processes.gateway.answers import error_response
 
 
@@ -85,8 +85,4 @@ def _wanted_range(request: web.Request, etag: str, changed_s: float) -> slice | 
     is_ours = since is not None and changed_s <= since.timestamp()
     if request.method != "GET" or (request.headers.get("If-Range", etag) != etag and not is_ours):
         return None
-    try:
-        wanted = request.http_range
-    except ValueError:
-        return None
-    return None if wanted.start is None and wanted.stop is None else wanted
+    return wanted_range(request)

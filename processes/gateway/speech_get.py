@@ -16,7 +16,7 @@ from appliance.errors import ApplianceError, InvalidRequestError, RangeNotSatisf
 from appliance.speech import StreamFormat
 from appliance.text.weight import spoken_weight
 from processes.gateway.access import AccessRules, guarded
-from processes.gateway.answer_headers import CACHE_HEADER, KEPT, is_known_to_client
+from processes.gateway.answer_headers import CACHE_HEADER, KEPT, is_known_to_client, wanted_range
 from processes.gateway.answers import error_response
 from processes.gateway.asker import asker_of
 from processes.gateway.audio_memory import Audio
@@ -264,8 +264,4 @@ def _wanted_range(request: web.Request, audio: Audio) -> slice | None:
     """Return the range that counts: none for HEAD, if it can't be read, or is about other bytes than ours."""
     if request.method != "GET" or request.headers.get("If-Range", audio.etag) != audio.etag:
         return None
-    try:
-        wanted = request.http_range
-    except ValueError:
-        return None
-    return None if wanted.start is None and wanted.stop is None else wanted
+    return wanted_range(request)

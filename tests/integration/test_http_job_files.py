@@ -23,6 +23,7 @@ def done(speaking: Appliance) -> str:
     ("headers", "status", "code"),
     [
         ({"Range": "bytes={size}-"}, 416, "range_not_satisfiable"),
+        ({"Range": "bytes=-0"}, 416, "range_not_satisfiable"),
         ({"If_Match": '"other"'}, 412, "precondition_failed"),
         ({"If_Match": "W/{etag}"}, 412, "precondition_failed"),
         ({"If_Unmodified_Since": "Thu, 01 Jan 2015 00:00:00 GMT"}, 412, "precondition_failed"),
