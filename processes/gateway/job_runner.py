@@ -48,7 +48,7 @@ LOOK_S = 1.0
 """Seconds between two looks at the rows."""
 THREADS = 2
 INTAKES = 2
-"""Texts that are taken in at a time: each takes up to some 50 MB of memory for a moment."""
+"""Texts that are taken in at a time: each takes up to some 50 MB of memory for a moment, SSML up to 150."""
 
 
 class Work(NamedTuple):

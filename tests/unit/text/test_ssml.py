@@ -53,6 +53,9 @@ def test_text_is_ssml_when_it_begins_as_such(text, expected):
         ("<html>a</html>", "must begin with <speak>"),
         ("<speak>" + "<p>" * MAX_DEPTH + "a" + "</p>" * MAX_DEPTH + "</speak>", "nested deeper than 32"),
         ("<speak>" + "<p/>" * 10_001 + "</speak>", "more than 10000 elements"),
+        ("<speak>" + "a\n" * 40_001 + "</speak>", "more than 40000 lines"),
+        ("<speak>" + "a&amp;" * 20_001 + "</speak>", "more than 40000 lines"),
+        ("<speak>" + "a<!---->" * 40_001 + "</speak>", "more than 40000 lines"),
         ("<speak>" + "<s></s>" * 5000 + "a</speak>", "too many tags"),
     ],
 )
@@ -108,6 +111,18 @@ def test_amounts_in_ssml_are_said_in_the_language_around_them():
         "a 5 kilometers und ein Kilogramm 5 km 3 kilometers"
     )
     assert fragments("<speak>5 km</speak>", wanted=Wanted(spells_out=False)) == ["<speak>5 km</speak>"]
+
+
+def test_ssml_when_it_has_many_lines_then_each_word_is_found_again_and_none_is_noted():
+    text = "<speak>" + "one żó\r\n" + "two\nthree &lt; four\n" * 3 + "</speak>"
+    [_, run, _] = parse_ssml(text)
+    for word in ("one", "two", "three", "four"):
+        at = run.text.text.index(word)
+        begin = run.text.original_offset(at)
+        assert text[begin : begin + len(word)] == word
+    assert text[run.text.original_offset(run.text.text.index("<")) :].startswith("&lt;")
+    [_, plain, _] = parse_ssml("<speak>" + "a line\n" * 1_000 + "</speak>")
+    assert len(plain.text.origins) == 1
 
 
 def test_ssml_is_cut_between_sentences_with_the_elements_opened_again():
