@@ -114,8 +114,7 @@ class StoreKeeper:
         """What others have met since then."""
         self._doubted_at_s = -math.inf
         """When it was last checked for damage that was met."""
-        self._looked_at_s = -math.inf
-        self._tidied_at_s = -math.inf
+        self._looked_at_s = self._tidied_at_s = -math.inf
         self._surplus = (0, 0)
         """Rows of the history that are yet to be deleted: for their age, and for their number."""
         self._begun_at_s = time.monotonic()
