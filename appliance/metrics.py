@@ -79,7 +79,7 @@ CLASSES = ("first", "rest", "background")
 JOB_STATES = ("queued", "running", "paused")
 JOB_OUTCOMES = ("completed", "failed", "cancelled")
 """As `store.jobs` has both."""
-STATUSES = ("2xx", "3xx", "4xx", "5xx", "broken")
+STATUSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "broken")
 CONNECTION_STATES = ("head", "body", "answer", "idle")
 SPAN_RESULTS = ("sent", "failed", "dropped")
 CLOSE_REASONS = (
@@ -209,7 +209,7 @@ class GatewayMetrics:
         )
         self.http_duration_s = self._histogram(
             "tts_http_request_duration_seconds",
-            "Seconds an HTTP request took.",
+            "Seconds an HTTP request took; a WebSocket's hours aren't one's.",
             DURATION_BUCKETS_S,
             route=routes,
         )

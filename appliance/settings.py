@@ -99,6 +99,12 @@ class HttpSettings(Section):
     write_limit_s: float = Field(
         30.0, ge=0.5, le=3600, description="Seconds a client may take no byte of an answer."
     )
+    stream_idle_s: float = Field(
+        300.0,
+        ge=1,
+        le=86_400,
+        description="Seconds a WebSocket of `/v1/audio/stream` may say nothing while nothing is spoken.",
+    )
     max_open_heads: int = Field(
         32, ge=1, le=100_000, description="Unfinished heads per client address; trusted proxies are exempt."
     )

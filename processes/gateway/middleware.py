@@ -47,6 +47,9 @@ ARRIVED_KEY = web.RequestKey("arrived_at_s", float)
 """Monotonic time at which the request's headers had been read."""
 BROKEN_KEY = web.RequestKey("is_broken", bool)
 """Set when an answer that had begun was broken off."""
+SWITCHED_KEY = web.RequestKey("is_switched", bool)
+"""Set once the connection has become a WebSocket: how long it lasts, and who ends it, tells nothing of us."""
+SWITCHED = 101
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -177,9 +180,12 @@ async def observe_start(request: web.Request, _response: web.StreamResponse) -> 
 def _count(request: web.Request, status: int | None) -> None:
     """Count a request and end its span; the status is None where its answer was broken off."""
     metrics, route, trace = request.app[METRICS_KEY], _route(request), request.get(TRACE_KEY)
+    if request.get(SWITCHED_KEY):
+        status = SWITCHED
     metrics.http_requests.labels(route, "broken" if status is None else f"{status // 100}xx").inc()
-    duration_s = metrics.http_duration_s.labels(route)
-    duration_s.observe(time.monotonic() - request[ARRIVED_KEY], exemplar_of(trace))
+    if status != SWITCHED:
+        duration_s = metrics.http_duration_s.labels(route)
+        duration_s.observe(time.monotonic() - request[ARRIVED_KEY], exemplar_of(trace))
     if trace is not None:
         trace.end(request, route, status, request[ARRIVED_KEY])
 

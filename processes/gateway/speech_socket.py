@@ -33,17 +33,19 @@ from processes.gateway.asker import Asker
 from processes.gateway.audio_answer import reset
 from processes.gateway.gateway import GATEWAY_KEY
 from processes.gateway.json_text import parse_json
-from processes.gateway.middleware import REQUEST_ID_KEY, STOPPING_KEY, add_headers
+from processes.gateway.middleware import REQUEST_ID_KEY, STOPPING_KEY, SWITCHED_KEY, add_headers
 from processes.gateway.planned_speech import CheckedSpeech, check_speech
 from processes.gateway.sounding import sound
 from processes.gateway.streamed_text import StreamedText
 
 MAX_MESSAGE_BYTES = 65_536
 """A language model's tokens are a few bytes; a longer message closes the socket (1009)."""
-HEARTBEAT_S = 20.0
-"""Seconds between two pings; a client that answers none is gone after half as many more."""
-IDLE_S = 300.0
-"""Seconds without a message, and without anything to speak, after which the socket is closed."""
+PING_S = 20.0
+"""Seconds between two pings, so that no proxy takes the socket for a forgotten one. Source: nginx, whose
+`proxy_read_timeout` is 60 s. No answer is waited for: one comes only behind all audio that a client which
+reads as it plays hasn't read yet, and the kernel knows who has vanished (`acceptor`)."""
+CLOSE_S = 2.0
+"""Seconds that a client has to answer a close; a stop waits for it."""
 MAX_ID_CHARS = 52
 """Of the connection's id, so that a part's fits where ids fit."""
 FORMATS = (AudioFormat.PCM, AudioFormat.MP3)
@@ -54,12 +56,13 @@ CLIENT_ERROR = range(400, 500)
 @guarded(AccessRules.check_api_key)
 async def get_stream(request: web.Request) -> web.StreamResponse:
     """Speak what a client writes, until one of both ends it."""
-    socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
+    socket = web.WebSocketResponse(timeout=CLOSE_S, max_msg_size=MAX_MESSAGE_BYTES, compress=False)
     if not socket.can_prepare(request):
         message = "This is a WebSocket; POST /v1/audio/speech speaks a text that is whole"
         raise InvalidRequestError(message)
     add_headers(request, socket)
     await socket.prepare(request)
+    request[SWITCHED_KEY] = True
     await _Conversation(request, socket).serve()
     return socket
 
@@ -88,11 +91,13 @@ class _Conversation:
         self.peer = request.remote or ""
         self._stream: _Stream | None = None
         self._speaking: asyncio.Task[None] | None = None
+        self._is_sounding = False
+        self._is_failing = False
         self._parts = 0
 
     async def serve(self) -> None:
         """Take messages until the client leaves, is idle for too long, or something fails."""
-        stopping = asyncio.create_task(self._close_at_stop())
+        beside = [asyncio.create_task(each) for each in (self._close_at_stop(), self._ping())]
         try:
             while (values := await self._next_message()) is not None:
                 await self._take(values)
@@ -101,7 +106,10 @@ class _Conversation:
         except ConnectionError:
             pass
         finally:
-            stopping.cancel()
+            for each in beside:
+                each.cancel()
+            if self._is_failing and self._speaking is not None:
+                await asyncio.wait([self._speaking])  # it is closing the socket
             await self._stop_speaking()
             with suppress(ConnectionError):
                 await self._socket.close()
@@ -142,9 +150,11 @@ class _Conversation:
         """
         while True:
             try:
-                message = await self._socket.receive(timeout=IDLE_S)
+                # aiohttp's own limit begins anew with each ping
+                async with asyncio.timeout(self._gateway.settings.http.stream_idle_s):
+                    message = await self._socket.receive()
             except TimeoutError:
-                if self._speaking is None or self._speaking.done():
+                if self._is_idle:
                     return None
                 continue
             if message.type is WSMsgType.TEXT:
@@ -153,6 +163,19 @@ class _Conversation:
                 problem = "Messages to the appliance are JSON texts"
                 raise InvalidRequestError(problem)
             return None
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is spoken, and no more will be unless the client says something."""
+        if self._stream is not None:
+            return not self._is_sounding
+        return self._speaking is None or self._speaking.done()
+
+    async def _ping(self) -> None:
+        with suppress(ConnectionError):
+            while True:
+                await asyncio.sleep(PING_S)
+                await self._socket.ping()
 
     async def _take(self, values: dict[str, Any]) -> None:
         """Do what a message says.
@@ -190,6 +213,7 @@ class _Conversation:
         if self._stream is not None or (self._speaking is not None and not self._speaking.done()):
             message = "Another stream isn't done: wait for done, or send cancel"
             raise InvalidRequestError(message, param="type")
+        self._gateway.access.check_api_key(self._request)
         fields = {"response_format": AudioFormat.PCM, **fields, "stream_format": None, "timestamps": None}
         try:
             checked = check_speech(self._gateway, {**fields, "input": "."})
@@ -217,26 +241,39 @@ class _Conversation:
             await self._fail(ApplianceError())
 
     async def _speak(self, stream: _Stream) -> None:
-        has_sounded = False
+        needs_pause = False
         while part := await stream.text.next_part():
             number = self._parts
             self._parts += 1
-            if has_sounded and stream.format is AudioFormat.PCM:
+            if needs_pause and stream.format is AudioFormat.PCM:
                 pause_s = self._gateway.settings.text.pause_s
                 await self.hear(bytes(SAMPLE_WIDTH_BYTES * round(pause_s * RATE_HZ)))
+                needs_pause = False
             await self._tell("part", part=number, text=part)
-            with suppress(NothingToSpeakError):  # a line of signs within an answer
-                await sound(self._asker(number), {**stream.fields, "input": part}, self)
-                has_sounded = True
+            asker = self._asker(number)
+            self._is_sounding = True
+            try:
+                with suppress(NothingToSpeakError):  # a line of signs within an answer
+                    await sound(asker, {**stream.fields, "input": part}, self)
+                    needs_pause = True
+            finally:
+                self._is_sounding = False
         await self._tell("done")
 
     def _asker(self, number: int) -> Asker:
+        """Say who asks.
+
+        Raises:
+            AuthenticationError: The key that the socket was opened with isn't one any more.
+        """
+        self._gateway.access.check_api_key(self._request)
         gateway, request = self._gateway, self._request
         request_id = f"{request[REQUEST_ID_KEY][:MAX_ID_CHARS]}-{number}"
         return Asker(gateway, gateway.access.client(request), request_id, time.monotonic())
 
     async def _fail(self, error: ApplianceError) -> None:
         """Say what is wrong, and end it."""
+        self._is_failing = True
         request_id = self._request[REQUEST_ID_KEY]
         logger.info("request_refused", request_id=request_id, status=error.status, code=error.code)
         is_clients = error.status in CLIENT_ERROR

@@ -52,11 +52,13 @@ class StreamedText:
         return self._has_ended
 
     def add(self, text: str) -> None:
-        """Take the next piece.
+        """Take the next piece; once the text has ended, nothing is taken.
 
         Raises:
             TextTooLongError: More waits to be spoken than may.
         """
+        if self._has_ended:
+            return
         if len(self._text) + len(text) > self._max_chars:
             message = f"More than {self._max_chars} characters wait to be spoken"
             raise TextTooLongError(message)

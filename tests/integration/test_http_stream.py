@@ -14,9 +14,14 @@ from typing import Any, NamedTuple
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
-from tests.parts.appliance import Appliance, running_appliance
+from tests.parts.appliance import Appliance, eventually, running_appliance
+from tests.parts.keys import create_key
+from tests.parts.speaking import counted
+from tests.parts.ttsctl import run_ttsctl
 
 PATH = "/v1/audio/stream"
+LONG = "This takes its time. " * 700
+"""Its audio fits into no buffers, so that it isn't whole before a client has read much of it."""
 
 
 class Heard(NamedTuple):
@@ -42,6 +47,17 @@ def own() -> Iterator[Appliance]:
 
 
 @pytest.fixture
+def impatient() -> Iterator[Appliance]:
+    """One that waits a second for a silent client."""
+    base = Path(tempfile.mkdtemp(prefix="tts-", dir="/tmp"))
+    settings = {"WORKERS_TONE": 1, "VOICES_DEFAULT": "tone-low", "HTTP_STREAM_IDLE_S": 1}
+    with running_appliance(base, **settings) as appliance:
+        assert appliance.base_url
+        yield appliance
+    shutil.rmtree(base)
+
+
+@pytest.fixture
 async def socket(http: ClientSession) -> AsyncIterator[ClientWebSocketResponse]:
     async with http.ws_connect(PATH) as connection:
         yield connection
@@ -51,11 +67,13 @@ async def send(socket: ClientWebSocketResponse, kind: str, **values: Any) -> Non
     await socket.send_json({"type": kind, **values})
 
 
-async def heard_to(socket: ClientWebSocketResponse, last: str, heard: Heard | None = None) -> Heard:
-    """Read messages up to one of a kind, behind what was heard before."""
+async def heard_to(
+    socket: ClientWebSocketResponse, last: str, heard: Heard | None = None, *, times: int = 1
+) -> Heard:
+    """Read messages up to the nth of a kind, behind what was heard before."""
     heard = heard or Heard([], [])
     async with asyncio.timeout(20):
-        while not heard.told or heard.kinds[-1] != last:
+        while heard.kinds.count(last) < times:
             message = await socket.receive()
             if message.type is WSMsgType.BINARY:
                 heard.audio[-1] += message.data
@@ -131,7 +149,7 @@ async def test_stream_when_cancelled_amid_speech_then_its_part_is_cancelled_and_
 ) -> None:
     known = len(speaking.lines)
     await send(socket, "start", voice="tone-high")
-    await send(socket, "text", text="This takes __HANG__ its time.")
+    await send(socket, "text", text=LONG)
     await send(socket, "flush")
     await heard_to(socket, "part")
     await send(socket, "cancel")
@@ -148,11 +166,11 @@ async def test_stream_when_the_client_leaves_then_what_is_spoken_is_cancelled(
     known = len(speaking.lines)
     async with http.ws_connect(PATH) as socket:
         await send(socket, "start", voice="tone-high")
-        await send(socket, "text", text="This takes __HANG__ its time.")
+        await send(socket, "text", text=LONG)
         await send(socket, "flush")
         await heard_to(socket, "part")
-    line = await asyncio.to_thread(speaking.wait_for, "request_finished", after=known)
-    assert line["outcome"] in {"cancelled", "completed"}
+    line = await asyncio.to_thread(speaking.wait_for, "request_finished", after=known, outcome="cancelled")
+    assert line["request_id"].endswith("-0")
 
 
 @pytest.mark.parametrize(
@@ -230,3 +248,74 @@ async def test_stream_when_the_appliance_stops_then_what_was_sent_is_spoken_and_
         assert (await socket.receive(timeout=10)).type is WSMsgType.CLOSE
         assert socket.close_code == 1001
     assert await asyncio.to_thread(own.wait) == 0
+
+
+@pytest.mark.parametrize("begun", [[], ["start"]])
+async def test_stream_when_the_client_only_pings_then_closed_as_idle(
+    impatient: Appliance, begun: list[str]
+) -> None:
+    async with ClientSession(impatient.base_url) as http, http.ws_connect(PATH, heartbeat=0.4) as socket:
+        for kind in begun:
+            await send(socket, kind)
+            await heard_to(socket, "started")
+        assert (await socket.receive(timeout=15)).type is WSMsgType.CLOSE
+        assert socket.close_code == 1000
+
+
+async def test_stream_when_its_key_is_revoked_then_the_next_part_is_not_spoken(own: Appliance) -> None:
+    key = (await asyncio.to_thread(create_key, own, "--name", "kitchen")).key
+    async with ClientSession(own.base_url) as http:
+        with pytest.raises(WSServerHandshakeError) as error:
+            await http.ws_connect(PATH)
+        assert error.value.status == 401
+        async with http.ws_connect(PATH, headers={"Authorization": f"Bearer {key}"}) as socket:
+            await send(socket, "start")
+            await heard_to(socket, "started")
+            revoked = await asyncio.to_thread(run_ttsctl, own, "keys", "revoke", "kitchen")
+            assert revoked.returncode == 0
+            await send(socket, "text", text="Hello there. ")
+            await send(socket, "end")
+            told = (await heard_to(socket, "error")).told[-1]
+            assert told["error"]["code"] == "invalid_api_key"
+            assert (await socket.receive(timeout=10)).type is WSMsgType.CLOSE
+            assert socket.close_code == 1008
+
+
+async def test_stream_when_a_part_fails_then_an_error_and_1011(socket: ClientWebSocketResponse) -> None:
+    await send(socket, "start", voice="tone-high")
+    await send(socket, "text", text="<speak>This will __FAIL__ now.</speak>")
+    await send(socket, "end")
+    told = (await heard_to(socket, "error")).told[-1]
+    assert told["error"]["code"] == "engine_failed"
+    assert (await socket.receive(timeout=10)).type is WSMsgType.CLOSE
+    assert socket.close_code == 1011
+
+
+async def test_stream_when_a_part_is_only_signs_then_one_pause_between_its_neighbours(
+    socket: ClientWebSocketResponse, http: ClientSession
+) -> None:
+    await send(socket, "start", voice="tone-high")
+    heard = Heard([], [])
+    for number, piece in enumerate(("One.", "***", "Two."), 1):
+        await send(socket, "text", text=piece)
+        await send(socket, "flush")
+        heard = await heard_to(socket, "part", heard, times=number)
+    await send(socket, "end")
+    heard = await heard_to(socket, "done", heard)
+    alone = await by_post(http, "One.", voice="tone-high")
+    assert heard.audio[0].startswith(alone)
+    pause = heard.audio[0][len(alone) :] + heard.audio[1]
+    assert len(pause) == 2 * 24_000 * 15 // 100
+    assert not any(pause)
+
+
+async def test_stream_when_it_ends_then_counted_as_1xx_and_its_duration_is_no_requests(
+    http: ClientSession, speaking: Appliance
+) -> None:
+    ended = f'tts_http_requests_total{{route="{PATH}",status="1xx"}}'
+    took = f'tts_http_request_duration_seconds_count{{route="{PATH}"}}'
+    ended_before, took_before = [await asyncio.to_thread(counted, speaking, name) for name in (ended, took)]
+    async with http.ws_connect(PATH) as socket:
+        await spoken(socket, ["Hello there."], voice="tone-high")
+    await asyncio.to_thread(eventually, lambda: counted(speaking, ended) > ended_before)
+    assert counted(speaking, took) == took_before

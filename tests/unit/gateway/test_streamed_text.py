@@ -81,3 +81,45 @@ async def test_text_when_too_much_waits_then_refused() -> None:
     text.add("0123456789")
     with pytest.raises(TextTooLongError):
         text.add("x")
+
+
+async def test_flush_when_a_sentence_is_not_whole_then_all_that_is_there_is_given_out_and_no_more() -> None:
+    text = StreamedText("en", 100, is_ssml=False)
+    text.add("One. Half a sen")
+    text.flush()
+    text.add("tence. Next")
+    assert await text.next_part() == "One. Half a sen"
+    assert await text.next_part() == "tence. "
+    text.end()
+    assert [await text.next_part(), await text.next_part()] == ["Next", ""]
+
+
+@pytest.mark.parametrize("before", ["", "  \n"])
+async def test_flush_when_there_is_nothing_then_what_comes_later_waits_for_its_end(before: str) -> None:
+    text = StreamedText("en", 100, is_ssml=False)
+    text.add(before)
+    text.flush()
+    taking = asyncio.create_task(text.next_part())
+    await asyncio.sleep(0)
+    text.add("Half a sen")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not taking.done()
+    text.flush()
+    assert await taking == "Half a sen"
+
+
+async def test_flush_when_code_has_not_ended_then_given_out() -> None:
+    text = StreamedText("en", 100, is_ssml=False)
+    text.add("Look:\n```\nx = 1")
+    assert await text.next_part() == "Look:\n"
+    text.flush()
+    assert await text.next_part() == "```\nx = 1"
+
+
+async def test_text_when_it_comes_behind_the_end_then_not_taken() -> None:
+    text = StreamedText("en", 10, is_ssml=False)
+    text.add("One")
+    text.end()
+    text.add("Two, which is too long")
+    assert [await text.next_part(), await text.next_part()] == ["One", ""]
