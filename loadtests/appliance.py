@@ -62,6 +62,11 @@ class Appliance:
         root = psutil.Process(launcher.pid)
         self._processes = {name_of(each): each for each in (root, *root.children(recursive=True))}
 
+    @property
+    def wyoming_port(self) -> int:
+        """Where its Wyoming server listens."""
+        return int(read_json(self.run_dir / LAUNCHER_FILE)["wyoming_port"] or 0)
+
     def cpu_s(self) -> float:
         """Return the CPU seconds that all processes together have used since their start."""
         return sum(cpu_s(each.pid) for each in self._processes.values())

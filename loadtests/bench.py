@@ -20,6 +20,7 @@ from loadtests import (
     long_run,
     memory,
     overload,
+    streams_section,
     text_section,
     workers_section,
 )
@@ -80,6 +81,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
     "cache": lambda arguments: cache_section.run(is_short=arguments.short),
     "history": lambda arguments: history_section.run(is_short=arguments.short),
     "jobs": lambda arguments: jobs_section.run(is_short=arguments.short),
+    "streams": lambda arguments: streams_section.run(is_short=arguments.short),
     "text": lambda arguments: text_section.run(is_short=arguments.short),
     "neural": _run_neural,
     "neural-memory": _run_neural_memory,
