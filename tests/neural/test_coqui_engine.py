@@ -208,6 +208,16 @@ def test_synthesize_when_the_voice_knows_nothing_of_the_text_not_even_a_pause_th
             speak(engine, "日本語", GLOW)
 
 
+def test_warm_up_when_a_voice_knows_nothing_of_the_words_that_it_is_tried_with_then_it_is_offered(
+    data_dir, monkeypatch
+) -> None:
+    monkeypatch.setattr("appliance.engines.coqui.engine.WARM_UP_TEXT", "日本語")
+    monkeypatch.setattr("appliance.engines.coqui.voice.PAUSES", "")
+    with closing(warm_engine(data_dir)) as engine:
+        assert GLOW in {voice.engine_voice for voice in engine.voices()}
+        assert audio_s(speak(engine, voice=GLOW)) > 0.01
+
+
 def test_synthesize_when_the_text_is_longer_than_xtts_takes_at_once_then_spoken_in_parts(engine) -> None:
     assert audio_s(speak(engine, "word " * 60, XTTS)) == pytest.approx(2 * 1.9, rel=0.1)
 

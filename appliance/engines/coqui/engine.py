@@ -27,7 +27,7 @@ from appliance.engines.base import NEXT_CHUNK_BYTES, chunk_spans
 from appliance.engines.coqui.voice import CoquiVoice, Manner, Samples
 from appliance.engines.seeds import seed_of
 from appliance.engines.ssml_pieces import Pause, Piece, cut_document, whole
-from appliance.errors import ConfigurationError, EngineFailedError
+from appliance.errors import ConfigurationError, EngineFailedError, UnspeakableTextError
 from appliance.speech import FIRST_CHUNK_BYTES, PcmChunk, SpokenText, Utterance
 from appliance.voice_store import VoiceManifest, VoiceStore
 from appliance.voices import Variant, Voice
@@ -136,6 +136,8 @@ class CoquiEngine:
         try:
             for _ in self.synthesize(Utterance(0, 0, len(WARM_UP_TEXT), text, self.name, first.engine_voice)):
                 pass
+        except UnspeakableTextError:
+            return True  # its language has other letters, and it could be loaded
         except EngineFailedError as error:
             logger.error("voice_unusable", voice=manifest.id, message=error.message)
             return False
