@@ -50,7 +50,7 @@ def test_image_when_inspected_then_its_user_labels_and_health_check_are_set(
     assert config["User"] == "10001:10001"
     assert config["Entrypoint"][0] == "/usr/bin/tini"
     assert config["Healthcheck"]["Test"] == ["CMD", "ttsctl", "live"]
-    assert set(config["ExposedPorts"]) == {"8000/tcp"}
+    assert set(config["ExposedPorts"]) == {"8000/tcp", "10200/tcp"}
     labels = config["Labels"]
     assert labels["org.opencontainers.image.version"] == appliance.__version__
     assert labels["org.opencontainers.image.revision"] == "a-test"
