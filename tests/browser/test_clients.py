@@ -32,14 +32,16 @@ def card_of(page: Page, client: str) -> Locator:
 
 def value_of(card: Locator, label: str) -> str:
     setting = card.locator(".setting").filter(has=card.page.get_by_text(label, exact=True))
-    return setting.locator("code").inner_text()
+    value: str = setting.locator("code").inner_text()
+    return value
 
 
 def run_test(card: Locator) -> str:
     """Press the button and return what is said in the end."""
     card.locator("[data-part=test]").click()
     expect(card).to_have_attribute("data-test", re.compile("^(passed|failed)$"))
-    return card.locator("[data-part=verdict]").inner_text()
+    verdict: str = card.locator("[data-part=verdict]").inner_text()
+    return verdict
 
 
 @pytest.mark.parametrize("client", CLIENTS)

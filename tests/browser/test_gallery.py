@@ -20,7 +20,8 @@ def card_of(page: Page, voice_id: str) -> Locator:
 
 def shown(page: Page) -> list[str]:
     """The ids on the cards that are to be seen."""
-    return page.locator("#voice-list > li:visible [data-part=id]").all_text_contents()
+    ids: list[str] = page.locator("#voice-list > li:visible [data-part=id]").all_text_contents()
+    return ids
 
 
 def listed(appliance: Appliance) -> list[dict[str, Any]]:

@@ -14,7 +14,8 @@ VIEWS = ("speak", "jobs", "voices", "clients", "dictionary")
 
 
 def heading(page: Page) -> str:
-    return page.locator("h1").inner_text()
+    text: str = page.locator("h1").inner_text()
+    return text
 
 
 @pytest.mark.parametrize(
